@@ -1,0 +1,1 @@
+"""Components of Stagewright: one folder a stage of the machine-learning life cycle."""

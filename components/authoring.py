@@ -1,0 +1,61 @@
+"""How a component is declared: which image it runs in, whether its result may be cached, which profile is applied to its tasks.
+
+A component is a thin function: typed signature, docstring, one call into its stage's logic inside `with step(...)`. Only its own
+source travels to the cluster, so the body imports what it uses, and nothing is installed when it runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from kfp import dsl
+from kfp.dsl.pipeline_task import PipelineTask
+from kfp.dsl.python_component import PythonComponent
+from stagewright.components.images import image
+
+Configure = Callable[["Component", PipelineTask], None]
+
+_configure: ContextVar[Configure | None] = ContextVar("configure", default=None)
+
+
+class Component(PythonComponent):
+    """A KFP component that knows its image's group and whether it may be cached.
+
+    Attributes:
+        group: Dependency group whose image it runs in: base, tabular, torch.
+        cacheable: Whether equal inputs may reuse an earlier result. Never for effects outside the run.
+    """
+
+    def __init__(self, made: PythonComponent, *, group: str, cacheable: bool) -> None:
+        super().__init__(component_spec=made.component_spec, python_func=made.python_func)
+        self.group, self.cacheable = group, cacheable
+
+    def __call__(self, *args: Any, **inputs: Any) -> Any:
+        task = super().__call__(*args, **inputs)
+        if isinstance(task, PipelineTask):
+            task.set_caching_options(self.cacheable)
+            configure = _configure.get()
+            if configure is not None:
+                configure(self, task)
+        return task
+
+
+def component(*, group: str, cacheable: bool) -> Callable[[Callable[..., Any]], Component]:
+    """Declare a component that runs in the image of a dependency group."""
+
+    def declare(function: Callable[..., Any]) -> Component:
+        made = dsl.component(function, base_image=image(group), install_kfp_package=False)
+        return Component(made, group=group, cacheable=cacheable)
+
+    return declare
+
+
+@contextmanager
+def configured(configure: Configure) -> Iterator[None]:
+    """Call `configure(component, task)` for every task that is made inside the block: how a profile reaches a pipeline."""
+    token = _configure.set(configure)
+    try:
+        yield
+    finally:
+        _configure.reset(token)

@@ -1,0 +1,1 @@
+"""Metrics, reports, gates and model cards."""

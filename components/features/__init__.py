@@ -1,0 +1,1 @@
+"""Preprocessing that is fitted once and travels inside the model."""

@@ -1,0 +1,1 @@
+"""Raw data in, checked and split tables out."""

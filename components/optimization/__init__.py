@@ -1,0 +1,1 @@
+"""Models made portable, small and fast."""

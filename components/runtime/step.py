@@ -1,0 +1,42 @@
+"""The frame around a component's work: its start, its end, how long it took, and how it fails."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import StagewrightError
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Log the start and the end of a step; turn an expected error into one sentence and its exit code.
+
+    Raises:
+        SystemExit: For a StagewrightError, with its exit code, after the sentence was logged. Anything else passes through
+            with its traceback: that is a defect of ours.
+    """
+    logs.configure()
+    logs.event("step_started", step=name)
+    started = time.perf_counter()
+
+    def seconds() -> float:
+        return round(time.perf_counter() - started, 3)
+
+    try:
+        yield
+    except StagewrightError as error:
+        logs.event(
+            "step_failed", level=logging.ERROR, step=name, seconds=seconds(), error=str(error),
+            kind=type(error).__name__, exit_code=error.exit_code,
+        )  # fmt: skip
+        sys.exit(error.exit_code)
+    except Exception as error:
+        logs.event(
+            "step_failed", level=logging.ERROR, step=name, seconds=seconds(), error=f"{type(error).__name__}: {error}",
+            kind="defect", exit_code=1,
+        )  # fmt: skip
+        raise
+    logs.event("step_finished", step=name, seconds=seconds())

@@ -1,0 +1,1 @@
+"""Models published and served over KServe's protocols."""

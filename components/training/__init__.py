@@ -1,0 +1,1 @@
+"""Models, trained by one of several frameworks behind one interface."""

@@ -1,0 +1,1 @@
+"""One module a framework, all behind one small interface."""

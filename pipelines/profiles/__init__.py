@@ -1,0 +1,1 @@
+"""Cluster settings by name."""
