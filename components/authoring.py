@@ -1,7 +1,7 @@
-"""How a component is declared: which image it runs in, whether its result may be cached, which profile is applied to its tasks.
+"""How a component is declared: the image it runs in, whether its result may be cached, the profile applied to its tasks.
 
-A component is a thin function: typed signature, docstring, one call into its stage's logic inside `with step(...)`. Only its own
-source travels to the cluster, so the body imports what it uses, and nothing is installed when it runs.
+A component is a thin function: typed signature, docstring, one call into its stage's logic inside `with step(...)`. Only its
+own source travels to the cluster, so the body imports what it uses, and nothing is installed when it runs.
 """
 
 from collections.abc import Callable, Iterator

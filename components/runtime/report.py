@@ -22,7 +22,8 @@ section {{ background: #fff; border: 1px solid #dfe5eb; border-radius: 8px; padd
 table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
 th, td {{ text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid #edf1f4; vertical-align: top }}
 th {{ color: {MUTED}; font-weight: 600; font-size: 13px }} td.n, th.n {{ text-align: right }}
-.scroll {{ overflow-x: auto }} .figures {{ display: flex; flex-wrap: wrap; gap: 12px }} .figures svg {{ max-width: 100%; height: auto }}
+.scroll {{ overflow-x: auto }}
+.figures {{ display: flex; flex-wrap: wrap; gap: 12px }} .figures svg {{ max-width: 100%; height: auto }}
 .tiles {{ display: flex; flex-wrap: wrap; gap: 12px; margin: 0 0 16px }}
 .tile {{ background: #fff; border: 1px solid #dfe5eb; border-radius: 8px; padding: 12px 16px; min-width: 120px }}
 .tile b {{ display: block; font-size: 22px; font-weight: 600 }} .tile span {{ color: {MUTED}; font-size: 13px }}
