@@ -128,7 +128,8 @@ def _object_store(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
     keys = _credentials()
     command = [
         program, "gateway", metadata, f"127.0.0.1:{port}", "--multi-buckets", "--keep-etag", "--no-banner",
-        "--backup-meta", "0", "--cache-dir", str(folder / "cache"), "--cache-size", "1G", "--log", str(folder / "gateway.log"), "--no-usage-report",
+        "--backup-meta", "0", "--cache-dir", str(folder / "cache"), "--cache-size", "1G",
+        "--log", str(folder / "gateway.log"), "--no-usage-report",
     ]  # fmt: skip
     return command, {
         "MINIO_ROOT_USER": keys["AWS_ACCESS_KEY_ID"],

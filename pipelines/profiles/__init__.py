@@ -1,1 +1,19 @@
-"""Cluster settings by name."""
+"""Profiles: the settings of a cluster by name, applied to a pipeline's tasks when it is compiled.
+
+A profile is a YAML file: one of those in this folder, or a user's own, named by its path. It may extend another one:
+
+    extends: default
+    defaults:
+      cpu: {request: "1", limit: "4"}
+    components:
+      train_model:
+        memory: {limit: 32Gi}
+
+Mappings are merged key by key, lists and plain values are replaced, and `null` removes what was inherited.
+"""
+
+from stagewright.pipelines.profiles.apply import configure
+from stagewright.pipelines.profiles.load import load, names
+from stagewright.pipelines.profiles.model import Profile, TaskSettings
+
+__all__ = ["Profile", "TaskSettings", "configure", "load", "names"]

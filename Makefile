@@ -1,0 +1,77 @@
+# Everything a developer types. `make help` explains each target.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check install
+TORCH := -r requirements/torch-version.txt
+SHARED ?= ../shared
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast lint format golden docs lock bench manifests clean
+
+help: ## Show what there is.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/local.stamp ## Train, publish and serve a churn model on real data, end to end.
+	@$(BIN)/stagewright demo
+
+test: $(VENV)/dev.stamp ## Run every test.
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds each.
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+lint: $(VENV)/dev.stamp build/mypy/stagewright ## Check style, types, and that generated files are up to date.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	cd build/mypy && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p stagewright.components -p stagewright.pipelines
+	$(BIN)/python -m stagewright.pipelines.docs --check
+
+format: $(VENV)/dev.stamp ## Format the code and mend what can be mended.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(VENV)/dev.stamp ## Write the compiled pipelines anew, for review in the diff.
+	$(BIN)/stagewright compile --output pipelines/compiled --profile default
+
+docs: $(VENV)/dev.stamp ## Write the pages of pipelines and components anew.
+	$(BIN)/python -m stagewright.pipelines.docs
+
+bench: $(VENV)/dev.stamp ## Measure what a step and an import cost.
+	$(BIN)/python benchmarks/overhead.py
+
+manifests: $(VENV)/dev.stamp ## Validate what is generated for a cluster against the real schemas in SHARED.
+	rm -rf build/manifests
+	$(BIN)/stagewright compile --output build/manifests --format kubernetes
+	$(BIN)/python $(SHARED)/tools/validate_manifests.py --crds $(SHARED)/crds build/manifests
+
+lock: $(VENV)/dev.stamp ## Resolve the lock files anew.
+	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock
+
+clean: ## Remove what was built; the virtual environment and local services stay.
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/python" >&2; exit 2; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/local.stamp: requirements/local.txt pyproject.toml | $(BIN)/python
+	@echo "Installing (about a minute, once) ..."
+	@$(PIP) --no-deps --require-hashes -r requirements/local.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+# torch is outside the locks: its build, and so its hash, differs from one machine to another.
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing everything that development needs (two minutes, once) ..."
+	@$(PIP) --no-deps --require-hashes -r requirements/dev.txt
+	@$(PIP) $(TORCH)
+	@$(PIP) --no-deps --editable .
+	@touch $@ $(VENV)/local.stamp
+
+# The namespace as mypy can follow it: it cannot see through an editable install that maps folders.
+build/mypy/stagewright:
+	mkdir -p $@
+	ln -sfn ../../../components $@/components
+	ln -sfn ../../../pipelines $@/pipelines

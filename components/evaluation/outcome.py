@@ -1,0 +1,122 @@
+"""What a model answered for the rows of a split, beside what was true: the one thing that every measure reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.schema import Task
+
+Label = str | int | bool
+SHOWN_LABELS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Truth and answers of N rows.
+
+    Attributes:
+        truth: [N] position of the true class in `classes` (int64), or the true value (float64).
+        predicted: [N] the same for the answer.
+        probabilities: [N, C] float64, each row adding up to one; None for regression.
+        classes: The C labels in the order of the probabilities; None for regression.
+    """
+
+    task: Task
+    truth: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray | None = None
+    classes: tuple[Label, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def chances(self) -> np.ndarray:
+        """[N, C] probabilities of a classification."""
+        if self.probabilities is None:
+            raise ValueError("a regression has no probabilities")
+        return self.probabilities
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes of a classification."""
+        if self.classes is None:
+            raise ValueError("a regression has no classes")
+        return self.classes
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The outcome of some rows, given as a mask or as positions."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return type(self)(self.task, self.truth[rows], self.predicted[rows], probabilities, self.classes)
+
+
+def classification(
+    task: Task, classes: Sequence[Label], truth: Sequence[Any], labels: Sequence[Any], probabilities: np.ndarray, *, split: str
+) -> Outcome:
+    """An outcome of a classifier.
+
+    Args:
+        classes: The model's classes in the order of the probabilities.
+        truth: [N] true labels.
+        labels: [N] answered labels.
+        probabilities: [N, C], of any floating type; float32 rows that miss one by rounding are scaled.
+        split: What the rows are called in an error.
+
+    Raises:
+        InputError: For a label that the model does not know, or a probability that is no number.
+    """
+    chances = _finite(np.asarray(probabilities, dtype=np.float64), split)
+    if task is Task.BINARY:  # the second column alone decides, so that ties stay ties
+        chances = np.column_stack([1.0 - chances[:, 1], chances[:, 1]])
+    else:
+        chances = chances / chances.sum(axis=1, keepdims=True)
+    codes = {label: code for code, label in enumerate(classes)}
+    return Outcome(task, _encode(truth, codes, split), _encode(labels, codes, split), chances, tuple(classes))
+
+
+def regression(truth: Sequence[Any] | np.ndarray, values: np.ndarray, *, split: str) -> Outcome:
+    """An outcome of a regressor; raises InputError for an answer that is no number."""
+    answered = _finite(np.asarray(values, dtype=np.float64).reshape(-1), split)
+    return Outcome(Task.REGRESSION, _finite(np.asarray(truth, dtype=np.float64), split), answered)
+
+
+def known_rows(table: pl.DataFrame, target: str, *, split: str) -> pl.DataFrame:
+    """The rows of a split whose target is known.
+
+    Raises:
+        InputError: If the target is not a column, or nothing is left.
+    """
+    if target not in table.columns:
+        raise InputError(f"the {split} split has no column '{target}', which the model predicts")
+    column = table[target]
+    known = column.is_not_null() & column.is_not_nan() if column.dtype.is_float() else column.is_not_null()
+    rows = table.filter(known)
+    if rows.is_empty():
+        raise InputError(f"the {split} split has no row with a value of '{target}', so there is nothing to evaluate on")
+    return rows
+
+
+def _encode(labels: Sequence[Any], codes: dict[Label, int], split: str) -> np.ndarray:
+    try:
+        return np.fromiter((codes[label] for label in labels), dtype=np.int64, count=len(labels))
+    except KeyError:
+        unknown = sorted({str(label) for label in labels if label not in codes})
+        shown = ", ".join(f"'{label}'" for label in unknown[:SHOWN_LABELS])
+        known = ", ".join(f"'{label}'" for label in list(codes)[:SHOWN_LABELS])
+        raise InputError(
+            f"the {split} split has target values that the model was not trained on: {shown}; it knows {known}"
+            f"{', ...' if len(codes) > SHOWN_LABELS else ''}: keep every class in the training split"
+        ) from None
+
+
+def _finite(values: np.ndarray, split: str) -> np.ndarray:
+    broken = ~np.isfinite(values)
+    if broken.any():
+        rows = int(broken.reshape(len(values), -1).any(axis=1).sum())
+        raise InputError(
+            f"{rows:,} of {len(values):,} rows of the {split} split have a target or an answer that is not a finite number"
+        )
+    return values

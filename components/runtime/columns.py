@@ -1,0 +1,109 @@
+"""From a table's columns to the inputs of a model's graph: numbers, canonical text of categories, microseconds.
+
+A missing value becomes NaN, the empty string or `MISSING_TIME`, by kind. The same value gives the same input whatever type it
+is stored in: category 1 is "1" as an integer, as 1.0 and as text.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import polars as pl
+from stagewright.components.runtime.errors import InputError, did_you_mean
+from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Input
+
+_EXACT_INTEGERS = 2.0**53  # below this, an integral float is written as the integer it is
+
+
+def feeds(table: pl.DataFrame, inputs: Iterable[Input]) -> dict[str, np.ndarray]:
+    """Graph inputs of a table, each of shape [N, 1], in the order of `inputs`.
+
+    Raises:
+        InputError: Naming a column that is missing or whose values are of a wrong type.
+    """
+    return {column.name: feed(series_of(table, column.name), column.kind) for column in inputs}
+
+
+def series_of(table: pl.DataFrame, name: str) -> pl.Series:
+    """A column of a table.
+
+    Raises:
+        InputError: If there is none of this name, naming the nearest.
+    """
+    if name not in table.columns:
+        raise InputError(f"column '{name}' is missing from the table{did_you_mean(name, table.columns)}")
+    return table.get_column(name)
+
+
+def feed(series: pl.Series, kind: str) -> np.ndarray:
+    """One column as a graph input of shape [N, 1].
+
+    Raises:
+        InputError: If the values cannot be of this kind.
+    """
+    return canonical(series, kind).to_numpy().reshape(-1, 1)
+
+
+def canonical(series: pl.Series, kind: str) -> pl.Series:
+    """A column's values as the graph sees them: Float32 with NaN, String with "", or Int64 microseconds; never null.
+
+    Raises:
+        InputError: If the values cannot be of this kind.
+    """
+    return _CONVERSIONS[kind](series)
+
+
+def _numeric(series: pl.Series) -> pl.Series:
+    dtype = series.dtype
+    if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+        raise _wrong_type(series, "numeric", "numbers")
+    return series.cast(pl.Float32).fill_null(float("nan"))
+
+
+def _boolean(series: pl.Series) -> pl.Series:
+    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
+        raise _wrong_type(series, "boolean", "true and false, or 1 and 0")
+    values = series.cast(pl.Float32)
+    if series.dtype.is_numeric():
+        other = values.filter(values.is_not_nan() & (values != 0) & (values != 1)).head(1)
+        if len(other):
+            raise InputError(f"column '{series.name}' is boolean but holds {other[0]:g}; expected true and false, or 1 and 0")
+    return values.fill_null(float("nan"))
+
+
+def _text(series: pl.Series) -> pl.Series:
+    dtype = series.dtype
+    if dtype.is_float():
+        text = _text_of_floats(series)
+    elif dtype == pl.Boolean or dtype.is_integer() or dtype in (pl.String, pl.Null, pl.Categorical, pl.Enum, pl.Date):
+        text = series.cast(pl.String)
+    else:
+        raise _wrong_type(series, "categorical", "text, integers, numbers or booleans")
+    return text.fill_null(MISSING_STRING)
+
+
+def _text_of_floats(series: pl.Series) -> pl.Series:
+    value = pl.col("value")
+    integral = (value == value.floor()) & (value.abs() < _EXACT_INTEGERS)
+    written = pl.when(integral).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
+    frame = pl.DataFrame({"value": series})
+    return frame.select(pl.when(value.is_not_nan()).then(written).alias(series.name)).get_column(series.name)
+
+
+def _time(series: pl.Series) -> pl.Series:
+    if not isinstance(series.dtype, pl.Datetime | pl.Date | pl.Null):
+        raise _wrong_type(series, "datetime", "dates or times")
+    # A time with a zone is stored in UTC; its physical value needs no conversion.
+    return series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None))).to_physical().fill_null(MISSING_TIME)
+
+
+def _wrong_type(series: pl.Series, kind: str, expected: str) -> InputError:
+    return InputError(f"column '{series.name}' is {kind} in the model but holds {series.dtype} in the table; expected {expected}")
+
+
+_CONVERSIONS: dict[str, Callable[[pl.Series], pl.Series]] = {
+    "numeric": _numeric,
+    "boolean": _boolean,
+    "categorical": _text,
+    "text": _text,
+    "datetime": _time,
+}

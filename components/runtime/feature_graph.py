@@ -1,0 +1,171 @@
+"""Fitted preprocessing: an ONNX graph that turns a table into a matrix, in training and inside the served model alike.
+
+A folder holds `features.onnx` and `features.json` (inputs, outputs, framework, specification, hash). The graph takes one input
+of shape [N, 1] for each raw column and answers `features`, float32 of shape [N, F].
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import onnxruntime
+import polars as pl
+from stagewright.components.runtime import columns
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.signature import Input, input_from_dict
+
+if TYPE_CHECKING:
+    import onnx
+
+GRAPH_FILE, DESCRIPTION_FILE = "features.onnx", "features.json"
+OUTPUT = "features"
+BATCH_ROWS = 65_536
+BATCH_BYTES = 256 * 2**20
+_STRING_BYTES = 32  # of one token in the runtime's memory
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the matrix.
+
+    Attributes:
+        source: The raw column that it is made of.
+        kind: numeric, indicator (1 where the raw value is missing), one_hot, code, tfidf or date_part.
+        cardinality: For a code: how many codes there are, 0 to cardinality - 1.
+    """
+
+    name: str
+    source: str
+    kind: str
+    cardinality: int | None = None
+
+
+@dataclass(frozen=True)
+class FeatureGraph:
+    """Fitted preprocessing, ready to run.
+
+    Attributes:
+        inputs: Raw columns, in the order of the graph's inputs.
+        outputs: Columns of the matrix.
+        hash: SHA-256 of the graph and what describes it; equal for equal preprocessing.
+    """
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[Feature, ...]
+    framework: str
+    specification: dict[str, Any]
+    graph: bytes = field(repr=False)
+    dropped: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The preprocessing stored in a folder.
+
+        Raises:
+            InputError: If a file is missing, malformed, or the graph is not the one described.
+        """
+        folder = Path(folder)
+        try:
+            document = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+            loaded = cls(
+                inputs=tuple(input_from_dict(column) for column in document["inputs"]),
+                outputs=tuple(Feature(**feature) for feature in document["outputs"]),
+                framework=document["framework"],
+                specification=document["specification"],
+                graph=(folder / GRAPH_FILE).read_bytes(),
+                dropped=document["dropped"],
+            )
+        except FileNotFoundError as error:
+            raise InputError(f"no {Path(str(error.filename)).name} in {folder}: these are not fitted features") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder / DESCRIPTION_FILE} does not describe fitted features: {error}") from None
+        if loaded.hash != document.get("hash"):
+            raise InputError(f"the features in {folder} were changed after they were fitted; fit them again")
+        return loaded
+
+    def save(self, folder: str | Path) -> None:
+        """Write both files; the folder is made if it is not there."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / GRAPH_FILE).write_bytes(self.graph)
+        text = json.dumps(self._description() | {"hash": self.hash}, indent=2, ensure_ascii=False)
+        (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the matrix's columns."""
+        return tuple(feature.name for feature in self.outputs)
+
+    @cached_property
+    def hash(self) -> str:
+        description = json.dumps(self._description(), sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return hashlib.sha256(self.graph + description).hexdigest()
+
+    @cached_property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The graph, loaded into ONNX Runtime on the CPU."""
+        return session(self.graph)
+
+    def proto(self) -> "onnx.ModelProto":
+        """The graph as an ONNX model, a new object each time."""
+        import onnx
+
+        return onnx.load_model_from_string(self.graph)
+
+    def feeds(self, table: pl.DataFrame) -> dict[str, np.ndarray]:
+        """The graph's inputs for a table: name to array of shape [N, 1].
+
+        Raises:
+            InputError: Naming a column that is missing or of a wrong type.
+        """
+        return columns.feeds(table, self.inputs)
+
+    def transform(self, table: pl.DataFrame) -> np.ndarray:
+        """The matrix of a table: float32 of shape [N, F], rows in the table's order; further columns are ignored.
+
+        Raises:
+            InputError: Naming a column that is missing or of a wrong type.
+        """
+        for column in self.inputs:  # one clear error before any work, even for an empty table
+            columns.feed(columns.series_of(table, column.name).head(0), column.kind)
+        matrix = np.empty((table.height, len(self.outputs)), dtype=np.float32)
+        for start, batch in self._batches(table):
+            matrix[start : start + batch.height] = self.session.run([OUTPUT], self.feeds(batch))[0]
+        return matrix
+
+    def _batches(self, table: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+        rows = _batch_rows(table, self.inputs, len(self.outputs))
+        for start in range(0, table.height, rows):
+            yield start, table.slice(start, rows)
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "framework": self.framework,
+            "inputs": [asdict(column) for column in self.inputs],
+            "outputs": [asdict(feature) for feature in self.outputs],
+            "dropped": self.dropped,
+            "specification": self.specification,
+        }
+
+
+def session(graph: bytes) -> onnxruntime.InferenceSession:
+    """A sequential CPU session of a graph, with the runtime's default number of threads inside an operation."""
+    options = onnxruntime.SessionOptions()
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _batch_rows(table: pl.DataFrame, inputs: Sequence[Input], width: int) -> int:
+    """Rows at once: the matrix stays within `BATCH_BYTES`, and so do the tokens of a text, padded to the longest row's."""
+    rows = min(BATCH_ROWS, BATCH_BYTES // (4 * max(width, 1)))
+    for column in inputs:
+        if column.kind == "text" and table.schema[column.name] == pl.String:
+            longest: Any = table.get_column(column.name).str.len_bytes().max() or 0
+            rows = min(rows, BATCH_BYTES // (_STRING_BYTES * (longest // 3 + 1)))
+    return max(rows, 1)

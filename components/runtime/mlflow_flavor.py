@@ -1,0 +1,44 @@
+"""How MLflow loads our models: `mlflow.pyfunc.load_model(folder).predict(frame)`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stagewright.components.runtime.model import METADATA_FILE, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Pyfunc:
+    """A model with MLflow's predict: pandas in, pandas out."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict(self, model_input: "pd.DataFrame", params: dict[str, Any] | None = None) -> "pd.DataFrame":  # noqa: ARG002
+        """Answer each row of a frame with the raw columns.
+
+        Returns:
+            `label` and one `probability_<class>` for each class, or `prediction`; the index is that of the input.
+        """
+        import pandas as pd
+        import polars as pl
+
+        given = pl.from_pandas(model_input.reset_index(drop=True), nan_to_null=False)
+        predictions = self.model.predict(given)
+        if predictions.probabilities is None:
+            return pd.DataFrame({"prediction": predictions.values}, index=model_input.index)
+        columns = {"label": predictions.labels}
+        for position, name in enumerate(self.model.metadata.classes or ()):
+            columns[f"probability_{name}"] = predictions.probabilities[:, position]
+        return pd.DataFrame(columns, index=model_input.index)
+
+
+def _load_pyfunc(path: str) -> Pyfunc:
+    """MLflow's entry point.
+
+    Args:
+        path: The model folder, or the file in it that MLmodel names as data.
+    """
+    folder = Path(path)
+    return Pyfunc(Model.load(folder.parent if folder.name == METADATA_FILE else folder))

@@ -1,0 +1,141 @@
+"""Tables: one Parquet file each, read and written in one way, so that equal tables are equal files."""
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from stagewright.components.runtime.errors import InputError
+
+ROW_GROUP_ROWS = 131_072
+COMPRESSION = "zstd"
+COMPRESSION_LEVEL = 3
+MAGIC = b"PAR1"
+STORED_TYPES = (pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Datetime("us"), pl.Date)
+_HASH_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """What identifies a stored table.
+
+    Attributes:
+        sha256: Of the file's bytes, as lower-case hex.
+    """
+
+    rows: int
+    columns: int
+    sha256: str
+
+    def metadata(self) -> dict[str, Any]:
+        """As metadata of a Dataset artifact."""
+        return asdict(self)
+
+
+def read(path: str | Path) -> pl.DataFrame:
+    """The whole table.
+
+    Raises:
+        InputError: If the file is missing or is not Parquet.
+    """
+    return pl.read_parquet(_checked(path), glob=False, hive_partitioning=False)
+
+
+def scan(path: str | Path) -> pl.LazyFrame:
+    """The table, read when collected and only as far as needed.
+
+    Raises:
+        InputError: If the file is missing or is not Parquet.
+    """
+    return pl.scan_parquet(_checked(path), glob=False, hive_partitioning=False)
+
+
+def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path) -> TableInfo:
+    """Store a table; the file appears whole or not at all. A LazyFrame is streamed, never held in memory as a whole.
+
+    Column types are brought to `STORED_TYPES`: narrower numbers are widened, categories become strings, times become
+    microseconds without a zone (UTC).
+
+    Raises:
+        InputError: If a column's type cannot be stored, such as a list.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        # Always the streaming engine, so that the bytes do not depend on which kind of frame was given; and a file that
+        # is open already, because the engine would make its own even after a failure was reported.
+        with partial.open("wb") as file:
+            conformed(frame.lazy()).sink_parquet(
+                file,
+                compression=COMPRESSION,
+                compression_level=COMPRESSION_LEVEL,
+                row_group_size=ROW_GROUP_ROWS,
+                maintain_order=True,
+                engine="streaming",
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return info(path)
+
+
+def info(path: str | Path) -> TableInfo:
+    """Rows, columns and hash of a stored table.
+
+    Raises:
+        InputError: If the file is missing or is not Parquet.
+    """
+    frame = scan(path)
+    rows = frame.select(pl.len()).collect().item()
+    return TableInfo(rows, len(frame.collect_schema()), sha256(path))
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, as lower-case hex."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def conformed(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The same table with every column of one of `STORED_TYPES`.
+
+    Raises:
+        InputError: If a column's type cannot be stored.
+    """
+    schema = frame.collect_schema()
+    return frame.with_columns(_conformed(name, dtype) for name, dtype in schema.items() if dtype not in STORED_TYPES)
+
+
+def _conformed(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else column
+        return utc.cast(pl.Datetime("us"))
+    if dtype.is_integer():
+        return column.cast(pl.Int64)
+    if dtype.is_numeric():
+        return column.cast(pl.Float64)
+    if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null):
+        return column.cast(pl.String)
+    raise InputError(f"column '{name}' holds {dtype}, which a table cannot store; turn it into numbers, text or times first")
+
+
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; a table is one Parquet file")
+    if not path.is_file():
+        raise InputError(f"no table at {path}")
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(MAGIC)))
+        if head != MAGIC or file.read() != MAGIC or size < 3 * len(MAGIC):
+            raise InputError(f"{path} is not a Parquet file, or only a part of one")
+    return path

@@ -1,0 +1,58 @@
+"""What there is: every pipeline and component by its name, imported only when it is asked for."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from stagewright.components.runtime.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from kfp.dsl.graph_component import GraphComponent
+
+    from stagewright.components.authoring import Component
+
+PIPELINES = {
+    "train-model": "stagewright.pipelines.development.train_model:train_model",
+    "serving-setup": "stagewright.pipelines.production.serving_setup:serving_setup",
+}
+
+COMPONENTS = {
+    name: f"stagewright.components.{stage}.component:{name}"
+    for stage, names in {
+        "ingestion": ("ingest_data", "validate_data", "split_data"),
+        "features": ("fit_features",),
+        "training": ("train_model",),
+        "evaluation": ("evaluate_model", "write_model_card"),
+        "optimization": ("export_model",),
+        "registry": ("register_model", "promote_model"),
+        "serving": ("import_model", "publish_model", "deploy_model"),
+    }.items()
+    for name in names
+}
+
+
+def pipeline(name: str) -> "GraphComponent":
+    """The pipeline of this name, written with dashes or underscores.
+
+    Raises:
+        InputError: If there is none, naming the nearest.
+    """
+    found: GraphComponent = _find(name.replace("_", "-"), PIPELINES, "pipeline")
+    return found
+
+
+def component(name: str) -> "Component":
+    """The component of this name, written with dashes or underscores.
+
+    Raises:
+        InputError: If there is none, naming the nearest.
+    """
+    found: Component = _find(name.replace("-", "_"), COMPONENTS, "component")
+    return found
+
+
+def _find(name: str, places: Mapping[str, str], what: str) -> Any:
+    if name not in places:
+        raise InputError(f"no {what} '{name}'{did_you_mean(name, places)}; 'stagewright list' shows what there is")
+    module, _, attribute = places[name].partition(":")
+    return getattr(import_module(module), attribute)

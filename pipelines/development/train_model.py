@@ -1,0 +1,152 @@
+"""Train a model on a table, prove that it is good enough, publish it and serve it."""
+
+from typing import Any
+
+from kfp import dsl
+
+from stagewright.components.evaluation.component import evaluate_model, write_model_card
+from stagewright.components.features.component import fit_features
+from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
+from stagewright.components.optimization.component import export_model
+from stagewright.components.registry.component import promote_model, register_model
+from stagewright.components.serving.component import deploy_model, publish_model
+from stagewright.components.training.component import train_model as train_model_step
+
+
+@dsl.pipeline(name="train-model", display_name="Train a model")
+def train_model(
+    data: str,
+    target: str,
+    name: str,
+    task: str = "auto",
+    framework: str = "xgboost",
+    params: dict[str, Any] = {},  # noqa: B006  KFP writes the default into the spec
+    query: str = "",
+    on_bad_row: str = "error",
+    schema: dict[str, Any] = {},  # noqa: B006
+    suite: dict[str, Any] = {},  # noqa: B006
+    leakage: str = "error",
+    features: dict[str, Any] = {},  # noqa: B006
+    split: str = "stratified",
+    fractions: list[float] = [0.7, 0.15, 0.15],  # noqa: B006
+    time_column: str = "",
+    group_column: str = "",
+    class_weight: str = "none",
+    minimum: dict[str, float] = {},  # noqa: B006
+    slices: list[str] = [],  # noqa: B006
+    compare_with_champion: bool = True,
+    deploy_to: str = "local",
+    mode: str = "Standard",
+    namespace: str = "default",
+    gitops: str = "",
+    seed: int = 0,
+) -> str:
+    """Train a model on a table, prove that it is good enough, publish it and serve it.
+
+    The steps run in this order, and each stops the run with one sentence when something is wrong: ingest, validate, split, fit
+    features, train, evaluate (the gate), export to ONNX (the parity gate), write the model card, register, publish, deploy.
+
+    Args:
+        data: A file, a folder, a glob, an s3:// or http(s):// address, or a SQLAlchemy URL together with `query`.
+        target: Column to predict.
+        name: Name of the model: lower-case letters, digits and dashes; it names the registered model and the service.
+        task: What to predict. One of auto, binary, multiclass, regression.
+        framework: Library to train with. One of sklearn, xgboost, lightgbm, torch.
+        params: Hyperparameters of the framework, as JSON; what is not given has a sensible default.
+        query: SQL query, if `data` is a database.
+        on_bad_row: What to do with malformed rows. One of error, quarantine.
+        schema: Schema to enforce, as JSON; inferred from the data if not given.
+        suite: Great Expectations suite to check as well, as JSON.
+        leakage: What to do when a single column predicts the target almost perfectly. One of error, warn.
+        features: Specification of preprocessing by column kind or column, as JSON; defaults fit the framework.
+        split: How rows are divided. One of stratified, random, time, group.
+        fractions: Shares of train, validation and test.
+        time_column: Column to order by, for split=time.
+        group_column: Column whose values stay together, for split=group.
+        class_weight: Weight of classes in training. One of none, balanced.
+        minimum: Thresholds that the test metrics must reach, as JSON; for errors they are the largest value allowed.
+        slices: Columns by whose values metrics are reported.
+        compare_with_champion: Whether the model must not be worse than the one registered as champion.
+        deploy_to: Where to serve the model. One of local, cluster, gitops, none.
+        mode: KServe's deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service.
+        gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
+        seed: Seed of everything random.
+
+    Returns:
+        Version under which the model was published, like v1.0.0.
+    """
+    ingested = ingest_data(data=data, query=query, on_bad_row=on_bad_row)
+    validated = validate_data(
+        dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, suite=suite, leakage=leakage
+    )
+    splits = split_data(
+        dataset=ingested.outputs["dataset"],
+        schema=validated.outputs["schema"],
+        method=split,
+        fractions=fractions,
+        time_column=time_column,
+        group_column=group_column,
+        seed=seed,
+    )
+    fitted = fit_features(
+        train=splits.outputs["train"],
+        schema=validated.outputs["schema"],
+        framework=framework,
+        params=params,
+        specification=features,
+    )
+    trained = train_model_step(
+        train=splits.outputs["train"],
+        validation=splits.outputs["validation"],
+        features=fitted.outputs["features"],
+        schema=validated.outputs["schema"],
+        name=name,
+        framework=framework,
+        params=params,
+        class_weight=class_weight,
+        seed=seed,
+    )
+    evaluated = evaluate_model(
+        model=trained.outputs["model"],
+        train=splits.outputs["train"],
+        validation=splits.outputs["validation"],
+        test=splits.outputs["test"],
+        name=name,
+        minimum=minimum,
+        slices=slices,
+        run_id=trained.outputs["Output"],
+        compare_with_champion=compare_with_champion,
+        seed=seed,
+    )
+    # The gate: this step gets no output of the evaluation, it only must not begin before the evaluation has passed.
+    exported = export_model(model=trained.outputs["model"], validation=splits.outputs["validation"]).after(evaluated)
+    carded = write_model_card(
+        model=exported.outputs["exported"],
+        evaluation=evaluated.outputs["evaluation"],
+        schema=validated.outputs["schema"],
+        name=name,
+        deploy_to=deploy_to,
+    )
+    registered = register_model(
+        model=exported.outputs["exported"],
+        evaluation=evaluated.outputs["evaluation"],
+        card=carded.outputs["card"],
+        name=name,
+        run_id=trained.outputs["Output"],
+    )
+    published = publish_model(
+        model=exported.outputs["exported"], card=carded.outputs["card"], name=name, version=registered.outputs["Output"]
+    )
+    with dsl.If(deploy_to != "none", name="deployment"):
+        deployed = deploy_model(
+            name=name,
+            version=registered.outputs["Output"],
+            model_uri=published.outputs["Output"],
+            target=deploy_to,
+            mode=mode,
+            namespace=namespace,
+            gitops=gitops,
+        )
+        promote_model(name=name, version=registered.outputs["Output"]).after(deployed)
+    return registered.outputs["Output"]

@@ -1,0 +1,163 @@
+"""Run a pipeline on this machine with kfp.local, and tell what happens step by step instead of KFP's raw log."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stagewright.pipelines import catalog, services
+
+SUCCEEDED, FAILED = "succeeded", "failed"
+
+_COLOR = re.compile(r"\x1b\[\d+m")
+_STARTED = re.compile(r"Executing task '(.+)'$")
+_FINISHED = re.compile(r"Task '(.+)' finished with status (\w+)$")
+
+
+@dataclass(slots=True)
+class Step:
+    """One task of a run. `seconds` is wall time; `work_seconds` is what the stage itself took, without starting it."""
+
+    name: str
+    status: str = "running"
+    seconds: float = 0.0
+    work_seconds: float | None = None
+    error: str | None = None
+    exit_code: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """A run of a pipeline: its steps in the order they began, and where it keeps what they made."""
+
+    pipeline: str
+    run_id: str
+    folder: Path
+    steps: list[Step] = field(default_factory=list)
+    status: str = "running"
+    seconds: float = 0.0
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "run.log"
+
+    @property
+    def failed_step(self) -> Step | None:
+        return next((step for step in self.steps if step.status == FAILED), None)
+
+
+Watch = Callable[[Step, Mapping[str, Any]], None]
+
+
+def run(name: str, arguments: Mapping[str, Any], *, watch: Watch | None = None) -> Run:
+    """Run a pipeline to its end, each step in a process of its own.
+
+    Args:
+        name: The pipeline's name.
+        arguments: Its parameters, by name.
+        watch: Called with a step and an event whenever something happens to it: `started`, `progress`, `finished`.
+
+    Returns:
+        The finished run, succeeded or failed; a failed step carries the sentence that explains it.
+    """
+    from kfp import local
+
+    pipeline = catalog.pipeline(name)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    this = Run(name, run_id, services.home() / "runs" / run_id)
+    this.folder.mkdir(parents=True)
+    os.environ.update(services.environment())
+    began = time.perf_counter()
+    with this.log.open("w", encoding="utf-8") as log:
+        follower = _Follower(this, log, watch)
+        with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
+            local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(this.folder / "steps"), raise_on_error=False)
+            pipeline(**arguments)
+        follower.close()
+    this.seconds = time.perf_counter() - began
+    this.status = FAILED if follower.failed or this.failed_step else SUCCEEDED
+    return this
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # kfp guesses from an image's name whether it holds Python; ours do.
+        warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
+        # What a profile asks of a cluster has no meaning here, and kfp says so for each task.
+        warnings.filterwarnings("ignore", category=UserWarning, module="kfp")
+        yield
+
+
+class _Follower(io.TextIOBase):
+    """Takes what kfp.local and the steps print, writes it to the log, and reads from it what happens."""
+
+    def __init__(self, run: Run, log: io.TextIOBase, watch: Watch | None) -> None:
+        self._run, self._log, self._watch = run, log, watch
+        self._rest = ""
+        self._began = time.perf_counter()
+        self.failed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        self._log.write(_COLOR.sub("", text))
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._read(_COLOR.sub("", line).strip())
+        return len(text)
+
+    def flush(self) -> None:
+        self._log.flush()
+
+    def close(self) -> None:
+        self.flush()
+
+    def _read(self, line: str) -> None:
+        if line.startswith('{"time"'):
+            with contextlib.suppress(ValueError):
+                self._event(json.loads(line))
+        elif match := _STARTED.search(line):
+            self._began = time.perf_counter()
+            self._run.steps.append(Step(match[1]))
+            self._tell({"event": "started"})
+        elif match := _FINISHED.search(line):
+            self._finish(match[2])
+        elif "Pipeline '" in line and "finished with status FAILURE" in line:
+            self.failed = True
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if not self._run.steps:
+            return
+        step = self._run.steps[-1]
+        if event["event"] == "step_finished":
+            step.work_seconds = event["seconds"]
+        elif event["event"] == "step_failed":
+            step.work_seconds, step.error, step.exit_code = event["seconds"], event["error"], event["exit_code"]
+        elif event["event"] == "progress":
+            self._tell(event)
+
+    def _finish(self, status: str) -> None:
+        step = self._run.steps[-1]
+        step.seconds = time.perf_counter() - self._began
+        if status == "SUCCESS":
+            step.status = SUCCEEDED
+        else:
+            step.status = FAILED
+            step.exit_code = step.exit_code or 1
+            step.error = step.error or "the step ended without saying why (out of memory, perhaps); its log has the rest"
+        self._tell({"event": "finished"})
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        if self._watch is not None:
+            self._watch(self._run.steps[-1], event)

@@ -1,0 +1,45 @@
+"""Publish a model that exists already and serve it."""
+
+from kfp import dsl
+
+from stagewright.components.registry.component import promote_model, register_model
+from stagewright.components.serving.component import deploy_model, import_model, publish_model
+
+
+@dsl.pipeline(name="serving-setup", display_name="Serve an existing model")
+def serving_setup(
+    model: str,
+    name: str,
+    deploy_to: str = "local",
+    mode: str = "Standard",
+    namespace: str = "default",
+    gitops: str = "",
+) -> str:
+    """Publish a model that exists already and serve it.
+
+    Args:
+        model: A model folder, an .onnx file, an s3:// address, or a registered model such as models:/churn@champion.
+        name: Name under which to publish and serve it: lower-case letters, digits and dashes.
+        deploy_to: Where to serve the model. One of local, cluster, gitops, none.
+        mode: KServe's deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service.
+        gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
+
+    Returns:
+        Version under which the model was published, like v1.0.0.
+    """
+    imported = import_model(source=model)
+    registered = register_model(model=imported.outputs["model"], name=name)
+    published = publish_model(model=imported.outputs["model"], name=name, version=registered.outputs["Output"])
+    with dsl.If(deploy_to != "none", name="deployment"):
+        deployed = deploy_model(
+            name=name,
+            version=registered.outputs["Output"],
+            model_uri=published.outputs["Output"],
+            target=deploy_to,
+            mode=mode,
+            namespace=namespace,
+            gitops=gitops,
+        )
+        promote_model(name=name, version=registered.outputs["Output"]).after(deployed)
+    return registered.outputs["Output"]

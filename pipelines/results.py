@@ -1,0 +1,69 @@
+"""What a run produced, gathered from its steps: version, addresses, metrics, and reports under names that a browser opens."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stagewright.pipelines.local import Run
+
+# Where each result comes from: the step and the output parameter that holds it.
+PARAMETERS = {
+    "version": ("register-model", "Output"),
+    "model_uri": ("publish-model", "Output"),
+    "endpoint": ("deploy-model", "Output"),
+}
+# Artifacts that a person wants to look at, and the name each gets in the run's folder.
+DOCUMENTS = {
+    "report": ("evaluate-model", "report", "report.html"),
+    "data_report": ("validate-data", "report", "data.html"),
+    "model_card": ("write-model-card", "page", "model_card.html"),
+    "manifest": ("deploy-model", "manifest", "inference_service.yaml"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one step wrote: parameters by name, artifacts' places by name."""
+
+    parameters: dict[str, Any]
+    artifacts: dict[str, Path]
+
+
+def collect(run: Run) -> dict[str, Any]:
+    """Outputs of a run by their public names; what a failed or skipped step would have made is missing."""
+    steps = dict(_steps(run.folder / "steps"))
+    outputs: dict[str, Any] = {
+        name: steps[step].parameters[parameter]
+        for name, (step, parameter) in PARAMETERS.items()
+        if step in steps and parameter in steps[step].parameters
+    }
+    for name, (step, artifact, file_name) in DOCUMENTS.items():
+        made = _artifact(run.folder / "steps", steps, step, artifact)
+        if made is not None:
+            target = run.folder / file_name
+            shutil.copyfile(made, target)
+            outputs[name] = str(target)
+    evaluation = _artifact(run.folder / "steps", steps, "evaluate-model", "evaluation")
+    if evaluation is not None:
+        outputs["metrics"] = json.loads(evaluation.read_text())["metrics"]
+    return outputs
+
+
+def _steps(root: Path) -> Iterator[tuple[str, Output]]:
+    for path in root.glob("*/*/executor_output.json"):
+        document = json.loads(path.read_text())
+        artifacts = {
+            name: Path(entry["artifacts"][0]["uri"])
+            for name, entry in document.get("artifacts", {}).items()
+            if entry["artifacts"]
+        }
+        yield path.parent.name, Output(document.get("parameterValues", {}), artifacts)
+
+
+def _artifact(root: Path, steps: dict[str, Output], step: str, artifact: str) -> Path | None:
+    """An artifact's file. A step that failed its gate wrote its report but no list of outputs."""
+    place = steps[step].artifacts.get(artifact) if step in steps else next(root.glob(f"*/{step}/{artifact}"), None)
+    return place if place is not None and place.is_file() else None
