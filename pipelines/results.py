@@ -52,6 +52,15 @@ def collect(run: Run) -> dict[str, Any]:
     return outputs
 
 
+def model_folder(run: Run) -> Path | None:
+    """The folder of the model that a run exported or imported, with its `serving/`."""
+    steps = dict(_steps(run.folder / "steps"))
+    for step, artifact in (("export-model", "exported"), ("import-model", "model")):
+        if step in steps and artifact in steps[step].artifacts:
+            return steps[step].artifacts[artifact]
+    return None
+
+
 def _steps(root: Path) -> Iterator[tuple[str, Output]]:
     for path in root.glob("*/*/executor_output.json"):
         document = json.loads(path.read_text())

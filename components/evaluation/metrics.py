@@ -89,14 +89,19 @@ def measure(outcome: Outcome) -> Measured:
     for more than two classes (0 to 2) and is the mean squared error of the second class's probability for two (0 to 1).
     MAPE is a share (0.1 is ten percent) over the rows whose true value is not zero.
     """
-    functions = _REGRESSION_FUNCTIONS if outcome.task is Task.REGRESSION else _CLASSIFICATION_FUNCTIONS
     result = Measured()
     for metric in of_task(outcome.task):
         try:
-            result.values[metric.name] = _number(functions[metric.name], outcome)
+            result.values[metric.name] = value(metric, outcome)
         except Undefined as reason:
             result.absent[metric.name] = str(reason)
     return result
+
+
+def value(metric: Metric, outcome: Outcome) -> float:
+    """One metric; raises Undefined where it has no value."""
+    functions = _REGRESSION_FUNCTIONS if outcome.task is Task.REGRESSION else _CLASSIFICATION_FUNCTIONS
+    return _number(functions[metric.name], outcome)
 
 
 def _number(function: Callable[[Outcome], float], outcome: Outcome) -> float:
@@ -104,10 +109,10 @@ def _number(function: Callable[[Outcome], float], outcome: Outcome) -> float:
         raise Undefined("there are no rows")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that is never answered: zero by the rule above, nothing to warn of
-        value = float(function(outcome))
-    if not np.isfinite(value):
+        number = float(function(outcome))
+    if not np.isfinite(number):
         raise Undefined("it is not a finite number for these rows")
-    return value
+    return number
 
 
 def calibration_bins(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ class Pyfunc:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(self, model_input: "pd.DataFrame", params: dict[str, Any] | None = None) -> "pd.DataFrame":  # noqa: ARG002
+    def predict(self, model_input: "pd.DataFrame", params: dict[str, Any] | None = None) -> "pd.DataFrame":
         """Answer each row of a frame with the raw columns.
 
         Returns:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
+
 from stagewright.components.runtime.errors import InputError, one_of
 
 if TYPE_CHECKING:
     import polars as pl
+
     from stagewright.components.runtime.feature_graph import FeatureGraph
 
 METADATA_FILE = "model.json"

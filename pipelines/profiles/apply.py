@@ -1,9 +1,11 @@
 """One function turns a profile into the settings of a task: KFP's own where it has them, the platform's for the rest."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from kfp import kubernetes
 from kfp.dsl.pipeline_task import PipelineTask
+
 from stagewright.components.authoring import Component, Configure
 from stagewright.components.images import image
 from stagewright.pipelines.profiles.model import Profile, TaskSettings
@@ -63,13 +65,23 @@ def _set_resources(settings: TaskSettings, task: PipelineTask) -> None:
 def _set_environment(settings: TaskSettings, task: PipelineTask) -> None:
     for name, value in sorted(settings.environment.items()):
         task.set_env_variable(name, value)
-    # One call for each variable: kfp maps a key to a variable, so two variables of one key would overwrite each other.
     for config_map, variables in sorted(settings.config_maps.items()):
-        for name, key in sorted(variables.items()):
-            kubernetes.use_config_map_as_env(task, config_map, {key: name})
+        for batch in _batches(variables):
+            kubernetes.use_config_map_as_env(task, config_map, batch)
     for secret, variables in sorted(settings.secrets.items()):
-        for name, key in sorted(variables.items()):
-            kubernetes.use_secret_as_env(task, secret, {key: name})
+        for batch in _batches(variables):
+            kubernetes.use_secret_as_env(task, secret, batch)
+
+
+def _batches(variables: Mapping[str, str]) -> list[dict[str, str]]:
+    """Variable -> key as KFP wants it, key -> variable: as few mappings as hold every variable of a key used twice."""
+    batches: list[dict[str, str]] = []
+    for name, key in sorted(variables.items()):
+        batch = next((batch for batch in batches if key not in batch), None)
+        if batch is None:
+            batches.append(batch := {})
+        batch[key] = name
+    return batches
 
 
 def _set_placement(settings: TaskSettings, task: PipelineTask) -> None:

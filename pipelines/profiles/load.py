@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.pipelines.profiles.model import Profile
 

@@ -1,0 +1,216 @@
+"""The whole evaluation of a model: every split, intervals, slices, importance, over-fitting, the gate."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from stagewright.components.evaluation import bootstrap, champion, gate, importance, outcome, overfitting, slices
+from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
+from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.runtime import tables
+from stagewright.components.runtime.model import Model, ModelMetadata
+from stagewright.components.runtime.progress import progress
+from stagewright.components.runtime.schema import Task
+
+SPLITS = ("train", "validation", "test")
+TRAINING_ROWS = 200_000  # of a larger training split a sample is enough to see over-fitting
+BLOCK_ROWS = 65_536
+CHOSEN_SLICES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that was found out about one model.
+
+    Attributes:
+        outcomes: By split.
+        measured: By split.
+        intervals: 95 % intervals by split: validation and test.
+        metric: What models of this task are compared by.
+        baseline: Metrics on the test rows of a model that learned nothing.
+        champion: The comparison with the model in use; None when there was none to compare with.
+        notes: What a reader must know about how this was measured.
+    """
+
+    name: str
+    metadata: ModelMetadata
+    task: Task
+    outcomes: dict[str, Outcome]
+    measured: dict[str, Measured]
+    intervals: dict[str, dict[str, bootstrap.Interval]]
+    metric: Metric
+    baseline: Measured
+    champion: champion.Champion | None
+    slices: list[slices.Slice]
+    importance: importance.Importance
+    overfitting: overfitting.Overfitting
+    gate: gate.Gate
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def test(self) -> Outcome:
+        return self.outcomes["test"]
+
+    def document(self) -> dict[str, Any]:
+        """The evaluation as JSON; a metric that has no value is left out and its reason stands under `absent`."""
+        return {
+            "name": self.name,
+            "task": self.task.value,
+            "framework": self.metadata.framework,
+            "rows": {split: len(rows) for split, rows in self.outcomes.items()},
+            "main_metric": self.metric.name,
+            "metrics": {split: measured.values for split, measured in self.measured.items()},
+            "absent": {split: measured.absent for split, measured in self.measured.items() if measured.absent},
+            "intervals": {split: _lists(intervals) for split, intervals in self.intervals.items()},
+            "baseline": {"metrics": self.baseline.values, "metric": self.metric.name},
+            "champion": self.champion.document() if self.champion else None,
+            "slices": [_slice_document(part) for part in self.slices],
+            "importance": self.importance.mean,
+            "overfitting": self.overfitting.document(),
+            "gate": self.gate.document(),
+            "notes": self.notes,
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write the document as strict JSON: never NaN or infinity."""
+        Path(path).write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def evaluate(
+    model: str | Path,
+    *,
+    train: str | Path,
+    validation: str | Path,
+    test: str | Path,
+    name: str,
+    minimum: Mapping[str, Any] | None = None,
+    slice_columns: Sequence[str] = (),
+    compare_with_champion: bool = True,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate a model on its splits.
+
+    Args:
+        model: Folder of the model.
+        train: Dataset file; so are `validation` and `test`.
+        name: Name under which the model is registered.
+        minimum: Threshold by metric.
+        slice_columns: Columns of the test split to look at by value; none given: the two that the model relies on most.
+        compare_with_champion: Whether the gate includes the registered champion, where MLFLOW_TRACKING_URI is set.
+
+    Raises:
+        BadParameter: For thresholds that do not fit.
+        InputError: If model and data do not fit together, or a slice's column does not exist.
+        ServiceUnavailable: If the registry or the object store does not answer.
+    """
+    loaded = Model.load(model)
+    task = Task(loaded.metadata.task)
+    thresholds = gate.parse_minimum(minimum or {}, task)
+    paths = dict(zip(SPLITS, (train, validation, test), strict=True))
+    slices.check_columns(slice_columns, tables.scan(test).collect_schema().names())
+    rows = {split: _rows(path, loaded.metadata.target, split, seed) for split, path in paths.items()}
+    outcomes = {split: answer(loaded, table, split=split) for split, table in rows.items()}
+    measured = {split: measure(found) for split, found in outcomes.items()}
+    intervals = {split: bootstrap.intervals(outcomes[split], seed=seed) for split in ("validation", "test")}
+
+    baseline = measure(gate.baseline_outcome(outcomes["train"], outcomes["test"]))
+    metric = main_metric(task, measured["test"], baseline)
+    fit = overfitting.check(task, measured["train"], measured["validation"], intervals["validation"])
+    used = importance.permutation_importance(
+        lambda table: answer(loaded, table, split="test"), rows["test"], [i.name for i in loaded.features.inputs], seed=seed
+    )
+    chosen = list(slice_columns) or list(used.losses)[:CHOSEN_SLICES]
+    compared = _champion(name, loaded, outcomes["test"], rows["test"], seed) if compare_with_champion else None
+    checks = [*gate.threshold_checks(thresholds, measured["test"]), gate.baseline_check(metric, measured["test"], baseline)]
+    against = gate.champion_check(compared) if compared else None
+    return Evaluation(
+        name=name,
+        metadata=loaded.metadata,
+        task=task,
+        outcomes=outcomes,
+        measured=measured,
+        intervals=intervals,
+        metric=metric,
+        baseline=baseline,
+        champion=compared,
+        slices=slices.by_columns(outcomes["test"], rows["test"], chosen, seed=seed),
+        importance=used,
+        overfitting=fit,
+        gate=gate.Gate(tuple(checks if against is None else [*checks, against])),
+        notes=_notes(paths, rows, outcomes["test"]),
+    )
+
+
+def answer(model: Model, table: pl.DataFrame, *, split: str) -> Outcome:
+    """What a model says of a table whose target is known, beside the truth.
+
+    Raises:
+        InputError: If a column is missing, or the target has a value that the model does not know.
+    """
+    metadata = model.metadata
+    truth = outcome.known_rows(table, metadata.target, split=split)[metadata.target]
+    blocks = []
+    with progress(f"predicting {split}", total=len(table), unit="rows") as advance:
+        for block in table.iter_slices(BLOCK_ROWS):
+            blocks.append(model.predict(block))
+            advance(len(block))
+    if metadata.classes is None:
+        values = np.concatenate([block.values for block in blocks])  # type: ignore[misc]
+        return outcome.regression(truth.cast(pl.Float64).to_numpy(), values, split=split)
+    labels = np.concatenate([block.labels for block in blocks])  # type: ignore[misc]
+    probabilities = np.concatenate([block.probabilities for block in blocks])  # type: ignore[misc]
+    known = metadata.classes
+    return outcome.classification(
+        Task(metadata.task), known, truth.to_list(), labels.tolist(), probabilities, split=split
+    )
+
+
+def _rows(path: str | Path, target: str, split: str, seed: int) -> pl.DataFrame:
+    """The rows of a split whose target is known; a sample of a large training split."""
+    rows = outcome.known_rows(tables.read(path), target, split=split)
+    if split == "train" and len(rows) > TRAINING_ROWS:
+        return rows.sample(TRAINING_ROWS, seed=seed)
+    return rows
+
+
+def _champion(name: str, model: Model, new: Outcome, rows: pl.DataFrame, seed: int) -> champion.Champion | None:
+    version = champion.find(name)
+    if version is None:
+        return None
+    return champion.compare(version, model.metadata, new, lambda other: answer(other, rows, split="test"), seed=seed)
+
+
+def _notes(paths: Mapping[str, str | Path], rows: Mapping[str, pl.DataFrame], test: Outcome) -> list[str]:
+    notes = []
+    for split, table in rows.items():
+        whole = tables.scan(paths[split]).select(pl.len()).collect().item()
+        if split == "train" and len(table) == TRAINING_ROWS < whole:
+            notes.append(f"The training split is measured on a sample of {len(table):,} of its {whole:,} rows.")
+        elif len(table) < whole:
+            notes.append(f"{whole - len(table):,} of {whole:,} rows of the {split} split have no target and are left out.")
+    if test.task is Task.REGRESSION:
+        zeros = int((test.truth == 0).sum())
+        if zeros:
+            notes.append(f"MAPE leaves out {zeros:,} test rows whose true value is zero.")
+    return notes
+
+
+def _lists(intervals: Mapping[str, bootstrap.Interval]) -> dict[str, list[float]]:
+    return {name: list(interval) for name, interval in intervals.items()}
+
+
+def _slice_document(part: slices.Slice) -> dict[str, Any]:
+    return {
+        "column": part.column,
+        "value": part.value,
+        "rows": part.rows,
+        "metrics": part.measured.values,
+        "absent": part.measured.absent,
+        "intervals": _lists(part.intervals),
+        "small": bool(part.note),
+        "note": part.note,
+    }

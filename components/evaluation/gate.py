@@ -1,0 +1,136 @@
+"""The gate: what a model must reach before anything is done with it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from stagewright.components.evaluation.bootstrap import Interval
+from stagewright.components.evaluation.champion import Champion
+from stagewright.components.evaluation.metrics import METRICS, Measured, Metric, of_task
+from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.runtime.errors import BadParameter, GateFailed, did_you_mean
+from stagewright.components.runtime.schema import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition.
+
+    Attributes:
+        measured: What was found, as text.
+        required: What was wanted, as text.
+        failure: The clause that tells of it; empty when it passed.
+    """
+
+    subject: str
+    measured: str
+    required: str
+    failure: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.failure
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """All conditions of one model."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> list[str]:
+        return [check.failure for check in self.checks if check.failure]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    def document(self) -> dict[str, Any]:
+        checks = [asdict(check) | {"passed": check.passed} for check in self.checks]
+        return {"passed": self.passed, "failures": self.failures, "checks": checks}
+
+    def require(self, subject: str) -> None:
+        """Raise GateFailed with every failure, if there is one."""
+        if not self.passed:
+            raise GateFailed(subject, self.failures)
+
+
+def parse_minimum(minimum: Mapping[str, Any], task: Task) -> dict[str, float]:
+    """Thresholds by metric, checked.
+
+    Raises:
+        BadParameter: For a metric that does not exist or does not fit the task, or a threshold that is no number.
+    """
+    fitting = [metric.name for metric in of_task(task)]
+    for name, threshold in minimum.items():
+        if name not in METRICS:
+            expected = f"metrics of a {task} model ({', '.join(fitting)}){did_you_mean(name, METRICS)}"
+            raise BadParameter("minimum", got=name, expected=expected)
+        if name not in fitting:
+            raise BadParameter("minimum", got=name, expected=f"a metric that fits a {task} model: {', '.join(fitting)}")
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
+            raise BadParameter(f"minimum.{name}", got=threshold, expected="a finite number")
+    return {name: float(threshold) for name, threshold in minimum.items()}
+
+
+def threshold_checks(thresholds: Mapping[str, float], test: Measured) -> list[Check]:
+    """Each metric of the test split against its threshold: at least it, or at most it for an error."""
+    return [_threshold(METRICS[name], threshold, test) for name, threshold in thresholds.items()]
+
+
+def _threshold(metric: Metric, threshold: float, test: Measured) -> Check:
+    bound = "at most" if metric.lower_is_better else "at least"
+    required = f"{bound} {threshold:g}"
+    if metric.name not in test.values:
+        reason = test.absent.get(metric.name, "it was not measured")
+        return Check(metric.label, "unknown", required, f"{metric.name} is unknown ({reason}), {required} is wanted")
+    found = test.values[metric.name]
+    missed = "" if metric.gain(found, threshold) >= 0 else f"{metric.name} is {_shown(found, threshold)}, {required} is wanted"
+    return Check(metric.label, _shown(found, threshold), required, missed)
+
+
+def baseline_outcome(train: Outcome, rows: Outcome) -> Outcome:
+    """What a model that learned nothing answers for the rows: the shares of the classes in training, or the mean."""
+    if rows.task is Task.REGRESSION:
+        return Outcome(rows.task, rows.truth, np.full(len(rows), train.truth.mean()))
+    shares = np.bincount(train.truth, minlength=len(rows.labels)) / len(train)
+    answer = int(shares[1] >= 0.5) if rows.task is Task.BINARY else int(shares.argmax())
+    return Outcome(rows.task, rows.truth, np.full(len(rows), answer), np.tile(shares, (len(rows), 1)), rows.classes)
+
+
+def baseline_check(metric: Metric, test: Measured, baseline: Measured) -> Check:
+    """Better than the trivial baseline, by the main metric."""
+    subject, kind = f"{metric.label} against the trivial baseline", "below" if metric.lower_is_better else "above"
+    ours, theirs = test.values.get(metric.name), baseline.values.get(metric.name)
+    if ours is None or theirs is None:
+        reason = test.absent.get(metric.name, "it was not measured")
+        return Check(subject, "unknown", "better", f"{metric.name} is unknown ({reason}), so it beats no baseline")
+    required = f"{kind} {theirs:.4g}"
+    missed = f"{metric.name} is {_shown(ours, theirs)}, no better than {theirs:.4g} of a model that learned nothing"
+    return Check(subject, _shown(ours, theirs), required, "" if metric.gain(ours, theirs) > 0 else missed)
+
+
+def champion_check(champion: Champion) -> Check | None:
+    """Not worse than the champion beyond chance: the interval of the gain must not lie below zero as a whole.
+
+    A model that is worse by less than the test split can tell passes: on the next data it may be the better one, and a gate
+    that asks for more would refuse every second retraining of the same recipe. None when there is nothing to compare.
+    """
+    if not champion.comparable or champion.metric is None or champion.gain is None:
+        return None
+    interval: Interval | None = champion.interval
+    shown = f"{champion.gain:+.4g}" + (f" ({interval[0]:+.4g} to {interval[1]:+.4g})" if interval else "")
+    worse = interval[1] < 0 if interval else champion.gain < 0
+    failure = f"{champion.metric.name} is worse than that of champion {champion.version}: gain {shown}" if worse else ""
+    return Check(f"{champion.metric.label}: gain over champion {champion.version}", shown, "not below 0 beyond chance", failure)
+
+
+def _shown(found: float, limit: float) -> str:
+    """The number with as many digits as tell it from the limit."""
+    for digits in (4, 6, 10):
+        if f"{found:.{digits}g}" != f"{limit:.{digits}g}" or found == limit:
+            return f"{found:.{digits}g}"
+    return repr(found)

@@ -1,0 +1,79 @@
+"""What a model relies on: how much worse it gets when one raw column is shuffled.
+
+Source: Breiman, Random Forests (2001), section 10, applied to any model and to raw columns rather than encoded features. Of
+two columns that say the same, each looks less important than both are together.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from stagewright.components.evaluation.metrics import Metric, Undefined, main_metric, measure, value
+from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.runtime.progress import progress
+
+ROWS, REPEATS, SECONDS = 1000, 5, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much the metric worsens without each column.
+
+    Attributes:
+        losses: Column -> worsening of each repetition; the most important first.
+        skipped: Columns that the time did not suffice for.
+        rows: How many rows were shuffled.
+    """
+
+    metric: Metric
+    losses: dict[str, tuple[float, ...]]
+    skipped: tuple[str, ...]
+    rows: int
+
+    @property
+    def mean(self) -> dict[str, float]:
+        return {column: float(np.mean(losses)) for column, losses in self.losses.items()}
+
+
+def permutation_importance(
+    answer: Callable[[pl.DataFrame], Outcome],
+    table: pl.DataFrame,
+    columns: Sequence[str],
+    *,
+    rows: int = ROWS,
+    repeats: int = REPEATS,
+    seconds: float = SECONDS,
+    seed: int = 0,
+) -> Importance:
+    """Shuffle one column after another and measure again.
+
+    Args:
+        answer: What the model says of a table.
+        table: Rows with known target; a sample of them is used.
+        columns: Raw columns that the model takes.
+        repeats: Shuffles of each column; fewer when time runs out, which is looked at after each.
+        seconds: After this long, what was measured so far is the result.
+    """
+    random = np.random.default_rng(seed)
+    if len(table) > rows:
+        table = table[np.sort(random.choice(len(table), size=rows, replace=False))]
+    base = answer(table)
+    measured = measure(base)
+    metric = main_metric(base.task, measured)
+    losses: dict[str, list[float]] = {column: [] for column in columns}
+    ends = time.monotonic() + seconds
+    with progress("shuffling columns", total=repeats * len(columns), unit="columns") as advance:
+        for column in (column for _ in range(repeats) for column in columns):
+            if time.monotonic() > ends:
+                break
+            shuffled = table.with_columns(table[column].gather(random.permutation(len(table))))
+            try:
+                losses[column].append(metric.gain(measured.values[metric.name], value(metric, answer(shuffled))))
+            except (Undefined, KeyError):  # no rows of some class, and no fallback either: nothing to compare
+                break
+            advance()
+    ordered = sorted((column for column in columns if losses[column]), key=lambda column: -np.mean(losses[column]))
+    skipped = tuple(column for column in columns if not losses[column])
+    return Importance(metric, {column: tuple(losses[column]) for column in ordered}, skipped, len(table))

@@ -1,0 +1,125 @@
+"""The same metrics for parts of the data: where a model that is good on the whole is not."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from stagewright.components.evaluation import bootstrap
+from stagewright.components.evaluation.metrics import Measured, measure
+from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.runtime.errors import InputError, did_you_mean
+from stagewright.components.runtime.schema import Task
+
+SMALL_ROWS = 30
+SMALL_CLASS_ROWS = 5
+MOST_VALUES = 12  # of a category: the rarer ones are one slice together
+NUMERIC_VALUES = 6  # a number with no more values than this is a category
+RESAMPLES = 500
+OTHERS, MISSING = "(other values)", "(missing)"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One part of the rows.
+
+    Attributes:
+        value: A category, or a range of numbers.
+        note: Why it is too small to judge; empty when it is not. A slice with a note has no intervals.
+    """
+
+    column: str
+    value: str
+    rows: int
+    measured: Measured
+    intervals: dict[str, bootstrap.Interval]
+    note: str = ""
+
+
+def check_columns(columns: Sequence[str], available: Sequence[str]) -> None:
+    """Raise InputError for a column that the test split does not have, naming the nearest."""
+    for column in columns:
+        if column not in available:
+            raise InputError(
+                f"cannot slice by '{column}': the test split has no such column{did_you_mean(str(column), available)}"
+            )
+
+
+def by_columns(
+    outcome: Outcome, table: pl.DataFrame, columns: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Slice]:
+    """Metrics of each value of some columns.
+
+    Categories are taken by value, most frequent first, the rare ones together; numbers and times by quartile (by value, if
+    there are few); missing values are a slice of their own.
+
+    Args:
+        outcome: Answers for the table's rows.
+        columns: Names of columns of the table.
+
+    Raises:
+        InputError: For a column that is not in the table.
+    """
+    check_columns(columns, table.columns)
+    return [
+        _slice(outcome.take(rows), column, value, resamples, seed)
+        for column in columns
+        for value, rows in parts(table[column])
+    ]
+
+
+def parts(column: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and row mask of each part of a column; together the masks cover every row once."""
+    values = column.fill_nan(None) if column.dtype.is_float() else column
+    ordered = column.dtype.is_numeric() or column.dtype.is_temporal()
+    if ordered and values.drop_nulls().n_unique() > NUMERIC_VALUES:
+        yield from _quartiles(values)
+    else:
+        yield from _categories(values)
+    if values.null_count():
+        yield MISSING, values.is_null().to_numpy()
+
+
+def _categories(values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
+    named = values.name or "value"
+    counts = values.drop_nulls().alias(named).value_counts(name="rows").sort(["rows", named], descending=[True, False])
+    found = counts[named].to_list()
+    # One more than the limit needs no slice of others: it would hold that one value.
+    shown = found if len(found) <= MOST_VALUES + 1 else found[:MOST_VALUES]
+    for category in shown:
+        yield _text(category), values.eq(category).fill_null(value=False).to_numpy()
+    if len(shown) < len(found):
+        yield OTHERS, (values.is_not_null() & ~values.is_in(shown).fill_null(value=False)).to_numpy()
+
+
+def _quartiles(values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
+    numbers = values.to_physical().cast(pl.Float64).to_numpy()
+    known = ~np.isnan(numbers)
+    edges = np.unique(np.quantile(numbers[known], [0.25, 0.5, 0.75]))
+    quarter = np.searchsorted(edges, numbers, side="left")
+    for number in np.unique(quarter[known]):
+        mask = known & (quarter == number)
+        part = values.filter(pl.Series(mask))
+        yield f"{_text(part.min())} to {_text(part.max())}", mask
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _slice(outcome: Outcome, column: str, value: str, resamples: int, seed: int) -> Slice:
+    note = _too_small(outcome)
+    intervals = {} if note else bootstrap.intervals(outcome, resamples=resamples, seed=seed)
+    return Slice(column, value, len(outcome), measure(outcome), intervals, note)
+
+
+def _too_small(outcome: Outcome) -> str:
+    if len(outcome) < SMALL_ROWS:
+        return f"only {len(outcome)} rows"
+    if outcome.task is Task.REGRESSION:
+        return ""
+    counts = np.bincount(outcome.truth, minlength=len(outcome.labels))
+    rarest = int(counts.argmin())
+    return f"only {counts[rarest]} rows of class '{outcome.labels[rarest]}'" if counts[rarest] < SMALL_CLASS_ROWS else ""

@@ -1,0 +1,72 @@
+"""Writing an ONNX graph: inputs by column, constants, operations, each block's columns of the matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from stagewright.components.runtime.feature_graph import OUTPUT, Feature
+from stagewright.components.runtime.signature import GRAPH_TYPES
+
+# What the converters of the estimators write, so that both parts merge into one model.
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+MICROSOFT, ML = "com.microsoft", "ai.onnx.ml"
+IR_VERSION = 10
+_ELEMENTS = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64, "string": TensorProto.STRING}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A float32 tensor of shape [N, features] inside the graph."""
+
+    tensor: str
+    features: tuple[Feature, ...]
+
+
+class Graph:
+    """A graph under construction. Tensors are known by name; names of our own never meet a column's."""
+
+    def __init__(self, columns: Sequence[tuple[str, str]]) -> None:
+        """Start with one input of shape [N, 1] for each (column, kind)."""
+        self._inputs = [helper.make_tensor_value_info(name, _ELEMENTS[GRAPH_TYPES[kind]], ["N", 1]) for name, kind in columns]
+        self._prefix = "preprocessing/"
+        while any(name.startswith(self._prefix) for name, _ in columns):
+            self._prefix += "/"
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: Any, dtype: Any) -> str:
+        """A constant tensor, of the shape of `value`."""
+        name = f"{self._prefix}constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        return name
+
+    def apply(self, operation: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Apply an operation with one output."""
+        name = f"{self._prefix}{operation}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operation, inputs, [name], name=name, domain=domain, **attributes))
+        return name
+
+    def cast(self, tensor: str, dtype: Any) -> str:
+        return self.apply("Cast", tensor, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def side_by_side(self, tensors: Sequence[str]) -> str:
+        """Tensors of shape [N, k] as one of shape [N, sum of k]."""
+        return tensors[0] if len(tensors) == 1 else self.apply("Concat", *tensors, axis=1)
+
+    def select(self, tensor: str, columns: Sequence[int]) -> str:
+        """Some columns of a tensor of shape [N, k]."""
+        return self.apply("Gather", tensor, self.constant(columns, np.int64), axis=1)
+
+    def build(self, output: str, *, element: int = TensorProto.FLOAT, shape: Sequence[Any]) -> bytes:
+        """The checked model with one output; equal constructions give equal bytes."""
+        self._nodes.append(helper.make_node("Identity", [output], [OUTPUT], name=f"{self._prefix}output"))
+        answer = helper.make_tensor_value_info(OUTPUT, element, shape)
+        graph = helper.make_graph(self._nodes, OUTPUT, self._inputs, [answer], self._constants)
+        domains = sorted({"", ML} | {node.domain for node in self._nodes})
+        opsets = [helper.make_opsetid(domain, OPSETS.get(domain, 1)) for domain in domains]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="stagewright")
+        onnx.checker.check_model(model)
+        return model.SerializeToString(deterministic=True)

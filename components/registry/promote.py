@@ -1,0 +1,32 @@
+"""Promotion: which registered version serves."""
+
+from stagewright.components.registry import catalogue
+from stagewright.components.registry.catalogue import CHAMPION, PURPOSE, Tag
+from stagewright.components.registry.register import set_alias
+from stagewright.components.registry.versions import Registered
+from stagewright.components.runtime import logs, tracking
+from stagewright.components.runtime.naming import model_name
+
+
+def promote(*, name: str, version: str, alias: str = CHAMPION) -> Registered | None:
+    """Point an alias to a registered version and note on it which version had it before; that one, or None.
+
+    Args:
+        version: `v1.2.3`.
+
+    Raises:
+        InputError: If there is no such model or version.
+    """
+    client = tracking.client(PURPOSE)
+    chosen = catalogue.find(client, model_name(name), version)
+    previous = catalogue.version_of(name, alias, client=client)
+    if previous is not None and previous.number == chosen.number:
+        logs.event("model_already_promoted", name=name, version=version, alias=alias)
+        return previous
+    if previous is not None:
+        tag = Tag.PREVIOUS if alias == CHAMPION else f"previous_{alias}"
+        with tracking.answering(PURPOSE):
+            client.set_model_version_tag(name, chosen.number, tag, str(previous.version))
+    set_alias(client, name, alias, chosen.number)
+    logs.event("model_promoted", name=name, version=version, alias=alias, previous=str(previous.version) if previous else None)
+    return previous

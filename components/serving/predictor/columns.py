@@ -1,0 +1,122 @@
+"""The columns that a model takes: names, order, and from either protocol's values to the graph's inputs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from stagewright.components.runtime.signature import GRAPH_TYPES, Input
+from stagewright.components.serving.predictor import values as convert
+from stagewright.components.serving.predictor.errors import BadColumn, BadTensor, UnknownColumn
+from stagewright.components.serving.predictor.tensors import DATATYPES, INTEGERS
+
+Feeds = dict[str, np.ndarray]
+
+_NUMPY = {"float": np.dtype(np.float32), "string": np.dtype(object), "int64": np.dtype(np.int64)}
+_NUMBERS = ("FP32", "FP64", "FP16", "BF16", *INTEGERS)
+_ACCEPTED = {
+    "numeric": (*_NUMBERS, "BOOL"),
+    "boolean": ("BOOL", *_NUMBERS),
+    "datetime": ("BYTES", "INT64"),
+    "categorical": ("BYTES", *(name for name in DATATYPES if name != "BYTES")),
+    "text": ("BYTES", *(name for name in DATATYPES if name != "BYTES")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the model; its graph input has shape [N, 1]."""
+
+    name: str
+    kind: str
+    nullable: bool
+
+    def from_values(self, values: Sequence[Any]) -> np.ndarray:
+        """JSON values [N] as the graph's input.
+
+        Raises:
+            BadColumn: Naming the first row whose value is wrong, or missing where it may not be.
+        """
+        return self._checked(convert.CONVERSIONS[self.kind](self.name, values))
+
+    def from_tensor(self, datatype: str, values: Sequence[Any]) -> np.ndarray:
+        """Elements of a V2 tensor in JSON as the graph's input."""
+        self.check_datatype(datatype)
+        if self.kind == "datetime" and datatype == "INT64":
+            none = convert.missing(self.kind)
+            return self._checked(np.array([none if value is None else value for value in values], dtype=np.int64))
+        return self.from_values(values)
+
+    def from_array(self, datatype: str, array: np.ndarray) -> np.ndarray:
+        """Elements [N] of a binary V2 tensor as the graph's input."""
+        self.check_datatype(datatype)
+        if self.kind == "numeric":
+            return self._checked(convert.to_float32(self.name, array))
+        if self.kind == "boolean":
+            return self._checked(convert.truth(self.name, array))
+        if datatype == "INT64" and self.kind == "datetime":
+            return self._checked(array)
+        if datatype in ("FP16", "FP32", "BF16"):  # 0.1 is "0.1" in any width
+            return self.from_values([float(str(value)) for value in array])
+        return self.from_values(array.tolist())
+
+    def absent(self, rows: int) -> np.ndarray:
+        """A column that the request left out, as missing values.
+
+        Raises:
+            BadColumn: If the model needs it.
+        """
+        if not self.nullable:
+            raise BadColumn(self.name, "not in the request, and the model needs it")
+        return np.full((rows, 1), convert.missing(self.kind), dtype=_NUMPY[GRAPH_TYPES[self.kind]])
+
+    def check_datatype(self, datatype: str) -> None:
+        """Refuse a datatype that cannot hold this kind of column."""
+        if datatype not in _ACCEPTED[self.kind]:
+            fitting = ", ".join(_ACCEPTED[self.kind])
+            raise BadTensor(self.name, f"datatype {datatype} does not fit a {self.kind} column; send one of {fitting}")
+
+    def _checked(self, flat: np.ndarray) -> np.ndarray:
+        if not self.nullable:
+            gaps = convert.where_missing(flat)
+            if gaps.any():
+                raise BadColumn(self.name, "no value, and the model needs one", row=int(gaps.argmax()))
+        return flat.reshape(-1, 1)
+
+
+class Columns:
+    """The model's columns in the signature's order."""
+
+    def __init__(self, inputs: Iterable[Input]) -> None:
+        self.all = tuple(Column(given.name, given.kind, given.nullable) for given in inputs)
+        self.names = tuple(column.name for column in self.all)
+        self.by_name: Mapping[str, Column] = {column.name: column for column in self.all}
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether one numeric tensor can hold all columns."""
+        return all(column.kind in ("numeric", "boolean") for column in self.all)
+
+    def find(self, name: str, *, where: str = "", noun: str = "column") -> Column:
+        """The column of this name.
+
+        Raises:
+            UnknownColumn: Naming the nearest.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            raise UnknownColumn(name, self.names, where=where, noun=noun) from None
+
+    def feeds(self, values: Iterable[Sequence[Any]]) -> Feeds:
+        """Values of every column in order, each [N], as the graph's inputs."""
+        return {column.name: column.from_values(given) for column, given in zip(self.all, values, strict=True)}
+
+    def complete(self, feeds: Feeds, rows: int) -> Feeds:
+        """The same feeds with the columns that the request left out, as missing values."""
+        if len(feeds) == len(self.all):
+            return feeds
+        return {column.name: feeds[column.name] if column.name in feeds else column.absent(rows) for column in self.all}

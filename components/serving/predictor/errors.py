@@ -1,0 +1,121 @@
+"""What a request can do wrong: each error is one sentence and carries the HTTP status it is answered with."""
+
+from collections.abc import Iterable
+
+from stagewright.components.runtime.errors import StagewrightError, did_you_mean
+
+SHOWN_CHARACTERS = 40  # of a value that the client sent: enough to recognize it, never a megabyte
+SHOWN_NAMES = 20
+
+
+class RequestError(StagewrightError):
+    """The request cannot be answered as it is."""
+
+    status = 400
+
+
+class NoSuchPath(RequestError):
+    """Nothing is served under this path."""
+
+    status = 404
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"nothing is served at {shown(path)}; the protocols are at /v1/models and /v2, metrics at /metrics")
+
+
+class UnknownModel(RequestError):
+    """The request names a model that this server does not hold."""
+
+    status = 404
+
+    def __init__(self, name: str, served: Iterable[str]) -> None:
+        super().__init__(f"no model {shown(name)} here; this server has {', '.join(served) or 'none'}")
+
+
+class UnknownVersion(RequestError):
+    """The request names a version that is not the served one."""
+
+    status = 404
+
+    def __init__(self, model: str, version: str, served: str | None) -> None:
+        super().__init__(f"model '{model}' has no version {shown(version)} here; served is {served or 'a model without a version'}")
+
+
+class ModelNotReady(RequestError):
+    """The model is known but not loaded yet.
+
+    V2's text asks for a 4xx here. 503 is what KServe's own server answers, what probes and proxies take for "try again", and
+    true: nothing is wrong with the request.
+    """
+
+    status = 503
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"model '{name}' is still loading; try again soon")
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, but not for this method."""
+
+    status = 405
+
+    def __init__(self, method: str, path: str, allowed: str) -> None:
+        super().__init__(f"{method} is not allowed at {shown(path)}; use {allowed}")
+        self.allowed = allowed
+
+
+class TooLarge(RequestError):
+    """The request is larger than this server accepts."""
+
+    status = 413
+
+
+class UnsupportedEncoding(RequestError):
+    """The body is compressed."""
+
+    status = 415
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"Content-Encoding {shown(encoding)} is not supported; send the body uncompressed")
+
+
+class UnknownColumn(RequestError):
+    """The request names a column that the model does not take."""
+
+    def __init__(self, got: str, expected: Iterable[str], *, where: str = "", noun: str = "column") -> None:
+        names = tuple(expected)
+        super().__init__(f"{where}the model has no {noun} {shown(got)}{did_you_mean(got[:200], names) or f'; it takes {listed(names)}'}")
+
+
+class BadColumn(RequestError):
+    """A column's values are unusable; `row` counts from 0, as in the request."""
+
+    def __init__(self, column: str, problem: str, *, row: int | None = None) -> None:
+        super().__init__(f"column '{column}'{'' if row is None else f', row {row}'}: {problem}")
+        self.column, self.row = column, row
+
+
+class BadTensor(RequestError):
+    """A tensor of a V2 request contradicts itself or the model."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"input {shown(name)}: {problem}")
+        self.name = name
+
+
+def shown(value: object) -> str:
+    """A value that the client sent, quoted if it is text and shortened if it is long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = str(value)
+    text = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+    return f"'{text}'" if isinstance(value, str) else text
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names separated by commas, as many as a sentence can bear."""
+    every = tuple(names)
+    rest = len(every) - SHOWN_NAMES
+    return ", ".join(every[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")

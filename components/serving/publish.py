@@ -1,0 +1,125 @@
+"""Publication of an exported model: immutable, with checksums, complete or invisible.
+
+A published model is a folder of the models' bucket whose `manifest.json` was written last. Without a manifest nothing is
+published there: an attempt that was interrupted, which the next one clears away.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.content import Content, content
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.naming import published_uri
+from stagewright.components.runtime.storage import ObjectStore, join, sha256
+
+MANIFEST, CARD = "manifest.json", "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published model; `changed` is False when it had been published before with the same content."""
+
+    uri: str
+    digest: str
+    changed: bool
+
+
+def publish(folder: str | Path, store: ObjectStore, *, name: str, version: str, card: str = "") -> Published:
+    """Publish an exported model as `s3://<models bucket>/<name>/<version>/`.
+
+    Args:
+        folder: The model, with `serving/`.
+        card: The model card, Markdown; it becomes `README.md` with the name, version and digest in front.
+
+    Raises:
+        BadParameter: For a name or version that cannot be one.
+        InputError: If the model is not exported, or the version is taken by another content.
+    """
+    uri = published_uri(store.settings.models_bucket, name, version)
+    model = content(folder)
+    store.ensure_bucket(store.settings.models_bucket)
+    if store.exists(join(uri, MANIFEST)):
+        _same_or_error(read_manifest(uri, store), uri, model, store)
+        logs.event("model_already_published", uri=uri, digest=model.digest)
+        return Published(uri, model.digest, changed=False)
+    readme = _readme(card, name, version, model).encode()
+    files = _upload(Path(folder), readme, uri, store)
+    document = {
+        "name": name,
+        "version": version,
+        "digest": model.digest,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": files,
+        "lineage": {"run_id": model.run_id, "recipe": model.recipe, "data": model.data, **model.origin},
+    }
+    store.write(join(uri, MANIFEST), (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
+    logs.event("model_published", uri=uri, digest=model.digest, files=len(files), bytes=sum(file["size"] for file in files))
+    return Published(uri, model.digest, changed=True)
+
+
+def read_manifest(uri: str, store: ObjectStore) -> dict[str, Any]:
+    """The manifest of a published model.
+
+    Raises:
+        InputError: If there is none or it is damaged.
+    """
+    path = join(uri, MANIFEST)
+    if not store.exists(path):
+        raise InputError(f"no model is published at {uri}: there is no {MANIFEST}")
+    try:
+        document: dict[str, Any] = json.loads(store.read(path))
+        _ = document["digest"], [(file["path"], file["size"], file["sha256"]) for file in document["files"]]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is not the manifest of a published model") from None
+    return document
+
+
+def _same_or_error(manifest: dict[str, Any], uri: str, model: Content, store: ObjectStore) -> None:
+    if manifest["digest"] != model.digest:
+        raise InputError(
+            f"{uri} is already published with another content ({manifest['digest'][:19]}, this model is {model.digest[:19]}); "
+            "a published model never changes: register this one under a new version"
+        )
+    sizes = {info.uri: info.size for info in store.list(uri)}
+    damaged = [file["path"] for file in manifest["files"] if sizes.get(join(uri, file["path"])) != file["size"]]
+    if damaged:
+        raise InputError(f"the model published at {uri} is damaged ({', '.join(damaged[:3])}); remove it and publish it again")
+
+
+def _upload(folder: Path, readme: bytes, uri: str, store: ObjectStore) -> list[dict[str, Any]]:
+    """Write every file, and remove what an interrupted attempt left; the manifest's entries, sorted by path."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for reserved in (CARD, MANIFEST):  # an imported model brings those of its former publication
+        paths.pop(reserved, None)
+    wanted = {join(uri, name) for name in (*paths, CARD)}
+    for leftover in store.list(uri):
+        if leftover.uri not in wanted:
+            store.delete(leftover.uri)
+    for name, path in sorted(paths.items()):
+        store.upload(path, join(uri, name))
+    store.write(join(uri, CARD), readme)
+    entries = [_entry(name, path.stat().st_size, sha256(path)) for name, path in paths.items()]
+    entries.append(_entry(CARD, len(readme), hashlib.sha256(readme).hexdigest()))
+    return sorted(entries, key=lambda entry: str(entry["path"]))
+
+
+def _entry(path: str, size: int, digest: str) -> dict[str, Any]:
+    return {"path": path, "size": size, "sha256": digest}
+
+
+def _readme(card: str, name: str, version: str, model: Content) -> str:
+    """The card with a front matter of facts in place of any it had."""
+    body = card
+    if card.startswith("---\n") and "\n---\n" in card[4:]:
+        body = card[4:].partition("\n---\n")[2]
+    facts = {"name": name, "version": version, "digest": model.digest}
+    if "framework" in model.origin:
+        facts["framework"] = model.origin["framework"]
+    front = yaml.safe_dump(facts, sort_keys=False)
+    return f"---\n{front}---\n\n{body.strip() or f'# {name} {version}'}\n"

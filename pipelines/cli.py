@@ -1,0 +1,189 @@
+"""The command `stagewright`: run pipelines here, compile and submit them, look after what serves on this machine."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+from rich.console import Console
+
+from stagewright.components.runtime.errors import StagewrightError, one_of
+from stagewright.pipelines import catalog, options
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+OnlyJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+
+
+@app.callback()
+def stagewright() -> None:
+    """Machine-learning pipelines that run the same on a laptop and on Kubeflow."""
+
+
+def _run(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    from stagewright.pipelines.run_command import run_command
+
+    raise typer.Exit(run_command(name, arguments, only_json=own["only_json"]))
+
+
+def _submit(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    from stagewright.pipelines.submit import submit
+
+    Console().print(submit(name, arguments, **own).message, soft_wrap=True)
+
+
+class RunGroup(options.PipelineGroup):
+    action = staticmethod(_run)
+    own: ClassVar = {"only_json": (OnlyJson, False)}
+
+
+def _text(flag: str, description: str, variable: str | None = None) -> Any:
+    return Annotated[str | None, typer.Option(flag, help=description, envvar=variable)]
+
+
+class SubmitGroup(options.PipelineGroup):
+    action = staticmethod(_submit)
+    own: ClassVar = {
+        "host": (_text("--host", "Address of the Kubeflow Pipelines API.", "KFP_HOST"), None),
+        "experiment": (_text("--experiment", "Experiment to file the run under."), "Default"),
+        "run_namespace": (_text("--kubeflow-namespace", "Your namespace in a multi-user Kubeflow."), None),
+        "token": (_text("--token", "Bearer token.", "KFP_TOKEN"), None),
+        "cookie": (_text("--cookie", "Session cookie of the dashboard.", "KFP_COOKIE"), None),
+        "service_account_token": (
+            Annotated[str | None, typer.Option(help="File with a service account's token, as the dashboard mounts it.")],
+            None,
+        ),
+        "profile": (_text("--profile", "Cluster settings: a profile's name or a YAML file."), "default"),
+        "registry": (_text("--registry", "Registry that holds the images."), ""),
+        "tag": (_text("--tag", "Tag of the images."), ""),
+    }
+
+
+app.add_typer(typer.Typer(cls=RunGroup, no_args_is_help=True), name="run", help="Run a pipeline on this machine.")
+app.add_typer(typer.Typer(cls=SubmitGroup, no_args_is_help=True), name="submit", help="Run a pipeline on a cluster.")
+
+
+@app.command()
+def demo() -> None:
+    """Train, publish and serve a churn model on real data, and check five of its answers."""
+    from stagewright.pipelines.demo import demo as play
+
+    raise typer.Exit(play())
+
+
+@app.command()
+def up(
+    object_store_port: Annotated[int | None, typer.Option(help="Port of the object store; 9000 or a free one.")] = None,
+    mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow's web page; 5000 or a free one.")] = None,
+) -> None:
+    """Start the local services: an S3 object store, and MLflow with its web page."""
+    from stagewright.pipelines import services
+
+    given = {services.OBJECT_STORE: object_store_port, services.TRACKING: mlflow_port}
+    for service in services.up(ports={name: port for name, port in given.items() if port}):
+        Console().print(f"{service.name:<14}{service.endpoint}", soft_wrap=True)
+    Console().print(f"keys          {services.home() / 'services' / 'credentials.json'}", soft_wrap=True)
+
+
+@app.command()
+def down() -> None:
+    """End the local services and deployed models; what they hold stays."""
+    from stagewright.components.serving import local_target
+    from stagewright.pipelines import services
+
+    models = [service.name for service in local_target.services() if local_target.stop(service.name)]
+    ended = [*models, *services.down()]
+    Console().print(f"ended {', '.join(ended)}" if ended else "nothing was running")
+
+
+@app.command()
+def status() -> None:
+    """Show the local services and the models that are deployed here."""
+    from stagewright.pipelines.status import show
+
+    show(Console())
+
+
+@app.command()
+def predict(
+    name: Annotated[str, typer.Argument(help="Name of a model that is deployed here, or anywhere with --endpoint.")],
+    data: Annotated[str, typer.Option(help="Rows to predict: a file in any format that training reads.")],
+    endpoint: Annotated[str | None, typer.Option(help="Address of the server, if it is not on this machine.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file: .csv, .jsonl or .parquet.")] = None,
+) -> None:
+    """Ask a deployed model about the rows of a file."""
+    from stagewright.pipelines.predict import predict as ask
+
+    ask(name, data, endpoint=endpoint, output=output)
+
+
+@app.command()
+def serve(
+    model: Annotated[str, typer.Argument(help="A model folder, an s3:// address, or the name of a registered model.")],
+    name: Annotated[str | None, typer.Option(help="Name to serve it under.")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve a model in the foreground, over KServe's protocols, until Ctrl-C."""
+    from stagewright.pipelines.serve import serve as listen
+
+    listen(model, name=name, port=port, host=host)
+
+
+@app.command("compile")
+def compile_(
+    pipelines: Annotated[list[str] | None, typer.Argument(help="Pipelines; all of them if none is given.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("compiled"),
+    registry: Annotated[str, typer.Option(help="Registry that holds the images.")] = "",
+    tag: Annotated[str, typer.Option(help="Tag of the images; this version if not given.")] = "",
+    profile: Annotated[str, typer.Option(help="Cluster settings: a profile's name or a YAML file.")] = "default",
+    format: Annotated[str, typer.Option(help="spec for KFP, kubernetes for objects to apply.")] = "spec",  # noqa: A002
+) -> None:
+    """Compile pipelines for a cluster."""
+    from stagewright.pipelines.compile import compile_pipelines
+
+    one_of("format", format, ("spec", "kubernetes"))
+    names = pipelines or list(catalog.PIPELINES)
+    for path in compile_pipelines(names, output, registry=registry, tag=tag, profile=profile, format=format):
+        Console().print(str(path), soft_wrap=True)
+
+
+@app.command("list")
+def list_(only_json: OnlyJson = False) -> None:
+    """List pipelines and components with what each does."""
+    from stagewright.pipelines import describe
+
+    kinds = {"pipelines": catalog.PIPELINES, "components": catalog.COMPONENTS}
+    found = {kind: {name: describe.describe(name).summary for name in names} for kind, names in kinds.items()}
+    if only_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    console = Console()
+    for kind, entries in found.items():
+        console.print(f"[bold]{kind}[/bold]")
+        for name, summary in entries.items():
+            console.print(f"  {name:<18}{summary}", soft_wrap=True)
+
+
+@app.command("describe")
+def describe_(name: Annotated[str, typer.Argument(help="A pipeline or a component.")]) -> None:
+    """Show a pipeline's or a component's inputs, outputs, image and steps."""
+    from stagewright.pipelines import describe
+
+    describe.show(Console(), name)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence on standard error and an exit code."""
+    try:
+        app()
+    except StagewrightError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        sys.exit(130)

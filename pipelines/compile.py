@@ -1,0 +1,204 @@
+"""Compile pipelines for a cluster: the same functions, the images of a registry, the settings of a profile.
+
+A pipeline is traced when its module is imported, before anybody could choose a profile. Compiling therefore traces its function
+again, while `authoring.configured` hands every new task to the profile.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from kfp import compiler, dsl
+from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.dsl.graph_component import GraphComponent
+
+from stagewright.components.authoring import configured
+from stagewright.components.runtime.errors import BadParameter, InputError, one_of
+from stagewright.pipelines import catalog, profiles, spec_rules
+from stagewright.pipelines.profiles import Profile
+
+FORMATS = ("spec", "kubernetes")
+COMPILED = Path(__file__).parent / "compiled"
+
+_REGISTRY = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a pipeline will run.
+
+    Args:
+        registry: Prefix of the images, `host[:port][/path]`; empty for images of the node itself.
+        tag: Tag of the images; empty for the installed version.
+        profile: A profile, its name or its file; None for KFP's own defaults.
+    """
+
+    registry: str = ""
+    tag: str = ""
+    profile: str | Path | Profile | None = "default"
+
+    def __post_init__(self) -> None:
+        if self.registry and not _REGISTRY.fullmatch(self.registry):
+            raise BadParameter("registry", got=self.registry, expected="HOST[:PORT][/PATH] in lower case, without a scheme")
+        if self.tag and not _TAG.fullmatch(self.tag):
+            raise BadParameter("tag", got=self.tag, expected="an image tag: letters, digits, '_', '.' and '-', at most 128")
+        if self.tag == "latest":
+            raise BadParameter("tag", got=self.tag, expected="a tag that always means the same image, such as a version")
+
+    @property
+    def resolved_profile(self) -> Profile | None:
+        """The profile, read if it was named."""
+        return self.profile if isinstance(self.profile, Profile) or self.profile is None else profiles.load(self.profile)
+
+
+def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
+    """Trace a pipeline's function again for a target; name, description and settings stay what its decorator said.
+
+    Raises:
+        InputError: For an unusable target, or a task that no profile can reach: one of a nested pipeline, or of a component that
+            was not declared with `authoring.component`.
+    """
+    reached: set[str] = set()
+    configure = profiles.configure(target.resolved_profile, registry=target.registry, tag=target.tag)
+
+    def configure_and_note(component: Any, task: Any) -> None:
+        configure(component, task)
+        reached.add(component.name)
+
+    info = pipeline.pipeline_spec.pipeline_info
+    with configured(configure_and_note), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        traced = dsl.pipeline(
+            pipeline.pipeline_func,
+            name=info.name,
+            description=pipeline.description,
+            display_name=info.display_name or None,
+            pipeline_root=pipeline.pipeline_spec.default_pipeline_root or None,
+            pipeline_config=pipeline.pipeline_config,
+        )
+    executors = json_format.MessageToDict(traced.pipeline_spec.deployment_spec).get("executors", {})
+    functions = {name: _function(executor) for name, executor in executors.items() if "container" in executor}
+    unreached = [name for name, function in functions.items() if function.replace("_", "-") not in reached]
+    if unreached:
+        raise InputError(
+            f"pipeline '{info.name}' has a task that no profile reaches, {unreached[0].removeprefix('exec-')}; declare its "
+            "component with stagewright.components.authoring.component, and call it in the pipeline itself"
+        )
+    return traced
+
+
+def spec_of(pipeline: GraphComponent) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pipeline spec and the platform spec of a pipeline, as plain dictionaries."""
+    return json_format.MessageToDict(pipeline.pipeline_spec), json_format.MessageToDict(pipeline.platform_spec)
+
+
+def compile_pipelines(
+    names: Iterable[str | GraphComponent],
+    output: str | Path,
+    *,
+    registry: str = "",
+    tag: str = "",
+    profile: str | Path | Profile | None = "default",
+    format: str = "spec",  # noqa: A002
+    namespace: str = "",
+) -> list[Path]:
+    """Compile pipelines into a folder, one file each; equal inputs give equal bytes.
+
+    Args:
+        names: Names of pipelines, or pipelines; nothing for all there are.
+        output: Folder to write to, made if it is missing.
+        registry: Prefix of every image.
+        tag: Tag of every image; empty for the installed version.
+        profile: Name or file of a profile; None for images only.
+        format: "spec" for a file that KFP's page, client and API take; "kubernetes" for Pipeline and PipelineVersion objects.
+        namespace: Namespace of those objects; empty to leave it to whoever applies them.
+
+    Returns:
+        The files, in the order of the names.
+
+    Raises:
+        InputError: For an unknown pipeline, an unusable target, an unwritable folder, or a spec that breaks a rule.
+    """
+    one_of("format", format, FORMATS)
+    if namespace and not _DNS_LABEL.fullmatch(namespace):
+        raise BadParameter("namespace", got=namespace, expected="a lower-case DNS name of at most 63 characters")
+    target = Target(registry, tag, profile)
+    target = Target(registry, tag, target.resolved_profile)  # read the file once, not for each pipeline
+    pipelines = [_resolve(name) for name in names] or [catalog.pipeline(name) for name in catalog.PIPELINES]
+    traced = [retrace(pipeline, target) for pipeline in pipelines]
+    for pipeline in traced:
+        spec_rules.check_spec(*spec_of(pipeline))
+    folder = _writable(Path(output))
+    return [_write(pipeline, folder, format=format, namespace=namespace, tag=target.tag) for pipeline in traced]
+
+
+def write_golden(folder: Path = COMPILED) -> list[Path]:
+    """Write the compiled pipelines that are kept in the repository, as `stagewright compile` would by default."""
+    return compile_pipelines([], folder)
+
+
+def _resolve(pipeline: str | GraphComponent) -> GraphComponent:
+    return pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
+
+
+def _function(executor: dict[str, Any]) -> str:
+    """The component function that a container runs, or nothing for a container of another kind."""
+    arguments = executor["container"].get("args", [])
+    place = arguments.index("--function_to_execute") + 1 if "--function_to_execute" in arguments else len(arguments)
+    return arguments[place] if place < len(arguments) else ""
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output folder {folder} cannot be made: {error.strerror or error}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"output folder {folder} is not writable; choose another one with --output")
+    return folder
+
+
+def _write(pipeline: GraphComponent, folder: Path, *, format: str, namespace: str, tag: str) -> Path:  # noqa: A002
+    """Write one pipeline under its name, all of it or nothing."""
+    path = folder / f"{pipeline.name}.yaml"
+    options = _objects(pipeline, namespace=namespace, tag=tag) if format == "kubernetes" else None
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{pipeline.name}-") as scratch:
+            written = Path(scratch) / path.name
+            compiler.Compiler().compile(
+                pipeline,
+                str(written),
+                kubernetes_manifest_format=options is not None,
+                kubernetes_manifest_options=options,
+            )
+            written.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    return path
+
+
+def _objects(pipeline: GraphComponent, *, namespace: str, tag: str) -> KubernetesManifestOptions:
+    """Names of the Kubernetes objects. A version's spec may not change in the cluster, so its name carries its content's hash."""
+    name = pipeline.name
+    digest = hashlib.sha256(json.dumps(spec_of(pipeline), sort_keys=True).encode()).hexdigest()[:10]
+    label = re.sub(r"[^a-z0-9.]+", "-", (tag or version("stagewright")).lower()).strip("-.")
+    label = re.sub(r"\.(?=[.-])|(?<=-)\.", "", label)[:63]
+    return KubernetesManifestOptions(
+        pipeline_name=name,
+        pipeline_display_name=pipeline.pipeline_spec.pipeline_info.display_name or name,
+        pipeline_version_name=f"{name}-{label}-{digest}",
+        pipeline_version_display_name=f"{tag or version('stagewright')} ({digest})",
+        namespace=namespace or None,
+        include_pipeline_manifest=True,
+    )

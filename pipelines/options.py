@@ -1,0 +1,72 @@
+"""Commands whose options are a pipeline's parameters, made when they are asked for."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperGroup
+
+from stagewright.pipelines import catalog, describe
+
+Action = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
+Option = Annotated[Any, "annotated with typer.Option"]
+
+
+class PipelineGroup(TyperGroup):
+    """A group with one command a pipeline, built only when it is used: reading a pipeline imports kfp.
+
+    Attributes:
+        action: Called with the pipeline's name, its arguments, and the command's own options.
+        own: The command's own options: name to (annotation, default).
+    """
+
+    action: ClassVar[Action]
+    own: ClassVar[Mapping[str, tuple[Option, Any]]]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(catalog.PIPELINES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        name = cmd_name.replace("_", "-")
+        catalog.pipeline(name)
+        return _command(name, type(self).action, self.own)
+
+
+def _command(name: str, action: Action, own: Mapping[str, tuple[Option, Any]]) -> Any:
+    parameters = {parameter.name: parameter for parameter in describe.parameters(name)}
+
+    def call(**given: Any) -> None:
+        mine = {option: given.pop(option) for option in own}
+        arguments = {
+            key: value if isinstance(value, bool) else describe.parse_value(parameters[key], value)
+            for key, value in given.items()
+            if value is not None
+        }
+        action(name, arguments, mine)
+
+    options = [_option(parameter) for parameter in parameters.values()]
+    options += [_keyword(key, annotation, default) for key, (annotation, default) in own.items()]
+    call.__signature__ = inspect.Signature(sorted(options, key=lambda o: o.default is not inspect.Parameter.empty))  # type: ignore[attr-defined]
+    app = typer.Typer(add_completion=False)
+    app.command(name, help=describe.describe(name).summary)(call)
+    return typer.main.get_command(app)
+
+
+def _option(parameter: describe.Parameter) -> inspect.Parameter:
+    flag = "--" + parameter.name.replace("_", "-")
+    if parameter.type == "bool":
+        annotation = Annotated[bool, typer.Option(f"{flag}/--no-{flag[2:]}", help=parameter.description)]
+        return _keyword(parameter.name, annotation, parameter.default)
+    shown = typer.Option(flag, help=parameter.description, metavar=parameter.type.upper(), show_default=_shown(parameter))
+    if parameter.required:
+        return _keyword(parameter.name, Annotated[str, shown], inspect.Parameter.empty)
+    return _keyword(parameter.name, Annotated[str | None, shown], None)
+
+
+def _shown(parameter: describe.Parameter) -> str | bool:
+    return str(parameter.default) if parameter.default not in ("", None, {}, []) else False
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

@@ -1,0 +1,176 @@
+"""Parameters of pipelines and components: their types and choices, and values read from a command line."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean
+
+_CHOICES = re.compile(r"\bOne of ([\w./-]+(?:, [\w./-]+)+)(?=[.;,\s]|$)")
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_FILE_SUFFIXES = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that a pipeline or a component takes or gives.
+
+    Attributes:
+        name: As in the signature.
+        type: str, int, float, bool, dict or list.
+        required: Whether it has no default.
+        default: None if it is required.
+        description: From the docstring; it may be empty.
+        choices: What a str may be; empty for anything. Written in the description as "One of a, b, c.".
+    """
+
+    name: str
+    type: str
+    required: bool = True
+    default: Any = None
+    description: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def option(self) -> str:
+        """Its option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def choices_in(description: str) -> tuple[str, ...]:
+    """The values that a description allows, by the project's convention.
+
+    >>> choices_in("Library to train with. One of sklearn, xgboost.")
+    ('sklearn', 'xgboost')
+    """
+    found = _CHOICES.search(description)
+    return tuple(choice.rstrip(".") for choice in found[1].split(", ")) if found else ()
+
+
+def parse_value(parameter: Parameter, text: str) -> Any:
+    """A parameter's value as it is written on a command line.
+
+    A dict or list is JSON, or the path of a JSON or YAML file that holds it.
+
+    Raises:
+        BadParameter: If the text is no value of the parameter's type, or not one of its choices.
+        InputError: If the text names a file that cannot be read.
+    """
+    match parameter.type:
+        case "str":
+            return _choice(parameter, text)
+        case "int":
+            return _number(parameter, text, int, "a whole number")
+        case "float":
+            return _number(parameter, text, float, "a number")
+        case "bool":
+            return _boolean(parameter, text)
+        case "dict":
+            return _structure(parameter, text, dict, "a JSON object")
+        case "list":
+            return _structure(parameter, text, list, "a JSON list")
+    raise BadParameter(parameter.name, got=text, expected=f"nothing: values of type {parameter.type} cannot be given")
+
+
+def format_value(value: Any) -> str:
+    """A value as `parse_value` reads it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def check_arguments(parameters: Iterable[Parameter], arguments: Mapping[str, Any], *, of: str) -> dict[str, Any]:
+    """Arguments for a run, checked by name, presence, type and choice.
+
+    Args:
+        parameters: What is accepted.
+        arguments: Values by name, not text.
+        of: Whose they are, for the message: "pipeline 'train-model'".
+
+    Raises:
+        InputError: For a name that does not exist, or a required parameter without a value.
+        BadParameter: For a value of another type or outside the choices.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    for name in arguments:
+        if name not in known:
+            raise InputError(f"{of} has no parameter '{name}'{did_you_mean(name, known)}; it has {', '.join(known)}")
+    missing = [parameter.option for parameter in known.values() if parameter.required and parameter.name not in arguments]
+    if missing:
+        raise InputError(f"{of} needs {' and '.join(missing)}")
+    return {name: _checked(known[name], value) for name, value in arguments.items()}
+
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "dict": (dict,), "list": (list, tuple),
+}  # fmt: skip
+
+
+def _checked(parameter: Parameter, value: Any) -> Any:
+    accepted = _PYTHON_TYPES.get(parameter.type, (object,))
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+        raise BadParameter(parameter.name, got=value, expected=f"a value of type {parameter.type}")
+    return _choice(parameter, value) if isinstance(value, str) else value
+
+
+def _choice(parameter: Parameter, text: str) -> str:
+    if parameter.choices and text not in parameter.choices:
+        expected = f"one of {', '.join(parameter.choices)}{did_you_mean(text, parameter.choices)}"
+        raise BadParameter(parameter.name, got=text, expected=expected)
+    return text
+
+
+def _number(parameter: Parameter, text: str, kind: type[int] | type[float], expected: str) -> int | float:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise BadParameter(parameter.name, got=text, expected=expected) from None
+    if not math.isfinite(value):
+        raise BadParameter(parameter.name, got=text, expected=f"{expected} that is finite")
+    return value
+
+
+def _boolean(parameter: Parameter, text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise BadParameter(parameter.name, got=text, expected="true or false")
+
+
+def _structure(parameter: Parameter, text: str, kind: type, expected: str) -> Any:
+    path = Path(text.removeprefix("@"))
+    written_out = not text.startswith("@") and not text.endswith(_FILE_SUFFIXES)
+    value = _from_json(parameter, text, expected) if written_out else _from_file(parameter, path)
+    if not isinstance(value, kind):
+        raise BadParameter(parameter.name, got=value, expected=expected)
+    return value
+
+
+def _from_json(parameter: Parameter, text: str, expected: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
+        wanted = f"{expected}, or the path of a .json or .yaml file that holds one ({reason})"
+        raise BadParameter(parameter.name, got=text, expected=wanted) from None
+
+
+def _from_file(parameter: Parameter, path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
+    except FileNotFoundError:
+        raise InputError(f"parameter '{parameter.name}' names the file {path}, which does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"parameter '{parameter.name}' names the file {path}, which cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"parameter '{parameter.name}' names the file {path}, which is no YAML or JSON: {reason}") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,84 @@
+"""`stagewright run`: run a pipeline, show its steps, end with what it produced."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from stagewright.pipelines import checks, local, results, view
+from stagewright.pipelines.local import Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = False) -> int:
+    """Run a pipeline and tell about it; returns the exit code: 0, or that of the step that failed.
+
+    Args:
+        name: The pipeline's name.
+        arguments: Its parameters, by name.
+        only_json: Write one JSON object to standard output and nothing else; the steps go to standard error, if a terminal
+            watches it.
+
+    Raises:
+        InputError: For an argument that can be refused without running anything.
+    """
+    checks.check(name, arguments)
+    # The console keeps the stream it has now: while a pipeline runs, sys.stdout belongs to kfp's log.
+    console = Console(file=sys.stderr, quiet=not sys.stderr.isatty()) if only_json else Console(file=sys.stdout)
+    run, outputs = execute(name, arguments, console)
+    if only_json:
+        sys.stdout.write(json.dumps(report(run, outputs)) + "\n")
+    else:
+        view.summary(console, run, outputs, example_row(run), str(arguments.get("name", "")))
+    failed = run.failed_step
+    return 0 if run.status == local.SUCCEEDED else failed.exit_code if failed else 1
+
+
+def execute(name: str, arguments: Mapping[str, Any], console: Console) -> tuple[Run, dict[str, Any]]:
+    """Run a pipeline while its steps are shown; returns the run and its outputs by their public names."""
+    with view.watching(console) as watch:
+        run = local.run(name, arguments, watch=watch)
+    return run, results.collect(run)
+
+
+def report(run: Run, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as the object that `--json` prints."""
+    document: dict[str, Any] = {
+        "pipeline": run.pipeline,
+        "run_id": run.run_id,
+        "status": run.status,
+        "seconds": round(run.seconds, 3),
+        "steps": [{"name": step.name, "status": step.status, "seconds": round(step.seconds, 3)} for step in run.steps],
+        "outputs": dict(outputs),
+    }
+    if run.failed_step:
+        document["error"] = {"step": run.failed_step.name, "message": run.failed_step.error}
+    return document
+
+
+def example_row(run: Run) -> dict[str, Any] | None:
+    """One row of the model's baseline, as a request would give it; None if the run exported no model."""
+    model = results.model_folder(run)
+    if model is None:
+        return None
+    import polars as pl
+
+    from stagewright.components.runtime.signature import Signature
+
+    serving = model / "serving"
+    row = pl.read_parquet(serving / "baseline.parquet", n_rows=1) if (serving / "baseline.parquet").is_file() else None
+    if row is None or row.is_empty():
+        return None
+    return plain(row.select(Signature.read(serving).names))[0]
+
+
+def plain(table: "pl.DataFrame") -> list[dict[str, Any]]:
+    """Rows of a table as JSON can carry them: times in ISO 8601, missing numbers as null."""
+    import polars.selectors as cs
+
+    times = cs.datetime() | cs.date()
+    return table.with_columns(times.dt.to_string("iso"), cs.float().fill_nan(None)).to_dicts()
