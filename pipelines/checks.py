@@ -15,12 +15,7 @@ def check(pipeline: str, arguments: Mapping[str, Any]) -> None:
     Raises:
         InputError: For the first argument that the pipeline would refuse, in one sentence.
     """
-    for parameter in describe.parameters(pipeline):
-        if parameter.required and parameter.name not in arguments:
-            raise InputError(f"{pipeline} needs --{parameter.name.replace('_', '-')}: {parameter.description}")
-        value = arguments.get(parameter.name)
-        if value is not None and parameter.choices and value not in parameter.choices:
-            raise BadParameter(parameter.name, got=value, expected=f"one of {', '.join(parameter.choices)}")
+    describe.check_arguments(describe.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
     for name, examine in _CHECKS.items():
         if name in arguments:
             examine(arguments)

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp import compiler, dsl
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.compiler.pipeline_spec_builder import modify_pipeline_spec_with_override
 from kfp.dsl.graph_component import GraphComponent
 
 from stagewright.components.authoring import configured
@@ -66,11 +67,12 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
     """Trace a pipeline's function again for a target; name, description and settings stay what its decorator said.
 
     Raises:
-        InputError: For an unusable target, or a task that no profile can reach: one of a nested pipeline, or of a component that
-            was not declared with `authoring.component`.
+        InputError: For an unusable target, or a task that no profile can reach: one of a nested pipeline, or of a
+            component that was not declared with `authoring.component`.
     """
     reached: set[str] = set()
-    configure = profiles.configure(target.resolved_profile, registry=target.registry, tag=target.tag)
+    profile = target.resolved_profile
+    configure = profiles.configure(profile, registry=target.registry, tag=target.tag)
 
     def configure_and_note(component: Any, task: Any) -> None:
         configure(component, task)
@@ -87,6 +89,7 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
             pipeline_root=pipeline.pipeline_spec.default_pipeline_root or None,
             pipeline_config=pipeline.pipeline_config,
         )
+    _set_defaults(traced, profile.parameters if profile else {})
     executors = json_format.MessageToDict(traced.pipeline_spec.deployment_spec).get("executors", {})
     functions = {name: _function(executor) for name, executor in executors.items() if "container" in executor}
     unreached = [name for name, function in functions.items() if function.replace("_", "-") not in reached]
@@ -152,6 +155,14 @@ def _resolve(pipeline: str | GraphComponent) -> GraphComponent:
     return pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
 
 
+def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None:
+    """Change the defaults of the parameters that the pipeline has."""
+    known = pipeline.pipeline_spec.root.input_definitions.parameters
+    pipeline.component_spec.implementation.graph = modify_pipeline_spec_with_override(
+        pipeline.pipeline_spec, None, {name: value for name, value in defaults.items() if name in known}
+    )
+
+
 def _function(executor: dict[str, Any]) -> str:
     """The component function that a container runs, or nothing for a container of another kind."""
     arguments = executor["container"].get("args", [])
@@ -189,7 +200,7 @@ def _write(pipeline: GraphComponent, folder: Path, *, format: str, namespace: st
 
 
 def _objects(pipeline: GraphComponent, *, namespace: str, tag: str) -> KubernetesManifestOptions:
-    """Names of the Kubernetes objects. A version's spec may not change in the cluster, so its name carries its content's hash."""
+    """Names of the Kubernetes objects; a version's carries the hash of its content, which may not change in a cluster."""
     name = pipeline.name
     digest = hashlib.sha256(json.dumps(spec_of(pipeline), sort_keys=True).encode()).hexdigest()[:10]
     label = re.sub(r"[^a-z0-9.]+", "-", (tag or version("stagewright")).lower()).strip("-.")

@@ -1,5 +1,6 @@
 """What a pipeline or a component is, read from what it compiles to: inputs, outputs, images, caching, steps and their order."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ __all__ = [
 ]  # fmt: skip
 
 Tree = Mapping[str, Any]
+
+_CHANNEL = re.compile(r"inputs\.parameter_values\['pipelinechannel--([^']+)'\]")
 
 _TYPES = {
     "STRING": "str", "NUMBER_INTEGER": "int", "NUMBER_DOUBLE": "float", "BOOLEAN": "bool", "STRUCT": "dict", "LIST": "list",
@@ -42,7 +45,7 @@ class Step:
         name: Unique in the pipeline.
         component: The component that it runs.
         after: Names of the steps that it waits for, whether for what they make or only for their end.
-        condition: Name of the condition that it runs under; empty if it always runs.
+        condition: What must hold for it to run, in terms of parameters; empty if it always runs.
     """
 
     name: str
@@ -80,8 +83,9 @@ class Description:
 
 
 def describe(name: str | GraphComponent | Component) -> Description:
-    """Describe a pipeline or a component, given by name or itself. A name with dashes is a pipeline, with underscores a component;
-    where only one exists, either way of writing will do.
+    """Describe a pipeline or a component, given by name or itself.
+
+    A name with dashes is a pipeline, with underscores a component; where only one exists, either way of writing will do.
 
     Raises:
         InputError: If there is neither, naming the nearest of both.
@@ -141,7 +145,7 @@ def _text(documentation: str | None) -> dict[str, str]:
 
 
 def _interface(root: Tree, order: list[str], documentation: str | None) -> dict[str, Any]:
-    """Inputs in the order of the signature, which the spec does not keep; facts from the spec; outputs' words from the docstring."""
+    """Facts from the spec; the order from the signature and outputs' words from the docstring, which the spec does not keep."""
     parsed = docstring_parser.parse(documentation or "")
     words = {entry.arg_name: " ".join((entry.description or "").split()) for entry in parsed.params}
     if parsed.returns and parsed.returns.description:
@@ -187,7 +191,8 @@ def _steps(dag: Tree, spec: Tree, condition: str = "", after: tuple[str, ...] = 
         component = spec["components"][task["componentRef"]["name"]]
         waits = tuple(dict.fromkeys((*after, *task.get("dependentTasks", []))))
         if "dag" in component:
-            yield from _steps(component["dag"], spec, task["taskInfo"]["name"], waits)
+            inner = " and ".join(part for part in (condition, _condition(task)) if part)
+            yield from _steps(component["dag"], spec, inner, waits)
             continue
         executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
         yield Step(
@@ -198,6 +203,12 @@ def _steps(dag: Tree, spec: Tree, condition: str = "", after: tuple[str, ...] = 
             after=tuple(step for step in waits if step != name),
             condition=condition,
         )
+
+
+def _condition(task: Tree) -> str:
+    """What a group of steps depends on, as the pipeline wrote it; the group's name if it is not a condition."""
+    text = task.get("triggerPolicy", {}).get("condition", "")
+    return _CHANNEL.sub(r"\1", text) or str(task["taskInfo"]["name"])
 
 
 def _ordered(tasks: Tree) -> list[str]:

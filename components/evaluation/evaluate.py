@@ -152,7 +152,8 @@ def answer(model: Model, table: pl.DataFrame, *, split: str) -> Outcome:
         InputError: If a column is missing, or the target has a value that the model does not know.
     """
     metadata = model.metadata
-    truth = outcome.known_rows(table, metadata.target, split=split)[metadata.target]
+    table = outcome.known_rows(table, metadata.target, split=split)
+    truth = table[metadata.target]
     blocks = []
     with progress(f"predicting {split}", total=len(table), unit="rows") as advance:
         for block in table.iter_slices(BLOCK_ROWS):
@@ -163,9 +164,8 @@ def answer(model: Model, table: pl.DataFrame, *, split: str) -> Outcome:
         return outcome.regression(truth.cast(pl.Float64).to_numpy(), values, split=split)
     labels = np.concatenate([block.labels for block in blocks])  # type: ignore[misc]
     probabilities = np.concatenate([block.probabilities for block in blocks])  # type: ignore[misc]
-    known = metadata.classes
     return outcome.classification(
-        Task(metadata.task), known, truth.to_list(), labels.tolist(), probabilities, split=split
+        Task(metadata.task), metadata.classes, truth.to_list(), labels.tolist(), probabilities, split=split
     )
 
 

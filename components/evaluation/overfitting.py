@@ -34,7 +34,9 @@ class Overfitting:
         return asdict(self)
 
 
-def check(task: Task, train: Measured, validation: Measured, interval: Interval | None, *, tolerance: float = TOLERANCE) -> Overfitting:
+def check(
+    task: Task, train: Measured, validation: Measured, interval: Interval | None, *, tolerance: float = TOLERANCE
+) -> Overfitting:
     """Compare training with validation.
 
     Args:

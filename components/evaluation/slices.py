@@ -62,9 +62,7 @@ def by_columns(
     """
     check_columns(columns, table.columns)
     return [
-        _slice(outcome.take(rows), column, value, resamples, seed)
-        for column in columns
-        for value, rows in parts(table[column])
+        _slice(outcome.take(rows), column, value, resamples, seed) for column in columns for value, rows in parts(table[column])
     ]
 
 

@@ -11,6 +11,7 @@ from stagewright.components.features.specification import BooleanOptions, Column
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.feature_graph import Feature
 
+TRANSFORMS = ("none", "log1p", "yeo_johnson")
 STRONG_SKEW = 2.0
 FEW_VALUES = 10  # a column with fewer distinct values is a code or a count of a kind: a power transform says nothing of it
 POWER_ROWS = 200_000  # the maximum-likelihood exponent of more rows than this is that of an even sample
@@ -18,7 +19,7 @@ _SMALLEST_EXPONENT = 1e-6
 _LARGEST = float(np.finfo(np.float32).max)
 
 # Centre and factor of a feature: scaled = (value - centre) * factor.
-Scaling = Mapping[str, tuple[float, float]]
+Scaling = Mapping[Feature, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,8 @@ def write(graph: Graph, fits: Sequence[NumericFit], scaling: Scaling) -> tuple[l
     """
     if not fits:
         return [], []
-    order = {"none": 0, "log1p": 1, "yeo_johnson": 2}
     # Equal treatment side by side: a slice of the matrix is one operation.
-    fits = sorted(fits, key=lambda fit: (not fit.plain, order[fit.transform]))
+    fits = sorted(fits, key=lambda fit: (not fit.plain, TRANSFORMS.index(fit.transform)))
     raw = graph.side_by_side([fit.name for fit in fits])
     missing = graph.apply("Or", graph.apply("IsNaN", raw), graph.apply("IsInf", raw))
     filled = graph.apply("Where", missing, graph.constant([[fit.fill for fit in fits]], np.float32), raw)
@@ -109,7 +109,7 @@ def write(graph: Graph, fits: Sequence[NumericFit], scaling: Scaling) -> tuple[l
 
 def scaled(graph: Graph, wide: str, features: Sequence[Feature], scaling: Scaling) -> str:
     """A float64 tensor centred, scaled, and rounded to finite float32; features without scaling stay as they are."""
-    pairs = [scaling.get(feature.name, (0.0, 1.0)) for feature in features]
+    pairs = [scaling.get(feature, (0.0, 1.0)) for feature in features]
     if any(pair != (0.0, 1.0) for pair in pairs):
         wide = graph.apply("Sub", wide, graph.constant([[centre for centre, _ in pairs]], np.float64))
         wide = graph.apply("Mul", wide, graph.constant([[factor for _, factor in pairs]], np.float64))
@@ -118,15 +118,20 @@ def scaled(graph: Graph, wide: str, features: Sequence[Feature], scaling: Scalin
 
 
 def _transformed(graph: Graph, wide: str, fits: Sequence[NumericFit]) -> str:
-    writers = {"none": lambda tensor, _: tensor, "log1p": lambda t, _: _log(graph, t), "yeo_johnson": lambda t, f: _power(graph, t, f)}
     parts, start = [], 0
-    for transform, writer in writers.items():
+    for transform in TRANSFORMS:
         group = [fit for fit in fits if fit.transform == transform]
         if group:
             tensor = wide if len(group) == len(fits) else _slice(graph, wide, start, start + len(group))
-            parts.append(writer(tensor, group))
+            parts.append(_apply(graph, transform, tensor, group))
             start += len(group)
     return graph.side_by_side(parts)
+
+
+def _apply(graph: Graph, transform: str, wide: str, fits: Sequence[NumericFit]) -> str:
+    if transform == "log1p":
+        return _log(graph, wide)
+    return _power(graph, wide, fits) if transform == "yeo_johnson" else wide
 
 
 def _log(graph: Graph, wide: str) -> str:
@@ -141,9 +146,7 @@ def _power(graph: Graph, wide: str, fits: Sequence[NumericFit]) -> str:
     """
     upper = np.array([[_away_from_zero(fit.exponent) for fit in fits]])
     lower = np.array([[_away_from_zero(2.0 - fit.exponent) for fit in fits]])
-    return graph.apply(
-        "Sub", _branch(graph, wide, upper), _branch(graph, graph.apply("Neg", wide), lower)
-    )  # fmt: skip
+    return graph.apply("Sub", _branch(graph, wide, upper), _branch(graph, graph.apply("Neg", wide), lower))
 
 
 def _branch(graph: Graph, wide: str, exponents: np.ndarray) -> str:

@@ -97,7 +97,7 @@ def _time(series: pl.Series) -> pl.Series:
 
 
 def _wrong_type(series: pl.Series, kind: str, expected: str) -> InputError:
-    return InputError(f"column '{series.name}' is {kind} in the model but holds {series.dtype} in the table; expected {expected}")
+    return InputError(f"column '{series.name}' is to be {kind} but holds {series.dtype} in the table; expected {expected}")
 
 
 _CONVERSIONS: dict[str, Callable[[pl.Series], pl.Series]] = {

@@ -1,7 +1,7 @@
 """What a profile may say: the settings of a cluster for every task, and what differs for a component."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -121,6 +121,7 @@ class Profile(_Strict):
 
     Attributes:
         images: Image group -> the group used instead of it, for all components.
+        parameters: Parameter -> default value, for every pipeline that has a parameter of this name.
         defaults: Settings of every task.
         components: Component name -> its settings, already merged over the defaults.
     """
@@ -128,6 +129,7 @@ class Profile(_Strict):
     name: str
     description: str = ""
     images: dict[Group, Group] = {}
+    parameters: dict[str, Any] = {}
     defaults: TaskSettings = TaskSettings()
     components: dict[str, TaskSettings] = {}
 

@@ -94,6 +94,8 @@ def array_from_bytes(name: str, datatype: str, shape: Sequence[int], data: memor
     if datatype == "BF16":  # the upper half of a float32
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
     array = np.frombuffer(data, NUMPY[datatype])
+    if not array.flags.aligned:  # the header before it may have any length
+        array = array.copy()
     # Any byte but 0 would be "true" to numpy; the view keeps comparisons honest.
     return array.view(np.uint8) != 0 if datatype == "BOOL" else array
 

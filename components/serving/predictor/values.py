@@ -40,7 +40,10 @@ def text(column: str, values: Values) -> np.ndarray:
     """Text as str objects [N]; null is empty, numbers and booleans are written canonically."""
     types = set(map(type, values))
     if types != {str}:
-        values = [_WRITERS.get(type(value), _refuse_text(column, row))(value) for row, value in enumerate(values)]
+        if not types <= _WRITERS.keys():
+            row = _first(values, lambda value: type(value) not in _WRITERS)
+            raise BadColumn(column, f"{shown(values[row])} is not text, a number or a boolean", row=row)
+        values = [_WRITERS[type(value)](value) for value in values]
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
@@ -110,13 +113,6 @@ def _moment(column: str, row: int, value: Any) -> datetime:
         return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise BadColumn(column, problem, row=row) from None
-
-
-def _refuse_text(column: str, row: int) -> Callable[[Any], str]:
-    def refuse(value: Any) -> str:
-        raise BadColumn(column, f"{shown(value)} is not text, a number or a boolean", row=row)
-
-    return refuse
 
 
 def _first(values: Values, wrong: Callable[[Any], bool]) -> int:

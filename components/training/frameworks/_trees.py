@@ -37,7 +37,8 @@ def floor32(values: np.ndarray) -> np.ndarray:
 
     For a float32 x, `x <= value` and `x <= floor32(value)` say the same, so nothing is lost.
     """
-    nearest = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and then the largest float32
+        nearest = values.astype(np.float32)
     above = nearest.astype(np.float64) > values
     return np.where(above, np.nextafter(nearest, np.float32(-np.inf)), nearest)
 

@@ -76,7 +76,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
         )
     kept = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
     name = loss_name(data.classes)
-    history = {f"{split}_{name}": next(iter(metrics.values())) for split, metrics in recorded.items()}
+    history = {f"{split}_{name}": [float(v) for v in next(iter(metrics.values()))] for split, metrics in recorded.items()}
     rounded = _on_float32_grid(booster.model_to_string(num_iteration=kept))
     return Fit(LightGBMEstimator(lgb.Booster(model_str=rounded), data.classes), history, kept)
 

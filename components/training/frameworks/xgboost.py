@@ -64,11 +64,11 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
         callbacks: list[Any] = [_Progress(advance)]
         if patience is not None:
             # save_best keeps the trees up to the best iteration and no others: what is saved is what is exported.
-            callbacks.append(xgb.callback.EarlyStopping(patience, data_name="validation", save_best=True))
+            callbacks.append(xgb.callback.EarlyStopping(rounds=patience, data_name="validation", save_best=True))
         booster = xgb.train(
             settings,
             train_matrix,
-            rounds,
+            num_boost_round=rounds,
             evals=[(train_matrix, "train"), (validation_matrix, "validation")],
             evals_result=recorded,
             callbacks=callbacks,

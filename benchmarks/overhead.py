@@ -1,0 +1,76 @@
+"""What Stagewright itself costs: seconds a step beyond the stage's own work, and importing all components beyond kfp.
+
+Usage: python benchmarks/overhead.py [--json]
+
+Both figures come from one run on one machine. A step's overhead is its wall time, from kfp handing it over to kfp taking it
+back, less the time between the first and the last line of the stage's own code: the interpreter, kfp, and the imports that a
+component does before it works.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from stagewright.components.runtime.errors import StagewrightError
+from stagewright.pipelines import catalog, demo
+from stagewright.pipelines.run_command import execute
+
+IMPORTS = 7
+GOAL_STEP, GOAL_IMPORT = 0.5, 0.3
+
+
+def import_seconds(code: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - began
+
+
+def measure_imports() -> dict[str, float]:
+    """Median seconds of importing kfp, and of importing kfp and every component after it; taken in turn."""
+    modules = sorted({place.partition(":")[0] for place in catalog.COMPONENTS.values()})
+    everything = "import kfp, " + ", ".join(modules)
+    pairs = [(import_seconds("import kfp"), import_seconds(everything)) for _ in range(IMPORTS)]
+    return {
+        "kfp": statistics.median(kfp for kfp, _ in pairs),
+        "added_by_components": statistics.median(ours - kfp for kfp, ours in pairs),
+    }
+
+
+def measure_steps() -> list[dict[str, float | str]]:
+    """Wall and work seconds of each step of the main job."""
+    run, _ = execute("train-model", demo.arguments(), Console(quiet=True))
+    if run.failed_step:
+        raise StagewrightError(f"{run.failed_step.name}: {run.failed_step.error}")
+    worked = [(step, step.work_seconds or 0.0) for step in run.steps]
+    return [{"step": step.name, "wall": step.seconds, "work": work, "overhead": step.seconds - work} for step, work in worked]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    parser.add_argument("--output", type=Path, help="also write the JSON object to this file")
+    options = parser.parse_args()
+    imports, steps = measure_imports(), measure_steps()
+    overhead = statistics.mean(float(step["overhead"]) for step in steps)
+    print(f"{'step':<20}{'wall s':>9}{'work s':>9}{'overhead s':>12}")
+    for step in steps:
+        print(f"{step['step']:<20}{step['wall']:>9.2f}{step['work']:>9.2f}{step['overhead']:>12.2f}")
+    print(f"overhead a step: {overhead:.2f} s (goal: under {GOAL_STEP} s)")
+    print(
+        f"importing kfp: {imports['kfp']:.2f} s; all components add {imports['added_by_components']:.2f} s (goal: {GOAL_IMPORT})"
+    )
+    result = {"steps": steps, "overhead_a_step": overhead, "imports": imports}
+    if options.output:
+        options.output.write_text(json.dumps(result, indent=2) + "\n")
+    if options.json:
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

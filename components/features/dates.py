@@ -1,0 +1,243 @@
+"""Times as numbers: calendar parts from microseconds since 1970 in UTC, by integer arithmetic inside the graph.
+
+The calendar is the proleptic Gregorian one; the arithmetic is Howard Hinnant's "chrono-compatible low-level date algorithms"
+(days_from_civil, civil_from_days), counted from 0000-03-01 so that nothing is negative. Times outside years 1 to 9999 count as
+the nearest time inside.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from math import pi
+
+import numpy as np
+import polars as pl
+from stagewright.components.features.graph import Block, Graph
+from stagewright.components.features.numeric import Scaling, scaled
+from stagewright.components.features.specification import ColumnPlan, DatetimeOptions
+from stagewright.components.runtime.feature_graph import Feature
+from stagewright.components.runtime.signature import MISSING_TIME
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+EARLIEST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LATEST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_MINUTE, _HOUR, _DAY = 60_000_000, 3_600_000_000, 86_400_000_000
+_SHIFT = 719_468  # days from 0000-03-01 to 1970-01-01
+_NEW_YEAR = 306  # days from 1 March to 1 January
+_ERA = 146_097  # days in 400 years
+
+# Period and first value of the parts that come round.
+CYCLES = {"month": (12, 1), "day": (31, 1), "weekday": (7, 0), "hour": (24, 0), "minute": (60, 0), "day_of_year": (366, 1)}
+UNSCALED = ("is_weekend", "sine", "cosine")
+
+
+@dataclass(frozen=True, slots=True)
+class DateFit:
+    """What was learned of one column.
+
+    Attributes:
+        parts: Parts that become features; "sine of hour" and "cosine of hour" are parts too.
+        fill: What a missing time becomes, in microseconds; None leaves NaN in every part.
+        first: The earliest time of the training split, from which elapsed days count.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    fill: int | None
+    first: int
+    indicator: bool
+    scale: str
+
+    def features(self) -> tuple[Feature, ...]:
+        return tuple(Feature(f"{self.name} {part}", self.name, "date_part") for part in self.parts)
+
+    @property
+    def scaled_features(self) -> tuple[Feature, ...]:
+        """Features that are scaled: flags, sines and cosines are of the right size already."""
+        return tuple(f for f, part in zip(self.features(), self.parts, strict=True) if part.split()[0] not in UNSCALED)
+
+
+def fit(plan: ColumnPlan, values: pl.Series) -> DateFit:
+    """Learn imputation and the first time of one column.
+
+    Args:
+        values: The training split's values, Int64 microseconds with MISSING_TIME; at least one is not missing.
+    """
+    options = plan.options
+    if not isinstance(options, DatetimeOptions):
+        raise TypeError(f"{plan.name} is not a datetime")
+    known = values.filter(values != MISSING_TIME).sort()
+    parts = [str(part) for part in dict.fromkeys(options.parts)]
+    if options.cyclic:
+        parts += [f"{wave} of {part}" for part in parts if part in CYCLES for wave in ("sine", "cosine")]
+    indicator = len(known) < len(values) if options.indicator is None else options.indicator
+    median = int(known[len(known) // 2])
+    fill = None if options.impute == "none" else median
+    return DateFit(plan.name, tuple(parts), fill, int(known[0]), indicator, options.scale)
+
+
+def write(graph: Graph, fits: Sequence[DateFit], scaling: Scaling) -> tuple[list[Block], list[Block]]:
+    """Write all datetime columns, each part once for all of them.
+
+    Returns:
+        Blocks of the parts, and blocks of the indicators.
+    """
+    if not fits:
+        return [], []
+    raw = graph.side_by_side([fit.name for fit in fits])
+    missing = graph.apply("Equal", raw, graph.constant(MISSING_TIME, np.int64))
+    # A time that stays missing is computed as the first one and blotted out afterwards.
+    fills = [fit.first if fit.fill is None else fit.fill for fit in fits]
+    calendar = Calendar(graph, graph.apply("Where", missing, graph.constant([fills], np.int64), raw), [fit.first for fit in fits])
+
+    names = list(dict.fromkeys(part for fit in fits for part in fit.parts))
+    every = graph.side_by_side([calendar.part(name) for name in names])
+    owners = [index for index, fit in enumerate(fits) for _ in fit.parts]
+    wanted = [names.index(part) * len(fits) + index for index, fit in enumerate(fits) for part in fit.parts]
+    values = graph.select(every, wanted)
+    if any(fit.fill is None for fit in fits):
+        blank = graph.constant([[fits[owner].fill is None for owner in owners]], np.bool_)
+        gone = graph.apply("And", graph.select(missing, owners), blank)
+        values = graph.apply("Where", gone, graph.constant(np.nan, np.float64), values)
+    features = tuple(feature for fit in fits for feature in fit.features())
+    block = Block(scaled(graph, values, features, scaling), features)
+
+    told = [index for index, fit in enumerate(fits) if fit.indicator]
+    if not told:
+        return [block], []
+    indicators = tuple(Feature(f"{fits[index].name} is missing", fits[index].name, "indicator") for index in told)
+    return [block], [Block(graph.cast(graph.select(missing, told), np.float32), indicators)]
+
+
+class Calendar:
+    """Parts of a tensor of times, each computed when it is first asked for. Tensors here are int64 until a part is given out."""
+
+    def __init__(self, graph: Graph, times: str, first: Sequence[int]) -> None:
+        self.graph, self._first = graph, first
+        bounds = (graph.constant(EARLIEST, np.int64), graph.constant(LATEST, np.int64))
+        self._times = graph.apply("Clip", times, *bounds)
+
+    def part(self, name: str) -> str:
+        """A part as float64."""
+        if " of " in name:
+            wave, of = name.split(" of ")
+            return self._wave(wave, of)
+        parts: dict[str, Callable[[], str]] = {
+            "year": lambda: self._year,
+            "month": lambda: self._month,
+            "day": lambda: self._day_of_month,
+            "weekday": lambda: self._weekday,
+            "hour": lambda: self._divide(self._of_day, _HOUR),
+            "minute": lambda: self._divide(self._remainder(self._of_day, _HOUR), _MINUTE),
+            "day_of_year": lambda: self._day_of_year,
+            "is_weekend": lambda: self.graph.apply("GreaterOrEqual", self._weekday, self._number(5)),
+            "elapsed_days": self._elapsed,
+        }
+        return self.graph.cast(parts[name](), np.float64)
+
+    def _wave(self, wave: str, of: str) -> str:
+        period, start = CYCLES[of]
+        turn = self.graph.constant(2 * pi / period, np.float64)
+        # The cosine is the sine a quarter turn later; the runtime has the sine in float64.
+        offset = -start + (period / 4 if wave == "cosine" else 0)
+        shifted = self.graph.apply("Add", self.part(of), self.graph.constant(offset, np.float64))
+        return self.graph.apply("Sin", self.graph.apply("Mul", shifted, turn))
+
+    def _elapsed(self) -> str:
+        since = self.graph.apply("Sub", self._times, self.graph.constant([self._first], np.int64))
+        return self.graph.apply("Div", self.graph.cast(since, np.float64), self.graph.constant(_DAY, np.float64))
+
+    @cached_property
+    def _shifted(self) -> str:
+        return self._add(self._times, _SHIFT * _DAY)
+
+    @cached_property
+    def _of_day(self) -> str:
+        return self._remainder(self._shifted, _DAY)
+
+    @cached_property
+    def _days(self) -> str:
+        """Days since 0000-03-01."""
+        return self._divide(self._shifted, _DAY)
+
+    @cached_property
+    def _weekday(self) -> str:
+        return self._remainder(self._add(self._days, 2), 7)  # 0000-03-01 was a Wednesday
+
+    @cached_property
+    def _march_year(self) -> str:
+        """Years since March of year 0."""
+        era, day = self._divide(self._days, _ERA), self._remainder(self._days, _ERA)
+        leap_days = self._sum(self._divide(day, 1460), -1, self._divide(day, 36_524), 1, self._divide(day, 146_096), -1)
+        year_of_era = self._divide(self.graph.apply("Add", day, leap_days), 365)
+        return self.graph.apply("Add", year_of_era, self._times_number(era, 400))
+
+    @cached_property
+    def _march_day(self) -> str:
+        """Days since 1 March, 0 to 365."""
+        year = self._march_year
+        before = self._sum(year, 365, self._divide(year, 4), 1, self._divide(year, 100), -1, self._divide(year, 400), 1)
+        return self.graph.apply("Sub", self._days, before)
+
+    @cached_property
+    def _march_month(self) -> str:
+        """Months since March, 0 to 11."""
+        return self._divide(self._add(self._times_number(self._march_day, 5), 2), 153)
+
+    @cached_property
+    def _after_new_year(self) -> str:
+        """1 in January and February, which belong to the year that began in the March before."""
+        late = self.graph.apply("GreaterOrEqual", self._march_day, self._number(_NEW_YEAR))
+        return self.graph.cast(late, np.int64)
+
+    @cached_property
+    def _year(self) -> str:
+        return self.graph.apply("Add", self._march_year, self._after_new_year)
+
+    @cached_property
+    def _month(self) -> str:
+        return self._sum(self._add(self._march_month, 3), 1, self._after_new_year, -12)
+
+    @cached_property
+    def _day_of_month(self) -> str:
+        before = self._divide(self._add(self._times_number(self._march_month, 153), 2), 5)
+        return self._add(self.graph.apply("Sub", self._march_day, before), 1)
+
+    @cached_property
+    def _day_of_year(self) -> str:
+        """From the day since March: back to January in a year's last months, 59 days (60 in a leap year) on in the others."""
+        year = self._year
+        leap = self._sum(self._divides(year, 4), 1, self._divides(year, 100), -1, self._divides(year, 400), 1)
+        early = self._sum(self._after_new_year, -1)
+        in_march_to_december = self._add(early, 1)
+        passed = self.graph.apply("Mul", self._add(leap, 59), in_march_to_december)
+        return self._add(self._sum(self._march_day, 1, passed, 1, self._after_new_year, -_NEW_YEAR), 1)
+
+    def _divides(self, tensor: str, number: int) -> str:
+        even = self.graph.apply("Equal", self._remainder(tensor, number), self._number(0))
+        return self.graph.cast(even, np.int64)
+
+    def _sum(self, *terms: str | int) -> str:
+        """Tensors times numbers, added: `_sum(a, 365, b, -1)` is 365 a - b."""
+        products = [self._times_number(str(t), int(n)) for t, n in zip(terms[::2], terms[1::2], strict=True)]
+        total = products[0]
+        for product in products[1:]:
+            total = self.graph.apply("Add", total, product)
+        return total
+
+    def _times_number(self, tensor: str, number: int) -> str:
+        return tensor if number == 1 else self.graph.apply("Mul", tensor, self._number(number))
+
+    def _add(self, tensor: str, number: int) -> str:
+        return self.graph.apply("Add", tensor, self._number(number))
+
+    def _divide(self, tensor: str, number: int) -> str:
+        return self.graph.apply("Div", tensor, self._number(number))
+
+    def _remainder(self, tensor: str, number: int) -> str:
+        return self.graph.apply("Mod", tensor, self._number(number))
+
+    def _number(self, number: int) -> str:
+        return self.graph.constant(number, np.int64)

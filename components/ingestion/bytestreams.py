@@ -1,0 +1,76 @@
+"""A file's bytes, decompressed by what the file is rather than by its name, with damage told in one sentence."""
+
+import io
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+from stagewright.components.runtime.errors import InputError
+
+_ARROW_CODECS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+_XZ = b"\xfd7zXZ\x00"
+BUFFER_BYTES = 1 << 18
+
+Advance = Callable[[float], None]
+
+
+def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.BufferedReader:
+    """Open a file for reading its content, decompressed if it is gzip, bzip2, xz or zstd.
+
+    Args:
+        name: How the file is called in messages.
+        advance: Told the number of stored bytes as they are read.
+    """
+    with path.open("rb") as file:
+        magic = file.read(6)
+    raw = _Counted(path.open("rb"), advance or (lambda _: None))
+    codec = next((codec for start, codec in _ARROW_CODECS.items() if magic.startswith(start)), None)
+    content: BinaryIO = raw
+    if codec:
+        content = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
+    elif magic == _XZ:
+        content = lzma.open(raw)
+    return io.BufferedReader(_Content(content, raw, name), BUFFER_BYTES)
+
+
+class _Counted(io.RawIOBase):
+    """The stored bytes."""
+
+    def __init__(self, file: BinaryIO, advance: Advance) -> None:
+        self.file, self.advance = file, advance
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self.file.readinto(buffer)  # type: ignore[attr-defined]
+        self.advance(count)
+        return count
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+class _Content(io.RawIOBase):
+    """The decompressed bytes; every way in which a compressed file can be damaged is an InputError."""
+
+    def __init__(self, content: BinaryIO, raw: io.RawIOBase, name: str) -> None:
+        self.content, self.raw, self.name = content, raw, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self.content.read(len(buffer))
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise InputError(f"{self.name} is damaged: its compressed data cannot be read to the end ({error})") from None
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()

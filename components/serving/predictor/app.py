@@ -1,0 +1,160 @@
+"""The server as a plain ASGI callable: routes to the protocols, counts, and turns errors into answers.
+
+A prediction has three parts: decode (pure), infer (the only await), encode (pure). Small bodies are decoded on the event loop,
+where they cost microseconds; large ones beside it. Inference never runs on the loop, so health answers while a model computes.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from time import perf_counter
+from typing import Any, TypeVar
+
+from stagewright.components.runtime import logs
+from stagewright.components.serving.predictor import routes, v1, v2
+from stagewright.components.serving.predictor.asgi import (
+    Disconnected, Receive, Scope, Send, error_headers, header, read_body, send_answer,
+)  # fmt: skip
+from stagewright.components.serving.predictor.columns import Feeds
+from stagewright.components.serving.predictor.errors import ModelNotReady, RequestError, UnknownModel, UnknownVersion
+from stagewright.components.serving.predictor.messages import Answer, json_answer
+from stagewright.components.serving.predictor.metrics import Metrics
+from stagewright.components.serving.predictor.model import OnnxModel, Outputs
+from stagewright.components.serving.predictor.routes import Route
+
+Result = TypeVar("Result")
+
+LARGE_BODY = 64 * 1024  # bytes; decoding less takes well under a millisecond
+LARGE_ANSWER = 2000  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one request may hold."""
+
+    body_bytes: int = 64 * 1024 * 1024
+    rows: int = 100_000
+
+
+class Application:
+    """One model, its protocols and its metrics.
+
+    Args:
+        name: The model's name in every path.
+        limits: What one request may hold.
+        workers: Inferences that may run at once.
+    """
+
+    def __init__(self, name: str, *, limits: Limits | None = None, workers: int = 2) -> None:
+        self.name = name
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self.model: OnnxModel | None = None
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inference")
+        self._actions: dict[str, Callable[[Route], Answer]] = {
+            "alive": lambda _: json_answer({"status": "alive"}),
+            "live": lambda _: json_answer({"live": True}),
+            "ready": lambda _: json_answer({"ready": self.model is not None}, 200 if self.model else ModelNotReady.status),
+            "server": lambda _: json_answer({"name": "stagewright", "version": _version(), "extensions": v2.EXTENSIONS}),
+            "models": lambda _: json_answer({"models": [self.name]}),
+            "model_status": lambda route: json_answer({"name": self._find(route).name, "ready": True}),
+            "model_ready": lambda route: json_answer({"name": self._find(route).name, "ready": True}),
+            "metadata": lambda route: json_answer(v2.metadata(self._find(route))),
+            "metrics": lambda _: self.metrics.answer(),
+        }
+
+    def serve(self, model: OnnxModel) -> None:
+        """Answer with this model from now on."""
+        self.model = model
+        self.metrics.loaded(model)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        route: Route | None = None
+        self.metrics.in_flight.inc()
+        try:
+            route = routes.find(scope["method"], scope["path"])
+            answer = await self._answer(route, scope, receive)
+        except RequestError as error:
+            answer = json_answer({"error": str(error)}, error.status)._replace(headers=error_headers(error))
+        except Disconnected:
+            return
+        except Exception as error:
+            logs.LOGGER.exception("request_failed", extra={"fields": {"path": scope["path"], "error": str(error)}})
+            answer = json_answer({"error": "the model could not answer; the server's log says why"}, 500)
+        finally:
+            self.metrics.in_flight.dec()
+        await send_answer(send, answer)
+        model = self.name if route is not None and route.model == self.name else ""
+        self.metrics.answered(model, route.protocol if route else "", answer.status, perf_counter() - started)
+
+    async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Answer:
+        if route.methods is not routes.SEND:
+            return self._actions[route.action](route)
+        model = self._find(route)
+        body = await read_body(scope["headers"], receive, self.limits.body_bytes)
+        if route.action == "predict":
+            return await self._predict(model, body)
+        return await self._infer(model, body, header(scope["headers"], v2.HEADER_LENGTH))
+
+    async def _predict(self, model: OnnxModel, body: bytes) -> Answer:
+        decode = partial(v1.decode, model.columns, body, max_rows=self.limits.rows)
+        feeds, rows = await self._beside(len(body) > LARGE_BODY, decode)
+        outputs = await self._run(model, feeds, rows)
+        return await self._beside(rows > LARGE_ANSWER, partial(v1.encode, model, outputs))
+
+    async def _infer(self, model: OnnxModel, body: bytes, header_length: bytes | None) -> Answer:
+        decode = partial(v2.decode, model.columns, model.outputs, body, header_length, max_rows=self.limits.rows)
+        request = await self._beside(len(body) > LARGE_BODY, decode)
+        outputs = await self._run(model, request.feeds, request.rows)
+        return await self._beside(request.rows > LARGE_ANSWER, partial(v2.encode, model, request, outputs))
+
+    async def _run(self, model: OnnxModel, feeds: Feeds, rows: int) -> Outputs:
+        """One inference, off the event loop."""
+        outputs, seconds = await asyncio.get_running_loop().run_in_executor(self._pool, _timed, model, feeds)
+        self.metrics.predicted(model.name, rows, seconds)
+        return outputs
+
+    async def _beside(self, large: bool, work: Callable[[], Result]) -> Result:
+        """Do the work here if it is small, beside the event loop if it is large."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work) if large else work()
+
+    def _find(self, route: Route) -> OnnxModel:
+        if route.model != self.name:
+            raise UnknownModel(route.model or "", [self.name])
+        if self.model is None:
+            raise ModelNotReady(self.name)
+        if route.version is not None and route.version != self.model.version:
+            raise UnknownVersion(self.name, route.version, self.model.version)
+        return self.model
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                self._pool.shutdown(wait=False)
+                return
+
+
+def _timed(model: OnnxModel, feeds: Feeds) -> tuple[dict[str, Any], float]:
+    started = perf_counter()
+    return model.run(feeds), perf_counter() - started
+
+
+def _version() -> str:
+    with suppress(PackageNotFoundError):
+        return package_version("stagewright")
+    return "0"

@@ -1,0 +1,224 @@
+"""How to reach Kubeflow Pipelines, and in one sentence why it cannot be reached or refuses."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import kfp
+import kfp_server_api
+import urllib3
+from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
+from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+
+from stagewright.components.runtime.errors import InputError, ServiceUnavailable
+
+HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+_TIMEOUT = (5, 20)  # seconds to connect, to answer
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach Kubeflow Pipelines.
+
+    Args:
+        host: Address of the API or of the dashboard's `/pipeline`; empty for KF_PIPELINES_ENDPOINT or, in a pod, the service of
+            this cluster.
+        token: Bearer token.
+        cookie: `Cookie` header of a signed-in browser: "authservice_session=...".
+        token_file: Service-account token bound to the audience of Kubeflow Pipelines, read again when it is renewed; empty for
+            KF_PIPELINES_SA_TOKEN_PATH or, where it exists, the file that Kubeflow mounts into notebooks.
+        kube_context: Context of the kubeconfig to reach the API server's proxy through, instead of a host.
+        installation: Namespace that Kubeflow Pipelines itself is installed in.
+        certificate: File of the authority that signed the host's certificate.
+    """
+
+    host: str = ""
+    token: str = ""
+    cookie: str = ""
+    token_file: str = ""
+    kube_context: str = ""
+    installation: str = "kubeflow"
+    certificate: str = ""
+
+
+def resolved(connection: Connection) -> Connection:
+    """The connection with its host, and the token file where there is one and nothing else was given.
+
+    Raises:
+        InputError: If there is no host, or a file that it names does not exist.
+    """
+    host = connection.host or os.environ.get(HOST_VARIABLE, "")
+    if not host and not connection.kube_context:
+        if not SERVICE_ACCOUNT.exists():
+            raise InputError(
+                "no Kubeflow Pipelines host; give --host URL (with 'kubectl port-forward svc/ml-pipeline-ui 8080:80' it is "
+                f"http://localhost:8080), set {HOST_VARIABLE}, or name a context of the kubeconfig with --kube-context"
+            )
+        host = f"http://ml-pipeline.{connection.installation}.svc.cluster.local:8888"
+    if host and "://" not in host:
+        raise InputError(f"host '{host}' has no scheme; write http://{host} or https://{host}")
+    token_file = connection.token_file or os.environ.get(KF_PIPELINES_SA_TOKEN_ENV, "")
+    if token_file and not Path(token_file).is_file():
+        raise InputError(f"service-account token {token_file} does not exist; mount one with audience pipelines.kubeflow.org")
+    if not token_file and Path(KF_PIPELINES_SA_TOKEN_PATH).is_file():
+        token_file = KF_PIPELINES_SA_TOKEN_PATH
+    if connection.token or connection.cookie or connection.kube_context:
+        token_file = connection.token_file
+    if connection.certificate and not Path(connection.certificate).is_file():
+        raise InputError(f"certificate {connection.certificate} does not exist")
+    return replace(connection, host=host.rstrip("/"), token_file=token_file)
+
+
+def client(connection: Connection, namespace: str) -> kfp.Client:
+    """KFP's own client for a resolved connection."""
+    credentials = ServiceAccountTokenVolumeCredentials(connection.token_file) if connection.token_file else None
+    return kfp.Client(
+        host=connection.host or None,
+        # With a host this is the user's namespace; without one, KFP looks for its own service there.
+        namespace=namespace if connection.host else connection.installation,
+        existing_token=connection.token or None,
+        cookies=connection.cookie or None,
+        credentials=credentials,
+        kube_context=connection.kube_context or None,
+        ssl_ca_cert=connection.certificate or None,
+    )
+
+
+def user_namespace(namespace: str, connection: Connection) -> str:
+    """The namespace to use. This is the first question to the API: it also shows whether it can be reached.
+
+    Raises:
+        InputError: If users have namespaces of their own and none is given.
+    """
+    health = _health(connection)
+    if not health.multi_user:
+        return namespace
+    own = SERVICE_ACCOUNT / "namespace"
+    namespace = namespace or (own.read_text(encoding="utf-8").strip() if own.is_file() else "")
+    if not namespace:
+        raise InputError(f"{_where(connection)} has a namespace for each user; give yours with --namespace")
+    return namespace
+
+
+def _health(connection: Connection) -> kfp_server_api.V2beta1GetHealthzResponse:
+    """Ask for the API's health once: KFP's client asks five times before it gives up, 25 seconds later."""
+    configuration = _configuration(connection)
+    client = kfp_server_api.ApiClient(configuration, cookie=connection.cookie or None)
+    response = kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz(
+        _preload_content=False, _request_timeout=_TIMEOUT
+    )
+    body = response.data
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise _not_signed_in(connection) if b"<html" in body.lower() else _no_such_api(connection) from None
+    if not isinstance(answer, dict):
+        raise _no_such_api(connection)
+    return kfp_server_api.V2beta1GetHealthzResponse(multi_user=answer.get("multi_user", False))
+
+
+def _configuration(connection: Connection) -> kfp_server_api.Configuration:
+    configuration = kfp_server_api.Configuration()
+    configuration.retries = urllib3.Retry(total=1, redirect=3)
+    if connection.certificate:
+        configuration.ssl_ca_cert = connection.certificate
+    if not connection.host:
+        _through_proxy(configuration, connection)
+        return configuration
+    configuration.host = connection.host
+    if connection.token:
+        configuration.api_key["authorization"] = connection.token
+        configuration.api_key_prefix["authorization"] = "Bearer"
+    elif connection.token_file:
+        configuration.api_key["authorization"] = Path(connection.token_file).read_text(encoding="utf-8").strip()
+        configuration.api_key_prefix["authorization"] = "Bearer"
+    return configuration
+
+
+def _through_proxy(configuration: kfp_server_api.Configuration, connection: Connection) -> None:
+    """Reach the service through the API server, with the kubeconfig's own credentials."""
+    from kubernetes import config
+
+    try:
+        config.load_kube_config(client_configuration=configuration, context=connection.kube_context)
+    except config.ConfigException as error:
+        raise InputError(f"context '{connection.kube_context}' of the kubeconfig cannot be used: {error}") from None
+    proxy = f"api/v1/namespaces/{connection.installation}/services/ml-pipeline:http/proxy"
+    configuration.host = f"{configuration.host.rstrip('/')}/{proxy}"
+
+
+@contextlib.contextmanager
+def explained(connection: Connection) -> Iterator[None]:
+    """Turn what the client raises into one sentence."""
+    try:
+        yield
+    except kfp_server_api.ApiException as error:
+        raise _refusal(error, connection) from None
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        text = str(reason).rpartition(": ")[2]
+        raise ServiceUnavailable(
+            f"{_where(connection)} does not answer ({text}); check the address, and that its port is forwarded or reachable"
+        ) from None
+
+
+def _refusal(error: kfp_server_api.ApiException, connection: Connection) -> Exception:
+    if error.status in (401, 403):
+        return _refused_credential(error, connection)
+    if error.status == 404:
+        return _no_such_api(connection)
+    if error.status == 400:
+        return InputError(f"{_where(connection)} does not accept the run: {_message(error)}")
+    if error.status == 0 or error.status is None:
+        return ServiceUnavailable(f"{_where(connection)} cannot be reached safely: {error.reason}")
+    return ServiceUnavailable(f"{_where(connection)} failed with status {error.status}: {_message(error)}")
+
+
+def _refused_credential(error: kfp_server_api.ApiException, connection: Connection) -> InputError:
+    """Which credential was not enough, and which to give."""
+    if connection.kube_context:
+        what = f"the credential of context '{connection.kube_context}'"
+    elif connection.token:
+        what = "the token"
+    elif connection.cookie:
+        what = "the cookie"
+    elif connection.token_file:
+        what = f"the service-account token {connection.token_file}"
+    else:
+        return _not_signed_in(connection)
+    if error.status == 401:
+        return InputError(f"{_where(connection)} does not accept {what} (401): it has expired or is meant for another audience")
+    return InputError(f"{what} may not start runs there (403): {_message(error)}; check --namespace and the role binding in it")
+
+
+def _not_signed_in(connection: Connection) -> InputError:
+    return InputError(
+        f"{_where(connection)} wants to know who you are; give --token, --cookie with the cookie of a signed-in browser, or "
+        "--token-file with a service-account token of audience pipelines.kubeflow.org"
+    )
+
+
+def _no_such_api(connection: Connection) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"{_where(connection)} answers, but has no Kubeflow Pipelines API v2beta1; give the address of Kubeflow Pipelines 2 "
+        "itself, or its dashboard's with /pipeline"
+    )
+
+
+def _message(error: kfp_server_api.ApiException) -> str:
+    """The server's own words."""
+    try:
+        body = json.loads(error.body or "")
+    except ValueError:
+        return str(error.reason)
+    text = body.get("message") or body.get("error") or error.reason if isinstance(body, dict) else error.reason
+    return " ".join(str(text).split())[:300]
+
+
+def _where(connection: Connection) -> str:
+    return connection.host or f"Kubeflow Pipelines in context '{connection.kube_context}'"

@@ -1,0 +1,97 @@
+"""The wheel holds what the tree holds, and an editable install reads the tree itself."""
+
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import stagewright.components.runtime.errors
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of what git tracks or would track: a build leaves folders beside its sources."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and name.split("/")[0] in {
+            "components",
+            "pipelines",
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+        }:
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return next(target.glob("stagewright-*.whl"))
+
+
+def tree(suffixes: set[str]) -> set[str]:
+    return {
+        f"stagewright/{path.relative_to(ROOT).as_posix()}"
+        for top in ("components", "pipelines")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in suffixes and "__pycache__" not in path.parts and "compiled" not in path.parts
+    }
+
+
+def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("stagewright/")}
+
+    assert held == tree({".py", ".yaml", ".json"}) | {"stagewright/components/py.typed", "stagewright/pipelines/py.typed"}
+
+
+def test_wheel_installs_and_its_command_answers(wheel: Path, tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)], check=True
+    )
+
+    # -S leaves out the editable install; what the package needs comes from this environment's own folder.
+    libraries = next(path for path in sys.path if path.endswith("site-packages"))
+    code = (
+        f"import sys; sys.path[:0] = [{str(target)!r}]; sys.path.append({libraries!r})\n"
+        "import stagewright.components.runtime.errors as e, stagewright.pipelines.cli as c\n"
+        "print(e.__file__); sys.argv = ['stagewright', 'list']; c.main()"
+    )
+    shown = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    assert shown.startswith(str(target))
+    assert "train-model" in shown
+
+
+def test_editable_install_reads_the_tree() -> None:
+    assert Path(stagewright.components.runtime.errors.__file__) == ROOT / "components/runtime/errors.py"
+
+
+def test_version_is_one_number_everywhere() -> None:
+    assert f'version = "{version("stagewright")}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    # Written in pieces, so that this file does not find itself.
+    words = ["pypi" + ".org", "ghcr" + ".io", "docker" + ".io", "quay" + ".io", "/work/" + "main", "/root/" + "."]
+
+    found = {
+        f"{name}: {word}"
+        for name in listed.stdout.splitlines()
+        if (ROOT / name).is_file()
+        for word in words
+        if word in (ROOT / name).read_text(errors="ignore")
+    }
+
+    assert not found

@@ -1,0 +1,134 @@
+"""The main job, run for real: four frameworks, three tasks, string and integer targets, gates that open and gates that shut."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from support.runs import Finished, assert_served_equals_own
+
+from stagewright.components.runtime.storage import ObjectStore
+
+
+pytestmark = pytest.mark.slow
+
+STEPS = [
+    "ingest-data", "validate-data", "split-data", "fit-features", "train-model", "evaluate-model", "export-model",
+    "write-model-card", "register-model", "publish-model",
+]  # fmt: skip
+DEPLOYMENT = ["deploy-model", "promote-model"]
+Run = Callable[..., Finished]
+
+
+@pytest.mark.parametrize(
+    ("framework", "params"),
+    [
+        ("sklearn", {"model": "linear"}),
+        ("sklearn", {"model": "random_forest", "n_estimators": 60}),
+        ("sklearn", {"model": "hist_gradient_boosting"}),
+        ("xgboost", {}),
+        ("lightgbm", {}),
+        ("torch", {"max_epochs": 8}),
+    ],
+)
+def test_each_framework_trains_and_serves_telco_churn(
+    run_pipeline: Run, telco_csv: Path, telco: pl.DataFrame, framework: str, params: dict[str, object]
+) -> None:
+    name = "-".join(["churn", framework, str(params.get("model", "")).replace("_", "-")]).rstrip("-")
+
+    finished = run_pipeline("train-model", data=str(telco_csv), target="churn", name=name, framework=framework, params=params)
+
+    assert finished.error == ""
+    assert finished.steps == STEPS + DEPLOYMENT
+    assert finished.outputs["version"] == "v1.0.0"
+    assert finished.outputs["metrics"]["test"]["roc_auc"] > 0.82
+    assert_served_equals_own(finished, name, telco.sample(300, seed=1))
+
+
+@pytest.mark.parametrize("target", ["integer", "string"])
+def test_three_classes(run_pipeline: Run, wine: pl.DataFrame, tmp_path: Path, target: str) -> None:
+    table = wine if target == "integer" else wine.with_columns(pl.format("cultivar {}", "cultivar").alias("cultivar"))
+    table.write_parquet(tmp_path / "wine.parquet")
+
+    finished = run_pipeline(
+        "train-model", data=str(tmp_path / "wine.parquet"), target="cultivar", name=f"wine-{target}", framework="xgboost"
+    )
+
+    assert finished.error == ""
+    assert finished.outputs["metrics"]["test"]["accuracy"] > 0.85
+    assert_served_equals_own(finished, f"wine-{target}", table)
+
+
+@pytest.mark.parametrize("framework", ["sklearn", "lightgbm"])
+def test_regression(run_pipeline: Run, diabetes: pl.DataFrame, tmp_path: Path, framework: str) -> None:
+    diabetes.write_ndjson(tmp_path / "diabetes.jsonl")
+    params = {"model": "linear"} if framework == "sklearn" else {}
+
+    finished = run_pipeline(
+        "train-model",
+        data=str(tmp_path / "diabetes.jsonl"),
+        target="progression",
+        name=f"diabetes-{framework}",
+        framework=framework,
+        params=params,
+        deploy_to="local",
+    )
+
+    assert finished.error == ""
+    assert finished.outputs["metrics"]["test"]["r2"] > 0.2
+    assert_served_equals_own(finished, f"diabetes-{framework}", diabetes)
+
+
+def test_same_data_again_changes_nothing_and_new_data_is_a_patch(
+    run_pipeline: Run, telco_csv: Path, telco: pl.DataFrame, tmp_path: Path
+) -> None:
+    arguments = {
+        "target": "churn",
+        "name": "again",
+        "framework": "xgboost",
+        "deploy_to": "none",
+        "compare_with_champion": False,
+    }
+    first = run_pipeline("train-model", data=str(telco_csv), **arguments)
+    store = ObjectStore.from_environment("tests")
+    published = {info.uri: info.etag for info in store.list("s3://models/again/")}
+    second = run_pipeline("train-model", data=str(telco_csv), **arguments)
+    telco.head(6500).write_csv(tmp_path / "less.csv")
+    third = run_pipeline("train-model", data=str(tmp_path / "less.csv"), **arguments)
+
+    assert [run.error for run in (first, second, third)] == ["", "", ""]
+    assert first.steps == second.steps == STEPS
+    assert [run.outputs["version"] for run in (first, second, third)] == ["v1.0.0", "v1.0.0", "v1.0.1"]
+    assert {info.uri: info.etag for info in store.list("s3://models/again/v1.0.0/")} == published
+
+
+def test_gate_stops_before_anything_is_published(run_pipeline: Run, telco_csv: Path) -> None:
+    finished = run_pipeline("train-model", data=str(telco_csv), target="churn", name="gated", minimum={"roc_auc": 0.99})
+
+    assert finished.steps == STEPS[:6]
+    assert finished.run.status == "failed"
+    assert finished.error.startswith("evaluate-model: model 'gated' did not pass: roc_auc ")
+    assert "0.99" in finished.error
+    assert finished.run.failed_step is not None
+    assert finished.run.failed_step.exit_code == 1
+    assert Path(finished.outputs["report"]).read_text().startswith("<!doctype html>")
+    assert not ObjectStore.from_environment("tests").list("s3://models/gated/")
+
+
+def test_gitops_writes_a_manifest_and_serves_nothing(run_pipeline: Run, telco_csv: Path, tmp_path: Path) -> None:
+    finished = run_pipeline(
+        "train-model", data=str(telco_csv), target="churn", name="delivered", deploy_to="gitops", gitops=str(tmp_path)
+    )
+
+    assert finished.error == ""
+    written = list(tmp_path.rglob("*.yaml"))
+    assert len(written) == 1
+    assert "storageUri: s3://models/delivered/v1.0.0" in written[0].read_text()
+
+
+def test_step_log_and_evaluation_are_kept(run_pipeline: Run, telco_csv: Path) -> None:
+    finished = run_pipeline("train-model", data=str(telco_csv), target="churn", name="logged", deploy_to="none")
+
+    events = [json.loads(line.strip()) for line in finished.run.log.read_text().splitlines() if '{"time"' in line]
+    assert [event["step"] for event in events if event["event"] == "step_finished"] == [s.replace("-", "_") for s in STEPS]
