@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -70,13 +71,13 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
         InputError: For an unusable target, or a task that no profile can reach: one of a nested pipeline, or of a
             component that was not declared with `authoring.component`.
     """
-    reached: set[str] = set()
+    reached: Counter[str] = Counter()
     profile = target.resolved_profile
     configure = profiles.configure(profile, registry=target.registry, tag=target.tag)
 
     def configure_and_note(component: Any, task: Any) -> None:
         configure(component, task)
-        reached.add(component.name)
+        reached[task.name] += 1
 
     info = pipeline.pipeline_spec.pipeline_info
     with configured(configure_and_note), warnings.catch_warnings():
@@ -90,13 +91,11 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
             pipeline_config=pipeline.pipeline_config,
         )
     _set_defaults(traced, profile.parameters if profile else {})
-    executors = json_format.MessageToDict(traced.pipeline_spec.deployment_spec).get("executors", {})
-    functions = {name: _function(executor) for name, executor in executors.items() if "container" in executor}
-    unreached = [name for name, function in functions.items() if function.replace("_", "-") not in reached]
+    unreached = _container_tasks(traced) - reached
     if unreached:
         raise InputError(
-            f"pipeline '{info.name}' has a task that no profile reaches, {unreached[0].removeprefix('exec-')}; declare its "
-            "component with stagewright.components.authoring.component, and call it in the pipeline itself"
+            f"pipeline '{info.name}' has a task that no profile reaches, '{min(unreached)}'; declare its component with "
+            "stagewright.components.authoring.component, and call it in the pipeline itself"
         )
     return traced
 
@@ -163,11 +162,13 @@ def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None
     )
 
 
-def _function(executor: dict[str, Any]) -> str:
-    """The component function that a container runs, or nothing for a container of another kind."""
-    arguments = executor["container"].get("args", [])
-    place = arguments.index("--function_to_execute") + 1 if "--function_to_execute" in arguments else len(arguments)
-    return arguments[place] if place < len(arguments) else ""
+def _container_tasks(pipeline: GraphComponent) -> Counter[str]:
+    """Names of the tasks that run in a container, those of every nested graph too; each as often as it occurs."""
+    spec, _ = spec_of(pipeline)
+    components, executors = spec["components"], spec["deploymentSpec"]["executors"]
+    graphs = [spec["root"]["dag"], *(component["dag"] for component in components.values() if "dag" in component)]
+    tasks = [(name, components[task["componentRef"]["name"]]) for graph in graphs for name, task in graph["tasks"].items()]
+    return Counter(name for name, component in tasks if "container" in executors.get(component.get("executorLabel"), {}))
 
 
 def _writable(folder: Path) -> Path:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import kfp
 import kfp_server_api
@@ -26,24 +27,24 @@ class Connection:
     """How to reach Kubeflow Pipelines.
 
     Args:
-        host: Address of the API or of the dashboard's `/pipeline`; empty for KF_PIPELINES_ENDPOINT or, in a pod, the service of
+        host: Address of the API, or of the dashboard's `/pipeline`; None for KF_PIPELINES_ENDPOINT or, in a pod, the service of
             this cluster.
         token: Bearer token.
         cookie: `Cookie` header of a signed-in browser: "authservice_session=...".
-        token_file: Service-account token bound to the audience of Kubeflow Pipelines, read again when it is renewed; empty for
+        token_file: Service-account token bound to the audience of Kubeflow Pipelines, read again when it is renewed; None for
             KF_PIPELINES_SA_TOKEN_PATH or, where it exists, the file that Kubeflow mounts into notebooks.
-        kube_context: Context of the kubeconfig to reach the API server's proxy through, instead of a host.
+        kube_context: Context of the kubeconfig whose API server's proxy to go through, instead of a host.
         installation: Namespace that Kubeflow Pipelines itself is installed in.
         certificate: File of the authority that signed the host's certificate.
     """
 
-    host: str = ""
-    token: str = ""
-    cookie: str = ""
-    token_file: str = ""
-    kube_context: str = ""
+    host: str | None = None
+    token: str | None = None
+    cookie: str | None = None
+    token_file: str | None = None
+    kube_context: str | None = None
     installation: str = "kubeflow"
-    certificate: str = ""
+    certificate: str | None = None
 
 
 def resolved(connection: Connection) -> Connection:
@@ -52,44 +53,61 @@ def resolved(connection: Connection) -> Connection:
     Raises:
         InputError: If there is no host, or a file that it names does not exist.
     """
-    host = connection.host or os.environ.get(HOST_VARIABLE, "")
+    host = connection.host or os.environ.get(HOST_VARIABLE)
     if not host and not connection.kube_context:
-        if not SERVICE_ACCOUNT.exists():
-            raise InputError(
-                "no Kubeflow Pipelines host; give --host URL (with 'kubectl port-forward svc/ml-pipeline-ui 8080:80' it is "
-                f"http://localhost:8080), set {HOST_VARIABLE}, or name a context of the kubeconfig with --kube-context"
-            )
-        host = f"http://ml-pipeline.{connection.installation}.svc.cluster.local:8888"
+        host = _service_of_this_cluster(connection)
     if host and "://" not in host:
         raise InputError(f"host '{host}' has no scheme; write http://{host} or https://{host}")
-    token_file = connection.token_file or os.environ.get(KF_PIPELINES_SA_TOKEN_ENV, "")
-    if token_file and not Path(token_file).is_file():
-        raise InputError(f"service-account token {token_file} does not exist; mount one with audience pipelines.kubeflow.org")
-    if not token_file and Path(KF_PIPELINES_SA_TOKEN_PATH).is_file():
-        token_file = KF_PIPELINES_SA_TOKEN_PATH
-    if connection.token or connection.cookie or connection.kube_context:
-        token_file = connection.token_file
     if connection.certificate and not Path(connection.certificate).is_file():
         raise InputError(f"certificate {connection.certificate} does not exist")
-    return replace(connection, host=host.rstrip("/"), token_file=token_file)
+    return replace(connection, host=host.rstrip("/") if host else None, token_file=_token_file(connection))
 
 
-def client(connection: Connection, namespace: str) -> kfp.Client:
+def _service_of_this_cluster(connection: Connection) -> str:
+    if not SERVICE_ACCOUNT.exists():
+        raise InputError(
+            "no Kubeflow Pipelines host; give --host URL, or set KFP_HOST (after "
+            "'kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80' it is http://localhost:8080)"
+        )
+    return f"http://ml-pipeline.{connection.installation}.svc.cluster.local:8888"
+
+
+def _token_file(connection: Connection) -> str | None:
+    """The token file that was named, or the one that is mounted if no other credential was given."""
+    if connection.token or connection.cookie or connection.kube_context:
+        return None
+    named = connection.token_file or os.environ.get(KF_PIPELINES_SA_TOKEN_ENV)
+    if named and not Path(named).is_file():
+        raise InputError(f"service-account token {named} does not exist; mount one with audience pipelines.kubeflow.org")
+    return named or (KF_PIPELINES_SA_TOKEN_PATH if Path(KF_PIPELINES_SA_TOKEN_PATH).is_file() else None)
+
+
+class _ThroughApiServer(kfp.Client):
+    """KFP's client with a configuration of ours: its own forgets the proxy's path when it reads the kubeconfig's token again."""
+
+    def __init__(self, connection: Connection, namespace: str) -> None:
+        self._connection = connection
+        super().__init__(namespace=namespace)
+
+    def _load_config(self, *_: Any, **__: Any) -> kfp_server_api.Configuration:
+        return _configuration(self._connection)
+
+
+def client(connection: Connection, namespace: str | None) -> kfp.Client:
     """KFP's own client for a resolved connection."""
-    credentials = ServiceAccountTokenVolumeCredentials(connection.token_file) if connection.token_file else None
+    if connection.kube_context:
+        return _ThroughApiServer(connection, namespace or "")
     return kfp.Client(
-        host=connection.host or None,
-        # With a host this is the user's namespace; without one, KFP looks for its own service there.
-        namespace=namespace if connection.host else connection.installation,
-        existing_token=connection.token or None,
-        cookies=connection.cookie or None,
-        credentials=credentials,
-        kube_context=connection.kube_context or None,
-        ssl_ca_cert=connection.certificate or None,
+        host=connection.host,
+        namespace=namespace or "",
+        existing_token=connection.token,
+        cookies=connection.cookie,
+        credentials=ServiceAccountTokenVolumeCredentials(connection.token_file) if connection.token_file else None,
+        ssl_ca_cert=connection.certificate,
     )
 
 
-def user_namespace(namespace: str, connection: Connection) -> str:
+def user_namespace(namespace: str | None, connection: Connection) -> str | None:
     """The namespace to use. This is the first question to the API: it also shows whether it can be reached.
 
     Raises:
@@ -99,16 +117,16 @@ def user_namespace(namespace: str, connection: Connection) -> str:
     if not health.multi_user:
         return namespace
     own = SERVICE_ACCOUNT / "namespace"
-    namespace = namespace or (own.read_text(encoding="utf-8").strip() if own.is_file() else "")
+    namespace = namespace or (own.read_text(encoding="utf-8").strip() if own.is_file() else None)
     if not namespace:
-        raise InputError(f"{_where(connection)} has a namespace for each user; give yours with --namespace")
+        raise InputError(f"{_where(connection)} has a namespace for each user; give yours with --kubeflow-namespace")
     return namespace
 
 
 def _health(connection: Connection) -> kfp_server_api.V2beta1GetHealthzResponse:
     """Ask for the API's health once: KFP's client asks five times before it gives up, 25 seconds later."""
     configuration = _configuration(connection)
-    client = kfp_server_api.ApiClient(configuration, cookie=connection.cookie or None)
+    client = kfp_server_api.ApiClient(configuration, cookie=connection.cookie)
     response = kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz(
         _preload_content=False, _request_timeout=_TIMEOUT
     )
@@ -149,7 +167,15 @@ def _through_proxy(configuration: kfp_server_api.Configuration, connection: Conn
     except config.ConfigException as error:
         raise InputError(f"context '{connection.kube_context}' of the kubeconfig cannot be used: {error}") from None
     proxy = f"api/v1/namespaces/{connection.installation}/services/ml-pipeline:http/proxy"
-    configuration.host = f"{configuration.host.rstrip('/')}/{proxy}"
+    address = f"{configuration.host.rstrip('/')}/{proxy}"
+    refresh = configuration.refresh_api_key_hook
+
+    def refresh_and_keep_address(fresh: kfp_server_api.Configuration) -> None:
+        if refresh:
+            refresh(fresh)  # sets the host and the hook back to its own
+        fresh.host, fresh.refresh_api_key_hook = address, refresh_and_keep_address
+
+    configuration.host, configuration.refresh_api_key_hook = address, refresh_and_keep_address
 
 
 @contextlib.contextmanager
@@ -193,13 +219,15 @@ def _refused_credential(error: kfp_server_api.ApiException, connection: Connecti
         return _not_signed_in(connection)
     if error.status == 401:
         return InputError(f"{_where(connection)} does not accept {what} (401): it has expired or is meant for another audience")
-    return InputError(f"{what} may not start runs there (403): {_message(error)}; check --namespace and the role binding in it")
+    return InputError(
+        f"{what} may not start runs there (403): {_message(error)}; check --kubeflow-namespace and the role binding in it"
+    )
 
 
 def _not_signed_in(connection: Connection) -> InputError:
     return InputError(
         f"{_where(connection)} wants to know who you are; give --token, --cookie with the cookie of a signed-in browser, or "
-        "--token-file with a service-account token of audience pipelines.kubeflow.org"
+        "--service-account-token with the file of a service account's token of audience pipelines.kubeflow.org"
     )
 
 

@@ -129,7 +129,7 @@ def _number(parameter: Parameter, text: str, kind: type[int] | type[float], expe
         value = kind(text)
     except ValueError:
         raise BadParameter(parameter.name, got=text, expected=expected) from None
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise BadParameter(parameter.name, got=text, expected=f"{expected} that is finite")
     return value
 
@@ -165,7 +165,7 @@ def _from_file(parameter: Parameter, path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
     except FileNotFoundError:
         raise InputError(f"parameter '{parameter.name}' names the file {path}, which does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"parameter '{parameter.name}' names the file {path}, which cannot be read: {error}") from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())

@@ -52,6 +52,15 @@ def collect(run: Run) -> dict[str, Any]:
     return outputs
 
 
+def artifact(run: Run, step: str, name: str) -> Path:
+    """The place of an artifact that a step of a run made.
+
+    Raises:
+        KeyError: If the step did not run, or makes no such artifact.
+    """
+    return dict(_steps(run.folder / "steps"))[step].artifacts[name]
+
+
 def model_folder(run: Run) -> Path | None:
     """The folder of the model that a run exported or imported, with its `serving/`."""
     steps = dict(_steps(run.folder / "steps"))

@@ -3,15 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from stagewright.pipelines import checks, local, results, view
 from stagewright.pipelines.local import Run
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = False) -> int:
@@ -73,12 +70,4 @@ def example_row(run: Run) -> dict[str, Any] | None:
     row = pl.read_parquet(serving / "baseline.parquet", n_rows=1) if (serving / "baseline.parquet").is_file() else None
     if row is None or row.is_empty():
         return None
-    return plain(row.select(Signature.read(serving).names))[0]
-
-
-def plain(table: "pl.DataFrame") -> list[dict[str, Any]]:
-    """Rows of a table as JSON can carry them: times in ISO 8601, missing numbers as null."""
-    import polars.selectors as cs
-
-    times = cs.datetime() | cs.date()
-    return table.with_columns(times.dt.to_string("iso"), cs.float().fill_nan(None)).to_dicts()
+    return row.select(Signature.read(serving).names).row(0, named=True)

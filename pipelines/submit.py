@@ -27,27 +27,38 @@ class Submitted:
     """A run that was started.
 
     Attributes:
-        url: Its page on the dashboard.
+        url: Its page on the dashboard; None where only the API is reached.
     """
 
     run_id: str
-    url: str
     experiment_id: str
+    name: str
+    url: str | None
+
+    @property
+    def message(self) -> str:
+        """One line for whoever started it."""
+        return f"started '{self.name}', run {self.run_id}" + (f": {self.url}" if self.url else "")
 
 
 def submit(
     pipeline: str | GraphComponent,
     arguments: Mapping[str, Any],
     *,
-    connection: Connection,
-    experiment: str = "stagewright",
-    run_name: str = "",
-    namespace: str = "",
+    host: str | None = None,
+    experiment: str = "Default",
+    run_name: str | None = None,
+    run_namespace: str | None = None,
+    token: str | None = None,
+    cookie: str | None = None,
+    service_account_token: str | None = None,
+    kube_context: str | None = None,
+    certificate: str | None = None,
     profile: str | Path | Profile | None = "default",
     registry: str = "",
     tag: str = "",
-    pipeline_root: str = "",
-    service_account: str = "",
+    pipeline_root: str | None = None,
+    service_account: str | None = None,
     use_cache: bool | None = None,
 ) -> Submitted:
     """Compile a pipeline and start a run of it.
@@ -55,15 +66,20 @@ def submit(
     Args:
         pipeline: Name of a pipeline, or a pipeline.
         arguments: Its parameters by name, as values.
-        connection: How to reach Kubeflow Pipelines.
+        host: Address of the API, or of the dashboard's `/pipeline`; None as in `Connection`.
         experiment: Experiment that the run belongs to, made if it does not exist.
-        run_name: Name of the run; empty for the pipeline's and the time.
-        namespace: The user's namespace, where users have their own; empty in a pod for the pod's.
+        run_name: Name of the run; None for the pipeline's and the time.
+        run_namespace: The user's namespace, where users have their own; None in a pod for the pod's.
+        token: Bearer token.
+        cookie: `Cookie` header of a signed-in browser.
+        service_account_token: File with a service account's token; None as in `Connection`.
+        kube_context: Context of the kubeconfig to go through, instead of a host.
+        certificate: File of the authority that signed the host's certificate.
         profile: Settings of the cluster, as for compiling.
         registry: Prefix of every image.
         tag: Tag of every image.
-        pipeline_root: Where artifacts go; empty for the installation's default.
-        service_account: Identity of the steps; empty for the installation's default.
+        pipeline_root: Where artifacts go; None for the installation's default.
+        service_account: Identity of the steps; None for the installation's default.
         use_cache: False to run every step again; None for what each component declares.
 
     Raises:
@@ -72,23 +88,26 @@ def submit(
     """
     made = pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
     checked = check_arguments(parameters(made), arguments, of=f"pipeline '{made.name}'")
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    name = run_name or f"{made.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    connection = connections.resolved(
+        Connection(host, token, cookie, service_account_token, kube_context, certificate=certificate)
+    )
+    with tempfile.TemporaryDirectory() as folder, _quiet(), connections.explained(connection):
         (package,) = compile_pipelines([made], folder, profile=profile, registry=registry, tag=tag)
-        connection = connections.resolved(connection)
-        with connections.explained(connection):
-            namespace = connections.user_namespace(namespace, connection)
-            client = connections.client(connection, namespace)
-            found = client.create_experiment(experiment, namespace=namespace or None)
-            run = client.run_pipeline(
-                found.experiment_id,
-                run_name or f"{made.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
-                str(package),
-                params=checked,
-                pipeline_root=pipeline_root or None,
-                enable_caching=use_cache,
-                service_account=service_account or None,
-            )
-    return Submitted(run.run_id, f"{connection.host}/#/runs/details/{run.run_id}", found.experiment_id)
+        namespace = connections.user_namespace(run_namespace, connection)
+        client = connections.client(connection, namespace)
+        group = client.create_experiment(experiment, namespace=namespace)
+        run = client.run_pipeline(
+            group.experiment_id,
+            name,
+            str(package),
+            params=checked,
+            pipeline_root=pipeline_root,
+            enable_caching=use_cache,
+            service_account=service_account,
+        )
+    url = f"{connection.host}/#/runs/details/{run.run_id}" if connection.host else None
+    return Submitted(run.run_id, group.experiment_id, name, url)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ hang together (several of one customer), the intervals are too narrow.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
 from stagewright.components.evaluation.metrics import CALIBRATION_BINS, METRICS, calibration_bins, row_brier, row_log_loss
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.runtime.schema import Task
@@ -19,6 +20,8 @@ LEAST_RESAMPLES = 200
 LEVEL = 0.95
 WORK = 50_000_000  # counts drawn in all: larger splits get fewer resamples, but no fewer than the least
 BLOCK = 2_000_000  # counts held at once: 16 MB
+# Chance alone makes this error larger, and resampling adds chance: its resamples lie above the value and bound nothing.
+_WITHOUT_INTERVAL = {"calibration_error"}
 MOST_UNDEFINED = 0.1  # a metric that more resamples than this leave undefined gets no interval
 
 Interval = tuple[float, float]
@@ -26,8 +29,9 @@ Resampled = dict[str, np.ndarray]  # metric -> [resamples], NaN where it is unde
 
 
 def intervals(outcome: Outcome, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0) -> dict[str, Interval]:
-    """Percentile interval of each metric; one that cannot be computed is left out."""
-    found = {name: _interval(values, level) for name, values in resample([outcome], resamples=resamples, seed=seed)[0].items()}
+    """Percentile interval of each metric; the calibration error has none, nor has one that cannot be computed."""
+    resampled = resample([outcome], resamples=resamples, seed=seed)[0]
+    found = {name: _interval(values, level) for name, values in resampled.items() if name not in _WITHOUT_INTERVAL}
     return {name: interval for name, interval in found.items() if interval is not None}
 
 

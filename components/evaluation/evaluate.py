@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.evaluation import bootstrap, champion, gate, importance, outcome, overfitting, slices
 from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
 from stagewright.components.evaluation.outcome import Outcome
@@ -62,6 +63,7 @@ class Evaluation:
             "task": self.task.value,
             "framework": self.metadata.framework,
             "rows": {split: len(rows) for split, rows in self.outcomes.items()},
+            "class_rows": {split: _class_rows(rows) for split, rows in self.outcomes.items() if rows.classes is not None},
             "main_metric": self.metric.name,
             "metrics": {split: measured.values for split, measured in self.measured.items()},
             "absent": {split: measured.absent for split, measured in self.measured.items() if measured.absent},
@@ -197,6 +199,11 @@ def _notes(paths: Mapping[str, str | Path], rows: Mapping[str, pl.DataFrame], te
         if zeros:
             notes.append(f"MAPE leaves out {zeros:,} test rows whose true value is zero.")
     return notes
+
+
+def _class_rows(rows: Outcome) -> dict[str, int]:
+    counts = np.bincount(rows.truth, minlength=len(rows.labels)).tolist()
+    return {str(label): count for label, count in zip(rows.labels, counts, strict=True)}
 
 
 def _lists(intervals: Mapping[str, bootstrap.Interval]) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
 from stagewright.components.evaluation.bootstrap import Interval
 from stagewright.components.evaluation.champion import Champion
 from stagewright.components.evaluation.metrics import METRICS, Measured, Metric, of_task

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn import metrics as sk
+
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.runtime.schema import Task
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 

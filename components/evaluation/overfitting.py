@@ -1,5 +1,6 @@
 """Whether a model knows its training rows better than it knows the world."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,12 +36,12 @@ class Overfitting:
 
 
 def check(
-    task: Task, train: Measured, validation: Measured, interval: Interval | None, *, tolerance: float = TOLERANCE
+    task: Task, train: Measured, validation: Measured, intervals: Mapping[str, Interval], *, tolerance: float = TOLERANCE
 ) -> Overfitting:
     """Compare training with validation.
 
     Args:
-        interval: Confidence interval of the metric on validation: a training value inside it is no sign of over-fitting.
+        intervals: Confidence interval of each metric on validation: a training value inside it is no sign of over-fitting.
         tolerance: Largest gap that is not worth a warning.
     """
     metric = METRICS[_COMPARED_BY[task]]
@@ -48,6 +49,7 @@ def check(
     if ours is None or theirs is None:
         return Overfitting(metric.name, ours, theirs, None, tolerance, False, f"{metric.label} is not known on both splits.")
     gap = ours - theirs
+    interval = intervals.get(metric.name)
     beyond = interval is None or ours > interval[1]
     warning = gap > tolerance and beyond
     numbers = f"{metric.label} is {ours:.3f} on the training split and {theirs:.3f} on validation"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.evaluation import bootstrap
 from stagewright.components.evaluation.metrics import Measured, measure
 from stagewright.components.evaluation.outcome import Outcome
@@ -16,6 +17,7 @@ SMALL_CLASS_ROWS = 5
 MOST_VALUES = 12  # of a category: the rarer ones are one slice together
 NUMERIC_VALUES = 6  # a number with no more values than this is a category
 RESAMPLES = 500
+SHOWN_COLUMNS = 10
 OTHERS, MISSING = "(other values)", "(missing)"
 
 
@@ -40,9 +42,9 @@ def check_columns(columns: Sequence[str], available: Sequence[str]) -> None:
     """Raise InputError for a column that the test split does not have, naming the nearest."""
     for column in columns:
         if column not in available:
-            raise InputError(
-                f"cannot slice by '{column}': the test split has no such column{did_you_mean(str(column), available)}"
-            )
+            near = did_you_mean(str(column), available) or f"; it has {', '.join(available[:SHOWN_COLUMNS])}"
+            rest = ", ..." if near.startswith(";") and len(available) > SHOWN_COLUMNS else ""
+            raise InputError(f"cannot slice by '{column}': the test split has no such column{near}{rest}")
 
 
 def by_columns(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.features.graph import ML, Block, Graph
 from stagewright.components.features.specification import CategoricalOptions, ColumnPlan
 from stagewright.components.runtime.feature_graph import Feature
@@ -99,7 +100,8 @@ def _codes(graph: Graph, fit: CategoricalFit) -> str:
 def _lookup(graph: Graph, fit: CategoricalFit, *, first: int, unseen: int, missing: int) -> str:
     return graph.apply(
         "LabelEncoder", fit.name, domain=ML, keys_strings=[*fit.levels, MISSING_STRING],
-        values_floats=[*(float(first + index) for index in range(len(fit.levels))), float(missing)], default_float=float(unseen),
+        values_floats=[*(float(first + index) for index in range(len(fit.levels))), float(missing)],
+        default_float=float(unseen),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from math import pi
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.features.graph import Block, Graph
 from stagewright.components.features.numeric import Scaling, scaled
 from stagewright.components.features.specification import ColumnPlan, DatetimeOptions
@@ -90,7 +91,9 @@ def write(graph: Graph, fits: Sequence[DateFit], scaling: Scaling) -> tuple[list
     missing = graph.apply("Equal", raw, graph.constant(MISSING_TIME, np.int64))
     # A time that stays missing is computed as the first one and blotted out afterwards.
     fills = [fit.first if fit.fill is None else fit.fill for fit in fits]
-    calendar = Calendar(graph, graph.apply("Where", missing, graph.constant([fills], np.int64), raw), [fit.first for fit in fits])
+    calendar = Calendar(
+        graph, graph.apply("Where", missing, graph.constant([fills], np.int64), raw), [fit.first for fit in fits]
+    )
 
     names = list(dict.fromkeys(part for fit in fits for part in fit.parts))
     every = graph.side_by_side([calendar.part(name) for name in names])
@@ -112,7 +115,7 @@ def write(graph: Graph, fits: Sequence[DateFit], scaling: Scaling) -> tuple[list
 
 
 class Calendar:
-    """Parts of a tensor of times, each computed when it is first asked for. Tensors here are int64 until a part is given out."""
+    """Parts of a tensor of times, each computed when it is first asked for, in int64 until it is given out."""
 
     def __init__(self, graph: Graph, times: str, first: Sequence[int]) -> None:
         self.graph, self._first = graph, first
@@ -207,12 +210,11 @@ class Calendar:
 
     @cached_property
     def _day_of_year(self) -> str:
-        """From the day since March: back to January in a year's last months, 59 days (60 in a leap year) on in the others."""
+        """Day since March, less the days from March to January, or more the 59 or 60 days of January and February."""
         year = self._year
         leap = self._sum(self._divides(year, 4), 1, self._divides(year, 100), -1, self._divides(year, 400), 1)
-        early = self._sum(self._after_new_year, -1)
-        in_march_to_december = self._add(early, 1)
-        passed = self.graph.apply("Mul", self._add(leap, 59), in_march_to_december)
+        from_march = self._add(self._times_number(self._after_new_year, -1), 1)
+        passed = self.graph.apply("Mul", self._add(leap, 59), from_march)
         return self._add(self._sum(self._march_day, 1, passed, 1, self._after_new_year, -_NEW_YEAR), 1)
 
     def _divides(self, tensor: str, number: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from stagewright.components.runtime.feature_graph import OUTPUT, Feature
 from stagewright.components.runtime.signature import GRAPH_TYPES
 

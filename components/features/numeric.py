@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from sklearn.preprocessing import PowerTransformer
+
 from stagewright.components.features.graph import Block, Graph
 from stagewright.components.features.specification import BooleanOptions, ColumnPlan, NumericOptions
 from stagewright.components.runtime import logs

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema
 
@@ -246,6 +247,9 @@ def _validated(kind: str, settings: Mapping[str, Any], *, where: str) -> Options
             known = f"a {kind} column takes {', '.join(names)}"
             raise InputError(f"{_SOURCE}: {field} is not a setting; {known}{did_you_mean(name, names)}") from None
         if first["type"] == "literal_error":
-            near = did_you_mean(str(first["input"]), [choice.strip("'") for choice in first["ctx"]["expected"].replace(" or ", ", ").split(", ")])
+            near = did_you_mean(
+                str(first["input"]),
+                [choice.strip("'") for choice in first["ctx"]["expected"].replace(" or ", ", ").split(", ")],
+            )
             raise InputError(f"{_SOURCE}: {field} is {first['input']!r}; expected {first['ctx']['expected']}{near}") from None
         raise InputError(f"{_SOURCE}: {field} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from None

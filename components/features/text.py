@@ -4,15 +4,17 @@ A word is two or more letters, marks, digits or underscores of any script. Weigh
 idf = ln((1 + rows) / (1 + rows with the word)) + 1, rows of length one by default.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from onnx import TensorProto
+
 from stagewright.components.features.graph import MICROSOFT, Block, Graph
 from stagewright.components.features.specification import ColumnPlan, TextOptions
-from stagewright.components.runtime.feature_graph import OUTPUT, Feature, session
+from stagewright.components.runtime.feature_graph import OUTPUT, Feature, batch_rows, session
+from stagewright.components.runtime.signature import Input
 
 WORD = r"[\p{L}\p{M}\p{N}_]{2,}"
 # In every Linux image, unlike en_US.UTF-8, and the same letters: the runtime needs a locale to know what is upper case.
@@ -38,21 +40,23 @@ class TextFit:
         return tuple(Feature(f"{self.name}: {word}", self.name, "tfidf") for word in self.words)
 
 
-def fit(plan: ColumnPlan, batches: Iterable[pl.Series]) -> TextFit:
+def fit(plan: ColumnPlan, values: pl.Series) -> TextFit:
     """Learn the words of one column.
 
     Args:
-        batches: The training split's values, String with "" for missing, some rows at a time.
+        values: The training split's values, String with "" for missing.
     """
     options = plan.options
     if not isinstance(options, TextOptions):
         raise TypeError(f"{plan.name} is not text")
     split = Splitter()
-    rows, counted = 0, []
-    for batch in batches:
-        rows += len(batch)
-        counted.append(_counted(split(batch)))
-    totals = pl.concat(counted).group_by("word").agg(pl.col("count").sum(), pl.col("rows").sum())
+    rows = len(values)
+    at_once = batch_rows(values.to_frame(plan.name), [Input(plan.name, "text")], width=1)
+    totals = (
+        pl.concat([_counted(split(values.slice(start, at_once))) for start in range(0, rows, at_once)])
+        .group_by("word")
+        .agg(pl.col("count").sum(), pl.col("rows").sum())
+    )
     frequent = totals.filter(pl.col("rows") >= options.min_documents).sort(["count", "word"], descending=[True, False])
     kept = frequent.head(options.max_features).sort("word")
     weights = np.log((1 + rows) / (1 + kept.get_column("rows").to_numpy())) + 1

@@ -14,8 +14,8 @@ Text (CSV, TSV) is read by these rules, the same in every file:
 A column's type is the narrowest that fits all its values: integer widens to float, date to datetime, any other mix to text.
 """
 
-from collections.abc import Iterable
 from enum import StrEnum
+from functools import partial
 
 import polars as pl
 
@@ -23,9 +23,8 @@ MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL")
 INTEGER = r"^[+-]?(?:0|[1-9][0-9]*)$"
 FLOAT = r"^[+-]?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf(?:inity)?))$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-ZONE = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$"
-LOCAL_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
-ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
+LOCAL_FORMATS = tuple(f"%Y-%m-%d{between}%H:%M{seconds}" for seconds in (":%S", ":%S%.f", "") for between in " T")
+ZONED_FORMATS = tuple(f"{local}%#z" for local in LOCAL_FORMATS)
 
 
 class ValueType(StrEnum):
@@ -48,6 +47,7 @@ DTYPES: dict[ValueType, pl.DataType] = {
     ValueType.STRING: pl.String(),
 }
 NARROWEST_FIRST = tuple(ValueType)
+_FIRST = 32
 
 # None is the type of a column without any value.
 Types = dict[str, ValueType | None]
@@ -74,84 +74,103 @@ def dtype(value_type: ValueType | None) -> pl.DataType:
     return DTYPES[value_type or ValueType.STRING]
 
 
-def parsed(name: str, value_type: ValueType | None, *, missing: tuple[str, ...] = MISSING) -> pl.Expr:
-    """A text column read as a type: null where the text is missing or is not of that type."""
-    whole = pl.col(name)
-    trimmed = whole.str.strip_chars()
-    present = whole if not missing else pl.when(~trimmed.is_in(missing)).then(whole)
-    if value_type in (None, ValueType.STRING):
-        return present.alias(name)
-    value = present.str.strip_chars()
-    return _READERS[value_type](value).alias(name)
-
-
-def narrowest(table: pl.DataFrame, names: Iterable[str], *, missing: tuple[str, ...] = MISSING) -> Types:
-    """For each text column the narrowest type that all its values can be read as."""
-    counts = _present(table, names, missing)
-    types: Types = {name: ValueType.STRING if count else None for name, count in counts.items()}
-    for value_type in NARROWEST_FIRST[:-1]:
-        undecided = {name: value_type for name, found in types.items() if found is ValueType.STRING}
-        types |= dict.fromkeys(fitting(table, undecided, counts, missing=missing), value_type)
-    return types
-
-
-def fitting(
-    table: pl.DataFrame, types: Types, counts: dict[str, int] | None = None, *, missing: tuple[str, ...] = MISSING
-) -> set[str]:
-    """Names of the columns whose every value can be read as the type given for it."""
-    if not types:
-        return set()
-    counts = counts or _present(table, types, missing)
-    read = table.select(parsed(name, value_type, missing=missing).count() for name, value_type in types.items()).row(0)
-    return {name for name, count in zip(types, read, strict=True) if count == counts[name]}
-
-
 def extended(types: Types, table: pl.DataFrame) -> Types:
     """The types of text columns, widened as far as these further rows need."""
-    still = fitting(table, {name: known for name, known in types.items() if known not in (None, ValueType.STRING)})
-    again = [name for name, known in types.items() if known is not ValueType.STRING and name not in still]
-    found = narrowest(table, again)
-    return {name: widened(known, found[name]) if name in found else known for name, known in types.items()}
+    return {name: _extended(known, table.get_column(name)) for name, known in types.items()}
 
 
-def _present(table: pl.DataFrame, names: Iterable[str], missing: tuple[str, ...]) -> dict[str, int]:
-    columns = list(names)
-    if not columns:
-        return {}
-    return table.select(parsed(name, ValueType.STRING, missing=missing).count() for name in columns).row(0, named=True)
+def converted(text: pl.Series, value_type: ValueType | None) -> pl.Series:
+    """A text column read as a type that all its values have; null where a value is missing."""
+    present = trimmed(text)
+    if value_type in (None, ValueType.STRING):
+        return text.set(present.is_null(), None)
+    return read(present, value_type)
 
 
-def _boolean(value: pl.Expr) -> pl.Expr:
-    lower = value.str.to_lowercase()
-    return pl.when(lower == "true").then(True).when(lower == "false").then(False)
+def trimmed(text: pl.Series) -> pl.Series:
+    """Text without surrounding blanks; null where the value is missing."""
+    bare = text.str.strip_chars()
+    return bare.set(bare.is_in(MISSING), None)
 
 
-def _integer(value: pl.Expr) -> pl.Expr:
-    return pl.when(value.str.contains(INTEGER)).then(value).str.strip_prefix("+").cast(pl.Int64, strict=False)
+def narrowest(text: pl.Series) -> ValueType | None:
+    """The narrowest type that all values of a column of trimmed text can be read as; None if it has no value."""
+    if text.null_count() == len(text):
+        return None
+    return next((found for found in NARROWEST_FIRST if fits(text, found)), ValueType.STRING)
 
 
-def _float(value: pl.Expr) -> pl.Expr:
-    lossy = value.str.contains(INTEGER) & _integer(value).is_null()
-    digits = pl.when(value.str.contains(FLOAT) & ~lossy).then(value).str.strip_prefix("+")
-    return digits.cast(pl.Float64, strict=False)
+def fits(text: pl.Series, value_type: ValueType) -> bool:
+    """Whether every value of a column of trimmed text can be read as a type."""
+    if value_type is ValueType.STRING:
+        return True
+    first = text.head(_FIRST)  # most columns that do not fit show it at once
+    return all(read(part, value_type).null_count() == part.null_count() for part in (first, text))
 
 
-def _date(value: pl.Expr) -> pl.Expr:
-    return pl.when(value.str.contains(DATE)).then(value).str.to_date("%Y-%m-%d", strict=False)
+def read(text: pl.Series, value_type: ValueType) -> pl.Series:
+    """Trimmed text read as a type other than text; null where it is not of that type."""
+    return _READERS[value_type](text)
 
 
-def _datetime(value: pl.Expr) -> pl.Expr:
-    iso = value.str.replace(r"^([0-9]{4}-[0-9]{2}-[0-9]{2}) ", "${1}T")
-    zoned = pl.when(iso.str.contains(r"T.*" + ZONE)).then(iso).str.replace("Z$", "+00:00")
-    local = pl.when(~iso.str.contains(r"T.*" + ZONE)).then(iso)
-    as_utc = [
-        zoned.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False).dt.replace_time_zone(None)
-        for form in ZONED_FORMATS
-    ]
-    as_local = [local.str.to_datetime(form, time_unit="us", strict=False) for form in LOCAL_FORMATS]
-    return pl.coalesce(*as_local, _date(value).cast(pl.Datetime("us")), *as_utc)
+def _extended(known: ValueType | None, text: pl.Series) -> ValueType | None:
+    if known is ValueType.STRING:
+        return known
+    present = trimmed(text)
+    return known if known is not None and fits(present, known) else widened(known, narrowest(present))
 
 
+def _boolean(text: pl.Series) -> pl.Series:
+    lower = text.str.to_lowercase()
+    return _where(lower.is_in(("true", "false")), lower == "true")
+
+
+def _integer(text: pl.Series) -> pl.Series:
+    return _where(text.str.contains(INTEGER), text.cast(pl.Int64, strict=False))
+
+
+def _float(text: pl.Series) -> pl.Series:
+    whole = text.str.contains(INTEGER)
+    numbers = _where(text.str.contains(FLOAT), text.cast(pl.Float64, strict=False))
+    return _where(~whole | text.cast(pl.Int64, strict=False).is_not_null(), numbers)
+
+
+def _date(text: pl.Series) -> pl.Series:
+    return _where(text.str.contains(DATE), text.str.to_date("%Y-%m-%d", strict=False))
+
+
+def _datetime(text: pl.Series) -> pl.Series:
+    first = text.head(_FIRST)
+    likeliest_first = sorted(_TIME_READERS, key=lambda reader: reader(first).null_count())
+    times = likeliest_first[0](text)
+    for reader in likeliest_first[1:]:
+        if times.null_count() == text.null_count():
+            break
+        times = times.zip_with(times.is_not_null(), reader(text))
+    return times
+
+
+def _midnight(text: pl.Series) -> pl.Series:
+    return _date(text).cast(pl.Datetime("us"))
+
+
+def _local(form: str, text: pl.Series) -> pl.Series:
+    return text.str.to_datetime(form, time_unit="us", strict=False)
+
+
+def _zoned(form: str, text: pl.Series) -> pl.Series:
+    return text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False).dt.replace_time_zone(None)
+
+
+def _where(condition: pl.Series, values: pl.Series) -> pl.Series:
+    return values.set(~condition.fill_null(value=False), None)
+
+
+_TIME_READERS = (
+    *(partial(_local, form) for form in LOCAL_FORMATS),
+    _midnight,
+    *(partial(_zoned, form) for form in ZONED_FORMATS),
+)
 _READERS = {
     ValueType.BOOLEAN: _boolean,
     ValueType.INTEGER: _integer,

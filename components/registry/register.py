@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
+
 from stagewright.components.registry import catalogue
 from stagewright.components.registry.catalogue import CHALLENGER, PURPOSE, Tag
 from stagewright.components.registry.versions import Decision, decide
@@ -88,7 +89,7 @@ def _create(
         Tag.RECIPE: model.recipe,
         Tag.DATA: json.dumps(model.data, sort_keys=True),
         Tag.RUN_ID: run_id,
-        Tag.MODEL_URI: published_uri(ModelsBucket().models_bucket, name, version),
+        Tag.MODEL_URI: published_uri(settings.load(ModelsBucket, PURPOSE).models_bucket, name, version),
         Tag.CHANGE: decision.change or "first",
         Tag.PARENT: str(decision.parent.version) if decision.parent else "",
         **{f"test.{metric}": f"{value:.6g}" for metric, value in _test_metrics(evaluation).items()},

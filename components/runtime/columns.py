@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Input
 

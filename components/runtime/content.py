@@ -1,4 +1,4 @@
-"""What makes two exported models the same: a digest of their content that does not depend on when or by which run they were made.
+"""What makes two exported models the same: a digest of their content, whenever and by whichever run they were made.
 
 Files carry a run's id and date (`MLmodel`, `model.json`), or the memory addresses of the process that wrote them (skops), so
 equal models have unequal files. What a model is, is what it answers and where it comes from: the served graph, its signature

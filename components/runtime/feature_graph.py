@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import onnxruntime
 import polars as pl
+
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, input_from_dict
@@ -139,7 +140,7 @@ class FeatureGraph:
         return matrix
 
     def _batches(self, table: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-        rows = _batch_rows(table, self.inputs, len(self.outputs))
+        rows = batch_rows(table, self.inputs, len(self.outputs))
         for start in range(0, table.height, rows):
             yield start, table.slice(start, rows)
 
@@ -161,7 +162,7 @@ def session(graph: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _batch_rows(table: pl.DataFrame, inputs: Sequence[Input], width: int) -> int:
+def batch_rows(table: pl.DataFrame, inputs: Sequence[Input], width: int) -> int:
     """Rows at once: the matrix stays within `BATCH_BYTES`, and so do the tokens of a text, padded to the longest row's."""
     rows = min(BATCH_ROWS, BATCH_BYTES // (4 * max(width, 1)))
     for column in inputs:

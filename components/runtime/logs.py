@@ -48,6 +48,6 @@ def configure() -> None:
     LOGGER.propagate = False
 
 
-def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
+def event(name: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event with its fields."""
     LOGGER.log(level, name, extra={"fields": fields})

@@ -20,7 +20,9 @@ def model_name(name: str) -> str:
         BadParameter: If it is no DNS label that begins with a letter.
     """
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        expected = f"lower-case letters, digits and '-', beginning with a letter, at most {LONGEST_NAME} characters, such as 'churn'"
+        expected = (
+            f"lower-case letters, digits and '-', beginning with a letter, at most {LONGEST_NAME} characters, such as 'churn'"
+        )
         raise BadParameter("name", got=name, expected=expected)
     return name
 

@@ -33,18 +33,25 @@ th, td {{ text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid #e
 tbody tr:last-child td {{ border-bottom: 0 }}
 th {{ color: {MUTED}; font-weight: 600; font-size: 13px; white-space: nowrap }}
 td.n, th.n {{ text-align: right; white-space: nowrap }}
-.scroll {{ overflow-x: auto }}
+.scroll {{ overflow-x: auto; margin: 0 0 10px }}
 .figures {{ display: flex; flex-wrap: wrap; gap: 16px 24px }}
 .figures figure {{ flex: 1 1 340px; min-width: 0; max-width: 500px; margin: 0 }}
 .figures figure.wide {{ flex-basis: 100%; max-width: 100% }}
 .figures svg {{ display: block; width: 100%; height: auto }} .figures svg text {{ font-family: inherit !important }}
+.beside {{ display: flex; flex-wrap: wrap; gap: 8px 28px }}
+.beside > div {{ flex: 1 1 340px; min-width: 0 }}
 .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 0 0 16px }}
 .tile {{ padding: 12px 16px }} .tile b {{ display: block; font-size: 24px; line-height: 1.25; font-weight: 600 }}
 .tile span {{ display: block; color: {MUTED}; font-size: 13px }}
 .banner {{ padding: 14px 20px; margin: 0 0 16px; border-left-width: 5px }} .banner p, .banner ul {{ margin: 4px 0 0 }}
-.banner.good {{ border-left-color: {GOOD} }} .banner.bad {{ border-left-color: {BAD} }} .banner p, .banner li {{ color: {INK} }}
+.banner.good {{ border-left-color: {GOOD} }}
+.banner.bad {{ border-left-color: {BAD} }} .banner.good, .banner.bad {{ color: {INK} }}
+.banner > b {{ font-size: 17px }}
 .good {{ color: {GOOD} }} .bad {{ color: {BAD} }} .muted {{ color: {MUTED} }}
-details {{ margin: 10px 0 0 }} summary {{ cursor: pointer; color: {ACCENT} }}
+blockquote {{ margin: 0 0 10px; padding: 8px 14px; border-left: 4px solid {PALETTE[1]}; background: #fdf6ec }}
+blockquote p {{ margin: 0 }}
+details {{ margin: 10px 0 0 }}
+summary {{ cursor: pointer; color: {ACCENT} }}
 @media (max-width: 640px) {{
   main {{ padding: 16px 10px 40px }} section {{ padding: 14px 12px }} th, td {{ padding-right: 9px }} }}
 @media print {{ body {{ background: #fff }} main {{ max-width: none; padding: 0 }} section, .tile {{ break-inside: avoid }} }}
@@ -67,6 +74,10 @@ class Page:
         style = "good" if good else "bad"
         self._parts.append(f'<div class="banner {style}"><b class="{style}">{text(verdict)}</b>{"".join(markup)}</div>')
 
+    def markup(self, *markup: str) -> None:
+        """HTML between the sections."""
+        self._parts.extend(markup)
+
     def section(self, heading: str, *markup: str) -> None:
         self._parts.append(f"<section><h2>{text(heading)}</h2>{''.join(markup)}</section>")
 
@@ -85,13 +96,13 @@ class Page:
 def text(value: Any) -> str:
     """A value as escaped text: floats to four significant digits, nothing as a dash.
 
-    >>> text(0.123456), text(65432.1), text(None), text("<b>")
-    ('0.1235', '65,432', '—', '&lt;b&gt;')
+    >>> text(0.123456), text(0.5), text(65432.1), text(None), text("<b>")
+    ('0.1235', '0.5000', '65,432', '—', '&lt;b&gt;')
     """
     if value is None:
         return "—"
     if isinstance(value, float):
-        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:#.4g}".rstrip(".") if value else "0"
     return html.escape(str(value))
 
 
@@ -102,6 +113,11 @@ def paragraph(value: str, *, style: str = "") -> str:
 
 def bullets(items: Iterable[str], *, style: str = "") -> str:
     return f'<ul class="{style}">' + "".join(f"<li>{text(item)}</li>" for item in items) + "</ul>"
+
+
+def beside(*markup: str) -> str:
+    """Blocks side by side, below each other where the page is narrow."""
+    return '<div class="beside">' + "".join(f"<div>{block}</div>" for block in markup) + "</div>"
 
 
 def details(summary: str, *markup: str) -> str:

@@ -58,6 +58,9 @@ class Replicas:
     maximum: int = 1
 
 
+RESOURCES, REPLICAS = Resources(), Replicas()
+
+
 def inference_service(
     *,
     name: str,
@@ -67,8 +70,8 @@ def inference_service(
     variant: str = "cpu",
     mode: str = "Standard",
     namespace: str = "default",
-    resources: Resources = Resources(),
-    replicas: Replicas = Replicas(),
+    resources: Resources = RESOURCES,
+    replicas: Replicas = REPLICAS,
     traffic: int = 100,
     service_account: str = SERVICE_ACCOUNT,
 ) -> Document:
@@ -93,7 +96,9 @@ def inference_service(
     _check_replicas(replicas, mode)
     Version.parse(version)
     if not model_uri.startswith("s3://"):
-        raise BadParameter("model_uri", got=model_uri, expected="the s3:// URI of a published model, which the cluster can read")
+        raise BadParameter(
+            "model_uri", got=model_uri, expected="the s3:// URI of a published model, which the cluster can read"
+        )
     predictor: Document = {
         **_canary(traffic, mode),
         "automountServiceAccountToken": False,  # the model server asks nothing of the cluster

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.content import Content, content
 from stagewright.components.runtime.errors import InputError

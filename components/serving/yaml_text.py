@@ -11,7 +11,7 @@ _WORDS = {"y", "n", "yes", "no", "true", "false", "on", "off", "null"}
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 

@@ -1,5 +1,6 @@
 """Hyperparameters as a user gives them: a JSON object, checked against a table of what a method takes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,9 +60,11 @@ class Parameter:
         return f"{kind}{low}{high}{' or null' if self.optional else ''}"
 
     def _is_in_range(self, value: float) -> bool:
+        if math.isnan(value):
+            return False
         if self.minimum is not None and (value < self.minimum or (self.above and value == self.minimum)):
             return False
-        return (self.maximum is None or value <= self.maximum) and value == value
+        return self.maximum is None or value <= self.maximum
 
 
 def resolve(method: str, given: Mapping[str, Any], table: Mapping[str, Parameter]) -> dict[str, Any]:

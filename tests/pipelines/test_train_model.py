@@ -10,7 +10,6 @@ from support.runs import Finished, assert_served_equals_own
 
 from stagewright.components.runtime.storage import ObjectStore
 
-
 pytestmark = pytest.mark.slow
 
 STEPS = [

@@ -41,9 +41,10 @@ def assert_served_equals_own(finished: Finished, name: str, rows: pl.DataFrame) 
     """The endpoint's answers are the model's own: labels equal, numbers within 1e-5."""
     model = Model.load(finished.model)
     own = model.predict(rows)
-    served = client.predict(finished.outputs["endpoint"], name, rows.select(model.features.names))
+    names = [column.name for column in model.features.inputs]
+    served = client.predict(finished.outputs["endpoint"], name, rows.select(names).to_dicts())
     if own.values is not None:
-        np.testing.assert_allclose(served.values, own.values, rtol=TOLERANCE, atol=TOLERANCE)
+        np.testing.assert_allclose(served.predictions, own.values, rtol=TOLERANCE, atol=TOLERANCE)
         return
-    assert list(served.labels) == list(own.labels)
-    np.testing.assert_allclose(served.probabilities, own.probabilities, rtol=0, atol=TOLERANCE)
+    assert served.predictions == list(own.labels)
+    np.testing.assert_allclose(np.asarray(served.probabilities), own.probabilities, rtol=0, atol=TOLERANCE)

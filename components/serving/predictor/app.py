@@ -5,7 +5,6 @@ where they cost microseconds; large ones beside it. Inference never runs on the 
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +18,14 @@ from typing import Any, TypeVar
 from stagewright.components.runtime import logs
 from stagewright.components.serving.predictor import routes, v1, v2
 from stagewright.components.serving.predictor.asgi import (
-    Disconnected, Receive, Scope, Send, error_headers, header, read_body, send_answer,
+    Disconnected,
+    Receive,
+    Scope,
+    Send,
+    error_headers,
+    header,
+    read_body,
+    send_answer,
 )  # fmt: skip
 from stagewright.components.serving.predictor.columns import Feeds
 from stagewright.components.serving.predictor.errors import ModelNotReady, RequestError, UnknownModel, UnknownVersion
@@ -91,7 +97,7 @@ class Application:
             answer = json_answer({"error": str(error)}, error.status)._replace(headers=error_headers(error))
         except Disconnected:
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect of ours: logged with its traceback, answered without it
             logs.LOGGER.exception("request_failed", extra={"fields": {"path": scope["path"], "error": str(error)}})
             answer = json_answer({"error": "the model could not answer; the server's log says why"}, 500)
         finally:

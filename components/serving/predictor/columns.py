@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from stagewright.components.runtime.signature import GRAPH_TYPES, Input
 from stagewright.components.serving.predictor import values as convert
 from stagewright.components.serving.predictor.errors import BadColumn, BadTensor, UnknownColumn

@@ -38,7 +38,9 @@ class UnknownVersion(RequestError):
     status = 404
 
     def __init__(self, model: str, version: str, served: str | None) -> None:
-        super().__init__(f"model '{model}' has no version {shown(version)} here; served is {served or 'a model without a version'}")
+        super().__init__(
+            f"model '{model}' has no version {shown(version)} here; served is {served or 'a model without a version'}"
+        )
 
 
 class ModelNotReady(RequestError):
@@ -84,7 +86,9 @@ class UnknownColumn(RequestError):
 
     def __init__(self, got: str, expected: Iterable[str], *, where: str = "", noun: str = "column") -> None:
         names = tuple(expected)
-        super().__init__(f"{where}the model has no {noun} {shown(got)}{did_you_mean(got[:200], names) or f'; it takes {listed(names)}'}")
+        super().__init__(
+            f"{where}the model has no {noun} {shown(got)}{did_you_mean(got[:200], names) or f'; it takes {listed(names)}'}"
+        )
 
 
 class BadColumn(RequestError):
@@ -112,6 +116,11 @@ def shown(value: object) -> str:
     text = str(value)
     text = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
     return f"'{text}'" if isinstance(value, str) else text
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 row", "2 rows"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import orjson
+
 from stagewright.components.serving.predictor.errors import RequestError, shown
 
 JSON = b"application/json"

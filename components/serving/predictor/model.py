@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
+
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import GRAPH_TYPES, Signature
 from stagewright.components.serving.predictor.columns import Columns, Feeds
@@ -61,7 +62,11 @@ class OnnxModel:
 
     def _rehearse(self, location: str) -> None:
         """One inference before the first request: it finds graphs that load but cannot run, and warms what is lazy."""
-        blank = {"float": np.zeros((1, 1), np.float32), "int64": np.zeros((1, 1), np.int64), "string": np.full((1, 1), "", object)}
+        blank: dict[str, np.ndarray] = {
+            "float": np.zeros((1, 1), np.float32),
+            "int64": np.zeros((1, 1), np.int64),
+            "string": np.full((1, 1), "", object),
+        }
         feeds = {column.name: blank[GRAPH_TYPES[column.kind]] for column in self.signature.inputs}
         try:
             outputs = self.run(feeds)
@@ -79,7 +84,9 @@ def _signature(files: ModelFiles) -> Signature:
     try:
         return Signature.from_dict(json.loads(files.signature))
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the signature of the model at {files.location} is malformed: {type(error).__name__} {error}") from None
+        raise InputError(
+            f"the signature of the model at {files.location} is malformed: {type(error).__name__} {error}"
+        ) from None
 
 
 def _session(files: ModelFiles, threads: int) -> ort.InferenceSession:

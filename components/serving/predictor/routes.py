@@ -1,7 +1,6 @@
 """Which request goes where: the server's paths as one list to read."""
 
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from stagewright.components.serving.predictor.errors import MethodNotAllowed, NoSuchPath
 
@@ -33,7 +32,7 @@ def find(method: str, path: str) -> Route:
     return route
 
 
-def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911 - a flat list reads better than any table of patterns
+def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912 - a flat list reads better than any table of patterns
     match segments:
         case ["v1", "models", name] if name.endswith(":predict"):
             return Route("predict", "v1", SEND, name.removesuffix(":predict"))
@@ -64,8 +63,3 @@ def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911 - a flat
         case []:
             return Route("alive", "v1")
     return None
-
-
-def decoded(path: str, raw: bytes | None) -> str:
-    """The path as the client meant it; a slash that was written %2F stays part of a model's name in neither form."""
-    return path if raw is None else unquote(path)

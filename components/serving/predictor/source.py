@@ -47,7 +47,9 @@ def read(location: str) -> ModelFiles:
 
 def _read_folder(folder: Path) -> ModelFiles:
     if not folder.is_dir():
-        raise InputError(f"no model folder {folder}: the path does not exist" if not folder.exists() else f"{folder} is not a folder")
+        raise InputError(
+            f"no model folder {folder}: the path does not exist" if not folder.exists() else f"{folder} is not a folder"
+        )
     serving = folder / SERVING if (folder / SERVING).is_dir() else folder
     if not (serving / GRAPH).is_file():
         raise InputError(f"no {GRAPH} in {folder} or in its {SERVING} folder: this is not an exported model")

@@ -9,7 +9,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from stagewright.components.serving.predictor.errors import BadTensor, shown
+
+from stagewright.components.serving.predictor.errors import BadTensor, counted, shown
 
 NUMPY: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -67,7 +68,7 @@ def values_from_json(name: str, datatype: str, shape: Sequence[int], data: Any) 
     flat = _flat(name, shape, data)
     needed = prod(shape)
     if len(flat) != needed:
-        raise BadTensor(name, f"shape {_short(shape)} needs {needed} value{'' if needed == 1 else 's'}, got {len(flat)}")
+        raise BadTensor(name, f"shape {_short(shape)} needs {counted(needed, 'value')}, got {len(flat)}")
     allowed, noun = _TYPES[datatype]
     if not (allowed | _NULL).issuperset(map(type, flat)):
         at, value = next((i, v) for i, v in enumerate(flat) if type(v) not in allowed and v is not None)
@@ -118,8 +119,8 @@ def _flat(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
         raise BadTensor(name, "'data' mixes lists and single values")
     if set(map(len, data)) != {shape[1]}:
         row = next(row for row, values in enumerate(data) if len(values) != shape[1])
-        got = len(data[row])
-        raise BadTensor(name, f"row {row} has {got} value{'' if got == 1 else 's'}, but shape {_short(shape)} needs {shape[1]}")
+        got = counted(len(data[row]), "value")
+        raise BadTensor(name, f"row {row} has {got}, but shape {_short(shape)} needs {shape[1]}")
     return list(chain.from_iterable(data))
 
 
@@ -142,13 +143,13 @@ def _strings_from_bytes(name: str, count: int, data: memoryview) -> np.ndarray:
         if start > end or position > end:
             raise BadTensor(name, f"element {len(strings)} of the binary data runs past its end")
         if len(strings) == count:
-            raise BadTensor(name, f"the binary data hold more elements than the {count} of its shape")
+            raise BadTensor(name, f"the binary data hold more than the {counted(count, 'element')} of its shape")
         try:
             strings.append(str(data[start:position], "utf-8"))
         except UnicodeDecodeError:
             raise BadTensor(name, f"element {len(strings)} of the binary data is not UTF-8 text") from None
     if len(strings) != count:
-        raise BadTensor(name, f"the binary data hold {len(strings)} elements, but its shape needs {count}")
+        raise BadTensor(name, f"the binary data hold {counted(len(strings), 'element')}, but its shape needs {count}")
     array = np.empty(count, dtype=object)
     array[:] = strings
     return array

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from stagewright.components.serving.predictor.columns import Columns, Feeds
-from stagewright.components.serving.predictor.errors import RequestError, TooLarge, UnknownColumn, listed, shown
+from stagewright.components.serving.predictor.errors import RequestError, TooLarge, UnknownColumn, counted, listed, shown
 from stagewright.components.serving.predictor.messages import Answer, json_answer, json_object
 from stagewright.components.serving.predictor.model import OnnxModel, Outputs
 
@@ -61,19 +61,16 @@ def _transposed(columns: Columns, rows: list[Any]) -> Sequence[Sequence[Any]]:
     first = type(rows[0])
     row = next((row for row, value in enumerate(rows) if type(value) is not first), None)
     if first not in (list, dict) or row is None:
-        raise RequestError(
-            f"row 0 is {shown(rows[0])}; expected a list of {len(columns)} values or an object by column name"
-        )  # fmt: skip
+        values = counted(len(columns), "value")
+        raise RequestError(f"row 0 is {shown(rows[0])}; expected a list of {values} or an object by column name")
     raise RequestError(f"row {row} is {shown(rows[row])}, but row 0 is {shown(rows[0])}; send all rows in one form")
 
 
 def _from_lists(columns: Columns, rows: list[list[Any]]) -> Sequence[Sequence[Any]]:
     if set(map(len, rows)) != {len(columns)}:
         row = next(row for row, values in enumerate(rows) if len(values) != len(columns))
-        got = len(rows[row])
-        raise RequestError(
-            f"row {row} has {got} value{'' if got == 1 else 's'}; the model takes {len(columns)}: {listed(columns.names)}"
-        )
+        got = counted(len(rows[row]), "value")
+        raise RequestError(f"row {row} has {got}; the model takes {len(columns)}: {listed(columns.names)}")
     return list(zip(*rows, strict=True))
 
 
@@ -101,7 +98,9 @@ def _decode_columns(columns: Columns, given: dict[str, Any], max_rows: int) -> t
             raise RequestError(f"column '{name}' is {shown(values)}; expected a list of values")
         rows = len(values) if rows is None else rows
         if len(values) != rows:
-            raise RequestError(f"column '{name}' has {len(values)} values, but column '{next(iter(given))}' has {rows}")
+            raise RequestError(
+                f"column '{name}' has {counted(len(values), 'value')}, but column '{next(iter(given))}' has {rows}"
+            )
         _check_rows("inputs", rows, max_rows)
         feeds[name] = column.from_values(values)
     if rows is None:

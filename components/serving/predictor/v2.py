@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from stagewright.components.serving.predictor import tensors
 from stagewright.components.serving.predictor.columns import Column, Columns, Feeds
-from stagewright.components.serving.predictor.errors import BadTensor, RequestError, TooLarge, listed, shown
+from stagewright.components.serving.predictor.errors import BadTensor, RequestError, TooLarge, counted, listed, shown
 from stagewright.components.serving.predictor.messages import Answer, json_answer, json_bytes, json_object
 from stagewright.components.serving.predictor.model import OnnxModel, Outputs
 
@@ -44,7 +45,9 @@ class _Tensor:
         return column.from_tensor(self.datatype, (self.values or [])[position::width])
 
 
-def decode(columns: Columns, outputs: list[dict[str, Any]], body: bytes, header: bytes | None, *, max_rows: int) -> InferRequest:
+def decode(
+    columns: Columns, outputs: list[dict[str, Any]], body: bytes, header: bytes | None, *, max_rows: int
+) -> InferRequest:
     """An infer request's meaning.
 
     Args:
@@ -112,7 +115,7 @@ def _header_length(header: bytes | None, size: int) -> int:
         raise RequestError(f"Inference-Header-Content-Length is {shown(header.decode('latin-1'))}; expected a number of bytes")
     length = int(header)
     if length > size:
-        raise RequestError(f"Inference-Header-Content-Length is {length}, but the body has only {size} bytes")
+        raise RequestError(f"Inference-Header-Content-Length is {length}, but the body has only {counted(size, 'byte')}")
     return length
 
 
@@ -135,7 +138,7 @@ def _read_tensors(inputs: Any, binary: memoryview) -> list[_Tensor]:
         if type(size) is not int or size < 0:
             raise BadTensor(name, f"binary_data_size is {shown(size)}; expected a number of bytes")
         if position + size > len(binary):
-            raise BadTensor(name, f"binary_data_size is {size}, but only {len(binary) - position} bytes are left after the JSON")
+            raise BadTensor(name, f"binary_data_size is {size}, but only {len(binary) - position} are left after the JSON")
         array = tensors.array_from_bytes(name, datatype, shape, binary[position : position + size])
         given.append(_Tensor(name, datatype, shape, None, array))
         position += size
@@ -157,9 +160,11 @@ def _feeds(columns: Columns, given: list[_Tensor], max_rows: int) -> tuple[Feeds
         if tensor.name in feeds:
             raise BadTensor(tensor.name, "stands more than once")
         if len(tensor.shape) == 2 and tensor.shape[1] != 1:
-            raise BadTensor(tensor.name, f"shape {list(tensor.shape)} has {tensor.shape[1]} columns; expected [rows] or [rows, 1]")
+            raise BadTensor(
+                tensor.name, f"shape {list(tensor.shape)} has {tensor.shape[1]} columns; expected [rows] or [rows, 1]"
+            )
         if tensor.shape[0] != rows:
-            raise BadTensor(tensor.name, f"has {tensor.shape[0]} rows, but input '{first.name}' has {rows}")
+            raise BadTensor(tensor.name, f"has {counted(tensor.shape[0], 'row')}, but input '{first.name}' has {rows}")
         feeds[tensor.name] = tensor.feed(column)
     return columns.complete(feeds, rows), rows
 

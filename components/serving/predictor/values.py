@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME
 from stagewright.components.serving.predictor.errors import BadColumn, shown
 

@@ -88,10 +88,7 @@ def load(folder: Path) -> "LightGBMEstimator":
         InputError: If the file is missing or damaged.
     """
     try:
-        text = (folder / FILE).read_text()
-        if not text.startswith("tree\n"):  # LightGBM's own parser ends the process on some damaged files
-            raise ValueError("not a LightGBM model")
-        booster = lgb.Booster(model_str=text)
+        booster = lgb.Booster(model_str=(folder / FILE).read_text())
     except (lgb.basic.LightGBMError, OSError, ValueError) as error:
         raise damaged(folder / FILE, error) from None
     objective = booster.dump_model(num_iteration=1)["objective"].split()[0]
@@ -179,5 +176,5 @@ def _tree(root: dict[str, Any], output: int) -> Tree:
 def _missing_goes_left(node: dict[str, Any]) -> bool:
     """Where NaN goes: a column that had none in training reads it as zero."""
     if node.get("missing_type") == "None":
-        return 0.0 <= node["threshold"]
+        return node["threshold"] >= 0.0
     return bool(node.get("default_left", False))

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from stagewright.components.runtime.errors import InputError, one_of
 from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks._base import (
+    OPSETS,
     Fit,
     Plan,
     TrainingData,
@@ -27,7 +28,6 @@ from stagewright.components.training.frameworks._base import (
     shares,
     threads,
 )
-from stagewright.components.training.frameworks._sklearn_onnx import boosted_trees, converted
 from stagewright.components.training.parameters import Parameter, resolve
 
 FILE = "model.skops"
@@ -62,10 +62,10 @@ PARAMETERS = {
 }
 DEFAULT = "hist_gradient_boosting"
 
+_ONNX_NAMES = {"output_label": "label", "output_probability": "probabilities", "variable": "prediction"}  # skl2onnx's, ours
+
 # What skops does not trust by itself and these estimators are made of. Whatever else stands in a file is refused.
-TRUSTED_TYPES = frozenset(
-    {"sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree"}
-)
+TRUSTED_TYPES = frozenset({"sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree"})
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
@@ -101,13 +101,12 @@ def load(folder: Path) -> "SklearnEstimator":
     path = folder / FILE
     try:
         foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED_TYPES)
-        if foreign:
-            raise InputError(f"{path} holds {foreign[0]}, which no model of ours is made of; it is not loaded")
-        return SklearnEstimator(skops.io.load(path, trusted=sorted(TRUSTED_TYPES)))
-    except InputError:
-        raise
+        model = None if foreign else skops.io.load(path, trusted=sorted(TRUSTED_TYPES))
     except Exception as error:  # noqa: BLE001  a damaged archive fails in whatever way its content leads to
         raise damaged(path, error) from None
+    if foreign:
+        raise InputError(f"{path} holds {foreign[0]}, which no model of ours is made of; it is not loaded")
+    return SklearnEstimator(model)
 
 
 class SklearnEstimator:
@@ -136,8 +135,18 @@ class SklearnEstimator:
         return None
 
     def to_onnx(self) -> ModelProto:
-        boosted = isinstance(self.model, HistGradientBoostingClassifier | HistGradientBoostingRegressor)
-        return boosted_trees(self.model) if boosted else converted(self.model)
+        from skl2onnx import to_onnx
+        from skl2onnx.common.data_types import FloatTensorType
+
+        given = [("features", FloatTensorType([None, self.model.n_features_in_]))]
+        options = {id(self.model): {"zipmap": False}} if self.classes else None
+        graph = to_onnx(self.model, initial_types=given, options=options, target_opset=OPSETS)
+        for node in graph.graph.node:
+            node.input[:] = [_ONNX_NAMES.get(name, name) for name in node.input]
+            node.output[:] = [_ONNX_NAMES.get(name, name) for name in node.output]
+        for output in graph.graph.output:
+            output.name = _ONNX_NAMES.get(output.name, output.name)
+        return graph
 
 
 def _linear(classes: int, settings: dict[str, Any], seed: int) -> Any:

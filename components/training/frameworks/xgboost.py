@@ -123,9 +123,7 @@ class XGBoostEstimator:
         base = np.atleast_1d(json.loads(document["learner_model_param"]["base_score"])).astype(np.float64)
         if self.classes == 2:
             base = np.log(base / (1 - base))  # kept as a probability
-        return ensemble(
-            trees, mode="BRANCH_LT", base=base.tolist(), classes=self.classes, features=self.booster.num_features()
-        )
+        return ensemble(trees, mode="BRANCH_LT", base=base.tolist(), classes=self.classes, features=self.booster.num_features())
 
 
 class _Progress(xgb.callback.TrainingCallback):

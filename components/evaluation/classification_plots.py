@@ -1,0 +1,142 @@
+"""Plots of a classifier's answers."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stagewright.components.evaluation.curves import Curve, confusion, precision_recall, reliability, roc
+from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.evaluation.plots import GRID, WIDTH
+from stagewright.components.runtime.report import ACCENT, MUTED, PALETTE, label, new_figure
+from stagewright.components.runtime.schema import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEIGHT = 3.6
+MOST_CURVES = len(PALETTE)
+MOST_NUMBERS = 12  # classes up to which a confusion matrix has its counts written into it
+MOST_TICKS = 30
+BINS = 25
+
+
+def roc_plot(outcome: Outcome) -> "Figure":
+    """Recall against the false positive rate; one against the rest for more than two classes."""
+    figure, axes = new_figure("ROC curve", width=WIDTH, height=HEIGHT)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+    for name, positive, scores in _curves(outcome):
+        curve = roc(positive, scores)
+        _draw(axes, curve, name, filled=outcome.task is Task.BINARY)
+    return _unit_square(figure, axes, "false positive rate", "true positive rate (recall)", _legend(outcome), "lower right")
+
+
+def precision_recall_plot(outcome: Outcome) -> "Figure":
+    """Precision against recall; the dashed line is what guessing gives."""
+    figure, axes = new_figure("Precision and recall", width=WIDTH, height=HEIGHT)
+    for name, positive, scores in _curves(outcome):
+        _draw(axes, precision_recall(positive, scores), name)
+        if outcome.task is Task.BINARY:
+            axes.axhline(positive.mean(), color=MUTED, linewidth=1, linestyle="--")
+    return _unit_square(figure, axes, "recall", "precision", _legend(outcome), "lower left")
+
+
+def calibration_plot(outcome: Outcome) -> "Figure":
+    """What was claimed against what came true, with 95 % intervals; below, how many rows made the claim."""
+    points = reliability(outcome)
+    figure, axes = new_figure("Calibration: claimed and true", width=WIDTH, height=HEIGHT)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+    share = points.rows / points.rows.max() * 0.16
+    axes.bar(points.claimed, share, width=0.045, color=MUTED, alpha=0.25, linewidth=0)
+    errors = np.vstack([points.observed - points.low, points.high - points.observed]).clip(0)
+    axes.errorbar(points.claimed, points.observed, yerr=errors, fmt="o-", color=ACCENT, markersize=4.5, linewidth=1.2)
+    claim = f"probability of {label(outcome.labels[1])}" if outcome.task is Task.BINARY else "highest probability"
+    return _unit_square(figure, axes, f"{claim} (bars: rows)", "share that came true", legend=False)
+
+
+def scores_plot(outcome: Outcome) -> "Figure":
+    """How the scores of each class are spread: of the second class for two classes, of the true class for more."""
+    binary = outcome.task is Task.BINARY
+    scores = outcome.chances[:, 1] if binary else outcome.chances[np.arange(len(outcome)), outcome.truth]
+    figure, axes = new_figure("Scores by true class", width=WIDTH, height=HEIGHT)
+    edges = np.linspace(0, 1, BINS + 1)
+    for code, color in zip(_shown_classes(outcome), PALETTE, strict=False):
+        part = scores[outcome.truth == code]
+        if len(part):
+            share = np.histogram(part, edges)[0] / len(part)
+            axes.stairs(share, edges, color=color, fill=True, alpha=0.22)
+            axes.stairs(share, edges, color=color, linewidth=1.4, label=label(outcome.labels[code]))
+    if binary:
+        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle="--")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(f"probability of {label(outcome.labels[1]) if binary else 'the true class'}", fontsize=9, color=MUTED)
+    axes.set_ylabel("share of the class", fontsize=9, color=MUTED)
+    axes.legend(fontsize=8, frameon=False, loc="best")
+    return figure
+
+
+def confusion_plot(outcome: Outcome) -> "Figure":
+    """Counts by true and answered class, coloured by the share of the true class."""
+    matrix, classes = confusion(outcome), len(outcome.labels)
+    side = float(np.clip(2.5 + 0.3 * classes, HEIGHT, 8.0))
+    figure, axes = new_figure("Confusion matrix", width=WIDTH if classes <= 6 else side + 0.8, height=side)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    if classes <= MOST_NUMBERS:
+        for (row, column), count in np.ndenumerate(matrix):
+            share = shares[row, column]
+            color = "white" if share > 0.55 else "#1c2733"
+            text = f"{count:,}\n{share:.0%}" if classes <= 6 else f"{count:,}"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9 if classes <= 8 else 7)
+    every = -(-classes // MOST_TICKS)
+    ticks, names = np.arange(0, classes, every), [label(name, 14) for name in outcome.labels[::every]]
+    crowded = sum(map(len, names)) > 36
+    axes.set_xticks(ticks, names, rotation=45 if crowded else 0, ha="right" if crowded else "center")
+    axes.set_yticks(ticks, names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("answered", fontsize=9, color=MUTED)
+    axes.set_ylabel("true", fontsize=9, color=MUTED)
+    return figure
+
+
+def _curves(outcome: Outcome) -> "list[tuple[str, np.ndarray, np.ndarray]]":
+    """Name, positive rows and scores of each curve; a class without both kinds of rows has none."""
+    codes = [1] if outcome.task is Task.BINARY else _shown_classes(outcome)
+    curves = [(label(outcome.labels[code], 18), outcome.truth == code, outcome.chances[:, code]) for code in codes]
+    return [(name, positive, scores) for name, positive, scores in curves if 0 < positive.sum() < len(positive)]
+
+
+def _shown_classes(outcome: Outcome) -> list[int]:
+    """All classes, or the most frequent ones where there are more than colours."""
+    counts = np.bincount(outcome.truth, minlength=len(outcome.labels))
+    return sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
+
+
+def _legend(outcome: Outcome) -> bool:
+    return outcome.task is not Task.BINARY
+
+
+def _draw(axes: Any, curve: Curve, name: str, *, filled: bool = False) -> None:
+    axes.plot(curve.x, curve.y, linewidth=1.8, label=name)
+    if filled:
+        axes.fill_between(curve.x, curve.y, color=ACCENT, alpha=0.07, linewidth=0)
+
+
+def _unit_square(
+    figure: "Figure",
+    axes: Any,
+    x: str,
+    y: str,
+    legend: bool,
+    place: str = "best",
+) -> "Figure":
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.02)
+    axes.set_xlabel(x, fontsize=9, color=MUTED)
+    axes.set_ylabel(y, fontsize=9, color=MUTED)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    if legend:
+        axes.legend(fontsize=8, frameon=False, loc=place)
+    return figure

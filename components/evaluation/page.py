@@ -1,0 +1,217 @@
+"""The evaluation as a page to look at."""
+
+from typing import Any
+
+from stagewright.components.evaluation import classification_plots, regression_plots
+from stagewright.components.evaluation.bootstrap import LEVEL, Interval
+from stagewright.components.evaluation.curves import reliability
+from stagewright.components.evaluation.evaluate import SPLITS, Evaluation
+from stagewright.components.evaluation.metrics import METRICS, Metric, of_task
+from stagewright.components.evaluation.plots import importance_plot, slices_plot
+from stagewright.components.evaluation.slices import Slice
+from stagewright.components.runtime import report
+from stagewright.components.runtime.schema import Task
+
+TILES = {
+    Task.BINARY: ("roc_auc", "pr_auc", "f1", "accuracy", "log_loss"),
+    Task.MULTICLASS: ("roc_auc", "f1", "accuracy", "balanced_accuracy", "log_loss"),
+    Task.REGRESSION: ("rmse", "mae", "r2", "mape"),
+}
+_KINDS = {
+    Task.BINARY: "binary classification", Task.MULTICLASS: "multiclass classification", Task.REGRESSION: "regression",
+}  # fmt: skip
+
+
+def page(evaluation: Evaluation) -> report.Page:
+    """The report: verdict, key figures, metrics, plots of the task, slices, importance, over-fitting, champion, method."""
+    made = report.Page(f"Evaluation of {evaluation.name}", _subtitle(evaluation))
+    _verdict(made, evaluation)
+    made.tiles(_tiles(evaluation))
+    made.section("Metrics", _metrics(evaluation))
+    if evaluation.task is Task.REGRESSION:
+        _regression(made, evaluation)
+    else:
+        _classification(made, evaluation)
+    made.section("What the model relies on, and whether it over-fits", *_importance(evaluation))
+    made.section("Slices", *_slices(evaluation))
+    made.section("Champion", *_champion(evaluation))
+    made.section("How this was measured", report.bullets(_method(evaluation)))
+    return made
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    metadata, rows = evaluation.metadata, {split: len(found) for split, found in evaluation.outcomes.items()}
+    positive = f", positive class '{evaluation.test.labels[1]}'" if evaluation.task is Task.BINARY else ""
+    return (
+        f"{_KINDS[evaluation.task]} of '{metadata.target}'{positive} · {metadata.framework} ({metadata.algorithm}) · "
+        f"{metadata.training_rows:,} rows to train on, {rows['validation']:,} to validate, {rows['test']:,} to test"
+    )
+
+
+def _verdict(made: report.Page, evaluation: Evaluation) -> None:
+    gate = evaluation.gate
+    checks = report.table(
+        ["Condition on the test split", "Measured", "Required", "Outcome"],
+        [[check.subject, check.measured, check.required, "passed" if check.passed else "failed"] for check in gate.checks],
+        styles=["" if check.passed else "bad" for check in gate.checks],
+    )
+    if gate.passed:
+        made.banner("The model passed the gate", checks, good=True)
+    else:
+        made.banner("The model did not pass the gate", report.bullets(gate.failures), checks, good=False)
+
+
+def _tiles(evaluation: Evaluation) -> list[tuple[str, Any] | tuple[str, Any, str]]:
+    values, intervals = evaluation.measured["test"].values, evaluation.intervals["test"]
+    named = {metric.name: metric for metric in of_task(evaluation.task)}
+    return [(named[name].label, values[name], _range(intervals.get(name))) for name in TILES[evaluation.task] if name in values]
+
+
+def _metrics(evaluation: Evaluation) -> str:
+    rows = []
+    for metric in of_task(evaluation.task):
+        interval = evaluation.intervals["test"].get(metric.name)
+        values = [evaluation.measured[split].values.get(metric.name) for split in SPLITS]
+        learned_nothing = evaluation.baseline.values.get(metric.name)
+        better = "lower" if metric.lower_is_better else "higher"
+        rows.append([metric.label, *values, _range(interval), learned_nothing, better])
+    interval_name = f"{LEVEL:.0%} interval (test)"
+    shown = report.table(["Metric", "Train", "Validation", "Test", interval_name, "Trivial baseline", "Better"], rows)
+    reasons = [
+        f"{metric.label} of the {split} split is unknown: {evaluation.measured[split].absent[metric.name]}."
+        for metric in of_task(evaluation.task)
+        for split in SPLITS
+        if metric.name in evaluation.measured[split].absent
+    ]
+    return shown + (report.bullets(reasons, style="muted") if reasons else "")
+
+
+def _classification(made: report.Page, evaluation: Evaluation) -> None:
+    test = evaluation.test
+    made.section(
+        "How well the classes are told apart",
+        report.figures(classification_plots.roc_plot(test), classification_plots.precision_recall_plot(test)),
+    )
+    made.section(
+        "What is answered, and how sure the model is",
+        report.figures(classification_plots.confusion_plot(test), classification_plots.scores_plot(test)),
+    )
+    made.section(
+        "Whether probabilities can be taken at their word",
+        report.beside(report.figures(classification_plots.calibration_plot(test)), _calibration(evaluation)),
+    )
+
+
+def _calibration(evaluation: Evaluation) -> str:
+    points = reliability(evaluation.test)
+    rows = [
+        [f"{claimed:.0%}", f"{observed:.0%}", f"{low:.0%} to {high:.0%}", int(count)]
+        for claimed, observed, low, high, count in zip(
+            points.claimed, points.observed, points.low, points.high, points.rows, strict=True
+        )
+    ]
+    told = (
+        "On the dashed line, what the model claims comes true as often as it claims; above it the model is too modest, below "
+        "it too sure. Vertical lines are 95% intervals, grey bars the number of rows."
+    )
+    return report.paragraph(told) + report.table(["Claimed", "Came true", "95% interval", "Rows"], rows)
+
+
+def _regression(made: report.Page, evaluation: Evaluation) -> None:
+    test, target = evaluation.test, evaluation.metadata.target
+    made.section(
+        "Predictions",
+        report.figures(regression_plots.predicted_plot(test, target), regression_plots.residuals_plot(test, target)),
+    )
+    made.section("Residuals", report.figures(regression_plots.histogram_plot(test), regression_plots.normal_plot(test)))
+
+
+def _importance(evaluation: Evaluation) -> list[str]:
+    used = evaluation.importance
+    told = (
+        f"Each raw column was shuffled among {used.rows:,} test rows, several times: bars are mean losses, dots are single "
+        f"shuffles. Columns that say the same share their importance."
+        if used.losses
+        else "What the model relies on could not be measured on these rows."
+    )
+    skipped = f"Not measured for lack of time: {', '.join(used.skipped)}." if used.skipped else ""
+    fit = evaluation.overfitting
+    words = [
+        report.paragraph(told),
+        report.paragraph(skipped, style="muted") if skipped else "",
+        "<h3>Over-fitting</h3>",
+        report.paragraph(fit.sentence, style="bad" if fit.warning else ""),
+    ]
+    return [report.beside(report.figures(importance_plot(used)) if used.losses else "", "".join(words))]
+
+
+def _slices(evaluation: Evaluation) -> list[str]:
+    parts = evaluation.slices
+    if not parts:
+        return [report.paragraph("No columns to look at.", style="muted")]
+    metric = _slices_metric(evaluation)
+    plot = slices_plot(parts, metric, evaluation.measured["test"].values.get(metric.name))
+    return [
+        report.paragraph(
+            "Hollow points are slices too small to judge. Where the model is weak, more data of that kind may help."
+        ),
+        report.figures(plot) if plot else "",
+        report.details("All metrics by slice", _slices_table(evaluation, parts)),
+    ]
+
+
+def _slices_metric(evaluation: Evaluation) -> Metric:
+    """The main metric, unless most slices lack it (a class that does not occur there); then the one that most of them have."""
+    known = {
+        metric.name: sum(metric.name in part.measured.values for part in evaluation.slices)
+        for metric in of_task(evaluation.task)
+    }
+    if 2 * known[evaluation.metric.name] > len(evaluation.slices):
+        return evaluation.metric
+    return METRICS[max(TILES[evaluation.task], key=lambda name: known[name])]
+
+
+def _slices_table(evaluation: Evaluation, parts: list[Slice]) -> str:
+    metrics = [metric for metric in of_task(evaluation.task) if metric.name in TILES[evaluation.task]]
+    rows = [
+        [part.column, part.value, part.rows, *(part.measured.values.get(metric.name) for metric in metrics), part.note]
+        for part in parts
+    ]
+    styles = ["muted" if part.note else "" for part in parts]
+    return report.table(["Column", "Value", "Rows", *(metric.label for metric in metrics), ""], rows, styles=styles)
+
+
+def _champion(evaluation: Evaluation) -> list[str]:
+    champion = evaluation.champion
+    if champion is None:
+        return [
+            report.paragraph("Not compared: no champion is registered under this name, or it was not asked for.", style="muted")
+        ]
+    if not champion.comparable or champion.measured is None or champion.metric is None:
+        return [report.paragraph(f"Champion {champion.version} could not be compared: {champion.reason}.", style="muted")]
+    better = "better" if (champion.gain or 0) > 0 else "worse" if (champion.gain or 0) < 0 else "different"
+    told = (
+        f"By {champion.metric.label} the new model is {abs(champion.gain or 0):.4g} {better} than champion {champion.version} "
+        f"on the same test rows; gain {_range(champion.interval)} by a paired bootstrap. It fails the gate only if this whole "
+        f"interval is below zero. The champion may have learned from some of these rows, which would favour it."
+    )
+    ours, theirs = evaluation.measured["test"].values, champion.measured.values
+    rows = [[metric.label, ours.get(metric.name), theirs.get(metric.name)] for metric in of_task(evaluation.task)]
+    return [report.paragraph(told), report.table(["Metric", "New model", f"Champion {champion.version}"], rows)]
+
+
+def _method(evaluation: Evaluation) -> list[str]:
+    averaged = "Precision, recall and F1 average the classes that occur; ROC AUC and PR AUC one class against the rest."
+    return [
+        "All plots and slices are of the test split, which neither training nor early stopping has seen.",
+        f"Intervals are {LEVEL:.0%} percentile intervals of a bootstrap over rows; too narrow where rows hang together.",
+        "The trivial baseline answers the shares of the classes in training, or the mean of the target, for every row.",
+        *([averaged] if evaluation.task is Task.MULTICLASS else []),
+        *evaluation.notes,
+    ]
+
+
+def _range(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"{report.text(interval[0])} to {report.text(interval[1])}"

@@ -1,0 +1,66 @@
+"""Where an evaluation is told to others: Kubeflow's metrics, and the run in MLflow."""
+
+from typing import TYPE_CHECKING
+
+from stagewright.components.evaluation.curves import confusion, roc
+from stagewright.components.evaluation.evaluate import Evaluation
+from stagewright.components.runtime import tracking
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.schema import Task
+
+if TYPE_CHECKING:
+    from kfp import dsl
+
+FOLDER = "evaluation"  # among the artifacts of the run
+_PURPOSE = "the evaluation is recorded in the training run"
+
+
+def by_split(evaluation: Evaluation, separator: str) -> dict[str, float]:
+    """Every metric by its split and name."""
+    return {
+        f"{split}{separator}{name}": value
+        for split, measured in evaluation.measured.items()
+        for name, value in measured.values.items()
+    }
+
+
+def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: "dsl.ClassificationMetrics") -> None:
+    """Test metrics under their plain names, the others with the split in front; confusion matrix and, for two classes, ROC."""
+    for name, value in by_split(evaluation, "_").items():
+        metrics.log_metric(name.removeprefix("test_"), value)
+    if evaluation.task is Task.REGRESSION:
+        return
+    test = evaluation.test
+    classification.log_confusion_matrix([str(label) for label in test.labels], confusion(test).tolist())
+    if evaluation.task is Task.BINARY and 0 < test.truth.sum() < len(test):
+        curve = roc(test.truth == 1, test.chances[:, 1])
+        classification.log_roc_curve(curve.x.tolist(), curve.y.tolist(), curve.thresholds.tolist())
+
+
+def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
+    """Metrics, the page and the JSON of the evaluation, added to the run that trained the model.
+
+    Metrics are named `test/roc_auc`: with an underscore they would mix with the history that training logs.
+
+    Raises:
+        InputError: If MLflow does not know the run.
+        ServiceUnavailable: If MLflow does not answer.
+    """
+    from mlflow.entities import Metric, RunTag
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.time import get_current_time_millis
+
+    client = tracking.client(_PURPOSE)
+    now = get_current_time_millis()
+    with tracking.answering(_PURPOSE):
+        try:
+            client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise InputError(f"there is no run '{run_id}' in MLflow to record the evaluation in; check run_id") from None
+        metrics = [Metric(name, value, now, 0) for name, value in by_split(evaluation, "/").items()]
+        gate = RunTag("gate", "passed" if evaluation.gate.passed else "failed")
+        client.log_batch(run_id, metrics=metrics, tags=[gate])
+        client.log_text(run_id, html, f"{FOLDER}/report.html")
+        client.log_dict(run_id, evaluation.document(), f"{FOLDER}/evaluation.json")

@@ -1,0 +1,201 @@
+"""Fit preprocessing on the training split: learn from each column, write the graph, learn the scaling from what it answers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stagewright.components.features import categorical, dates, numeric, text
+from stagewright.components.features.graph import Block, Graph
+from stagewright.components.features.numeric import Scaling
+from stagewright.components.features.scaling import learn_scaling
+from stagewright.components.features.specification import ColumnPlan, Plan, plan
+from stagewright.components.runtime import columns, logs, tables
+from stagewright.components.runtime.errors import InputError, did_you_mean
+from stagewright.components.runtime.feature_graph import Feature, FeatureGraph
+from stagewright.components.runtime.progress import progress
+from stagewright.components.runtime.schema import Schema
+from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Input
+
+BATCH_ROWS = 262_144
+LISTED_CATEGORIES = 1000
+# Names that a served model's graph uses for its outputs.
+RESERVED = ("features", "label", "probabilities", "prediction")
+
+
+@dataclass
+class Fitted:
+    """What was learned of every column that is used."""
+
+    numbers: list[numeric.NumericFit] = field(default_factory=list)
+    times: list[dates.DateFit] = field(default_factory=list)
+    categories: list[categorical.CategoricalFit] = field(default_factory=list)
+    texts: list[text.TextFit] = field(default_factory=list)
+
+    def write(self, graph: Graph, scaling: Scaling) -> list[Block]:
+        """Write all columns: values, indicators, categories, words."""
+        numbers, missing_numbers = numeric.write(graph, self.numbers, scaling)
+        parts, missing_times = dates.write(graph, self.times, scaling)
+        categories, words = categorical.write(graph, self.categories), text.write(graph, self.texts)
+        return [*numbers, *parts, *missing_numbers, *missing_times, *categories, *words]
+
+
+def fit_features(
+    train: str | Path,
+    schema: Schema,
+    *,
+    framework: str,
+    params: Mapping[str, Any] | None = None,
+    specification: Mapping[str, Any] | None = None,
+) -> FeatureGraph:
+    """Fit preprocessing on the training split.
+
+    Args:
+        train: Parquet file of the training split; nothing else is looked at.
+        framework: sklearn, xgboost, lightgbm or torch: decides the defaults.
+        params: The estimator's parameters; sklearn's `model` decides the defaults too.
+        specification: See `stagewright.components.features.specification`.
+
+    Raises:
+        InputError: If the specification or a column cannot be used, or no column is left to learn from.
+    """
+    chosen = plan(schema, framework, params or {}, specification or {})
+    table = Training(train)
+    table.check(chosen.columns)
+    fitted, kept, dropped = _fit_columns(chosen, table)
+    if not kept:
+        raise InputError("no column is left to learn from: all are constant, empty, identifiers or dropped")
+    inputs = tuple(_input(column, fitted) for column in kept)
+    scaling = _scaling(fitted, inputs, table)
+    result = FeatureGraph(
+        inputs=inputs, framework=framework, specification=chosen.resolved(), dropped=chosen.dropped | dropped,
+        **_assembled(fitted, inputs, scaling),
+    )  # fmt: skip
+    logs.event("features_fitted", columns=len(inputs), features=len(result.outputs), dropped=len(result.dropped))
+    return result
+
+
+class Training:
+    """The training split, a column or some rows at a time."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._frame = tables.scan(path)
+        self.names = self._frame.collect_schema().names()
+        self.rows: int = self._frame.select(pl.len()).collect().item()
+
+    def check(self, used: Sequence[ColumnPlan]) -> None:
+        """Fail early, naming the column, for what no fit can be made of."""
+        if self.rows == 0:
+            raise InputError("the training split has no rows")
+        for column in used:
+            if column.name not in self.names:
+                raise InputError(
+                    f"column '{column.name}' is missing from the training split{did_you_mean(column.name, self.names)}"
+                )
+            if not column.name:
+                raise InputError("a column has no name; name it, or leave it out of the data")
+            if column.name in RESERVED:
+                raise InputError(f"column '{column.name}' has a name that the model uses for its output; rename or drop it")
+
+    def values(self, column: ColumnPlan) -> pl.Series:
+        """A column as the graph sees it."""
+        return columns.canonical(self._frame.select(column.name).collect().get_column(column.name), column.kind)
+
+    def batches(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Some columns, some rows at a time, in order."""
+        for start in range(0, self.rows, BATCH_ROWS):
+            yield self._frame.select(names).slice(start, BATCH_ROWS).collect()
+
+
+def _fit_columns(chosen: Plan, table: Training) -> tuple[Fitted, list[ColumnPlan], dict[str, str]]:
+    fitted, kept, dropped = Fitted(), [], {}
+    with progress("fitting features", total=len(chosen.columns), unit="columns") as advance:
+        for column in chosen.columns:
+            reason = _fit_column(column, table, fitted)
+            if reason is None:
+                kept.append(column)
+            else:
+                dropped[column.name] = reason
+                logs.event("column_dropped", column=column.name, reason=reason)
+            advance()
+    return fitted, kept, dropped
+
+
+def _fit_column(column: ColumnPlan, table: Training, fitted: Fitted) -> str | None:
+    """Learn from one column into `fitted`, or say why it is of no use."""
+    values = table.values(column)
+    if useless := _useless(values, column.kind):
+        return useless
+    match column.kind:
+        case "numeric" | "boolean":
+            fitted.numbers.append(numeric.fit(column, values))
+        case "datetime":
+            fitted.times.append(dates.fit(column, values))
+        case "categorical":
+            fitted.categories.append(categorical.fit(column, values))
+        case _:
+            made = text.fit(column, values)
+            if not made.words:
+                return "no words"
+            fitted.texts.append(made)
+    return None
+
+
+def _useless(values: pl.Series, kind: str) -> str | None:
+    if kind in ("numeric", "boolean"):
+        known = values.filter(values.is_finite())
+    else:
+        known = values.filter(values != (MISSING_TIME if kind == "datetime" else MISSING_STRING))
+    if known.is_empty():
+        return "empty"
+    return "constant" if len(known) == len(values) and known.n_unique() == 1 else None
+
+
+def _input(column: ColumnPlan, fitted: Fitted) -> Input:
+    levels = {fit.name: fit.levels[:LISTED_CATEGORIES] for fit in fitted.categories}
+    return Input(column.name, column.kind, nullable=True, categories=levels.get(column.name))
+
+
+def _scaling(fitted: Fitted, inputs: Sequence[Input], table: Training) -> Scaling:
+    """Scaling learned from the unscaled graph's own answers; parts of dates that never change are taken out on the way."""
+    part = Fitted(numbers=[fit for fit in fitted.numbers if fit.scale != "none"], times=fitted.times)
+    methods = {Feature(fit.name, fit.name, "numeric"): fit.scale for fit in part.numbers}
+    methods |= {feature: fit.scale for fit in part.times for feature in fit.scaled_features}
+    if not part.numbers and not part.times:
+        return {}
+    used = {fit.name for fit in part.numbers} | {fit.name for fit in part.times}
+    own = tuple(column for column in inputs if column.name in used)
+    unscaled = FeatureGraph(inputs=own, framework="", specification={}, **_assembled(part, own, {}))
+    scaling, constant = learn_scaling(
+        unscaled.outputs, (unscaled.transform(batch) for batch in table.batches([c.name for c in own])), methods
+    )
+    fitted.times = [_without(fit, constant) for fit in fitted.times]
+    return scaling
+
+
+def _without(fit: dates.DateFit, constant: set[Feature]) -> dates.DateFit:
+    parts = [part for part, feature in zip(fit.parts, fit.features(), strict=True) if feature not in constant]
+    return replace(fit, parts=tuple(parts) or fit.parts[:1])
+
+
+def _assembled(fitted: Fitted, inputs: Sequence[Input], scaling: Scaling) -> dict[str, Any]:
+    graph = Graph([(column.name, column.kind) for column in inputs])
+    blocks = fitted.write(graph, scaling)
+    outputs = _distinct([feature for block in blocks for feature in block.features])
+    matrix = graph.side_by_side([block.tensor for block in blocks])
+    return {"outputs": outputs, "graph": graph.build(matrix, shape=["N", len(outputs)])}
+
+
+def _distinct(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The same features; a name that stands twice ("a=b" of column "a" and of level "b") gets a number."""
+    taken: set[str] = set()
+    result = []
+    for feature in features:
+        name, number = feature.name, 2
+        while name in taken:
+            name, number = f"{feature.name} ({number})", number + 1
+        taken.add(name)
+        result.append(replace(feature, name=name))
+    return tuple(result)

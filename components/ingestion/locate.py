@@ -1,0 +1,142 @@
+"""From what the user wrote to files on this machine: a path, a glob, a folder, objects, a URL, a query."""
+
+import glob
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+from stagewright.components.ingestion.source import RawFile
+from stagewright.components.runtime.errors import InputError
+
+SUFFIXES = {
+    ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.]*):(//|/(?=/)|$)")
+_WILD = re.compile(r"[*?\[]")
+
+
+@contextmanager
+def located(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
+    """The files to read, on this machine for the length of the block, and the source as it may be recorded.
+
+    Raises:
+        InputError: If there is nothing there.
+        ServiceUnavailable: If what holds it does not answer.
+    """
+    if not data.strip():
+        raise InputError("parameter 'data' is empty; expected a file, a folder, a glob or a URL")
+    with TemporaryDirectory(prefix="stagewright-") as name:
+        folder = Path(name)
+        scheme = _scheme(data)
+        if scheme not in {"", "file", "s3", "http", "https"}:
+            yield _from_database(data, query, folder)
+        elif query:
+            raise InputError("parameter 'query' is only for databases; 'data' names files: leave one of the two out")
+        elif scheme == "s3":
+            yield _from_objects(data, folder), data
+        elif scheme in {"http", "https"}:
+            yield _from_web(data, folder)
+        else:
+            path = unquote(urlsplit(data).path) if scheme == "file" else data
+            yield [RawFile(found, str(found)) for found in _local(path)], data
+
+
+def format_of(name: str) -> str | None:
+    """csv, tsv, jsonl or parquet, by a file's name; None if it says nothing.
+
+    >>> format_of("calls.CSV.gz")
+    'csv'
+    """
+    path = Path(name.lower())
+    if path.suffix in COMPRESSED:
+        path = path.with_suffix("")
+    return SUFFIXES.get(path.suffix)
+
+
+def _scheme(data: str) -> str:
+    found = _SCHEME.match(data)
+    return found.group(1).lower() if found else ""
+
+
+def _local(data: str) -> list[Path]:
+    path = Path(data).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.is_file() and _is_data(file.relative_to(path).as_posix()))
+        if not found:
+            raise InputError(f"folder {data} has no data files; they end in {_endings()}")
+        return found
+    if _WILD.search(data):
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        if not found:
+            raise InputError(f"no file matches {data}")
+        return found
+    raise InputError(f"no file {data}{_nearby(path)}")
+
+
+def _from_objects(uri: str, folder: Path) -> list[RawFile]:
+    from stagewright.components.runtime.storage import ObjectStore
+
+    store = ObjectStore.from_environment(f"the object store is needed to read {uri}")
+    wild = _WILD.search(uri)
+    if wild:
+        fixed = uri[: wild.start()]
+        uris = [info.uri for info in store.list(fixed) if fnmatchcase(info.uri, uri) and not info.uri.endswith("/")]
+        nothing = f"no object matches {uri}"
+    elif not uri.endswith("/") and store.exists(uri):
+        uris, nothing = [uri], ""
+    else:
+        prefix = uri.rstrip("/") + "/"
+        uris = [info.uri for info in store.list(prefix) if _is_data(info.uri.removeprefix(prefix))]
+        nothing = f"no object {uri}, and no data files below {prefix}" if uri != prefix else f"no data files below {uri}"
+    if not uris:
+        raise InputError(nothing)
+    files = []
+    for number, found in enumerate(uris):
+        path = folder / f"{number:06}-{Path(found).name}"
+        store.download(found, path)
+        files.append(RawFile(path, found))
+    return files
+
+
+def _from_web(url: str, folder: Path) -> tuple[list[RawFile], str]:
+    from stagewright.components.ingestion.download import download, file_name, public_url
+
+    path = folder / (file_name(url) or "data")
+    download(url, path)
+    return [RawFile(path, public_url(url))], public_url(url)
+
+
+def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], str]:
+    from stagewright.components.ingestion.database import public_url, spool
+
+    shown = public_url(url)
+    if not query:
+        raise InputError(f"parameter 'query' is not set; {shown} is a database, which needs a query such as SELECT * FROM table")
+    path = folder / "query.jsonl"
+    spool(url, query, path)
+    return [RawFile(path, f"the query on {shown}")], shown
+
+
+def _is_data(relative: str) -> bool:
+    """Whether a file of a folder is data: by its ending, and not hidden or a marker as other tools leave them."""
+    return format_of(relative) is not None and not any(part.startswith((".", "_")) for part in Path(relative).parts)
+
+
+def _endings() -> str:
+    return ", ".join(sorted(SUFFIXES)) + ", compressed or not"
+
+
+def _nearby(path: Path) -> str:
+    from stagewright.components.runtime.errors import did_you_mean
+
+    if not path.parent.is_dir():
+        return f": there is no folder {path.parent}"
+    return did_you_mean(path.name, (file.name for file in path.parent.iterdir()))

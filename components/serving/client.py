@@ -1,0 +1,240 @@
+"""A small client of a served model: wait until it is ready, predict, and prove that it answers what the model answers.
+
+It speaks to the local predictor and to an InferenceService alike. Behind a cluster's ingress the headers carry the host name
+that the ingress routes by, and a token: `headers={"Host": "churn.default.example.com", "Authorization": "Bearer ..."}`.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+
+from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Headers = Mapping[str, str]
+
+TIMEOUT_SECONDS = 30.0
+POLL_SECONDS = 0.2
+SMOKE_ROWS = 100
+SHOWN_CHARACTERS = 300  # of an answer that is not ours: a proxy's page may be long
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered for N rows.
+
+    Attributes:
+        predictions: Labels of a classifier, numbers of a regressor.
+        probabilities: [N][classes] of a classifier.
+    """
+
+    predictions: list[Any]
+    probabilities: list[list[float]] | None
+    model_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """A smoke test that passed: how many rows, and how far the farthest number was from the model's own."""
+
+    rows: int
+    largest_difference: float
+
+
+def predict(
+    endpoint: str,
+    name: str,
+    rows: Sequence[Mapping[str, Any] | Sequence[Any]],
+    *,
+    headers: Headers | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Answer:
+    """Ask a served model over V1.
+
+    Args:
+        endpoint: Address of the server: "http://127.0.0.1:8080".
+        rows: Objects by column name, or lists in the signature's order.
+        timeout: Seconds.
+
+    Raises:
+        InputError: If the server refuses the request; the sentence is the server's.
+        ServiceUnavailable: If it does not answer.
+    """
+    document = _call(endpoint, "POST", f"/v1/models/{name}:predict", {"instances": list(rows)}, headers, timeout)
+    return Answer(document["predictions"], document.get("probabilities"), document.get("model_version"))
+
+
+def wait_until_ready(
+    endpoint: str, name: str, timeout: float = 60.0, *, headers: Headers | None = None, poll: float = POLL_SECONDS
+) -> None:
+    """Return as soon as the model answers that it is ready.
+
+    Raises:
+        ServiceUnavailable: If it does not within `timeout` seconds, with the last reason.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            _call(endpoint, "GET", f"/v2/models/{name}/ready", None, headers, min(5.0, max(0.1, timeout)))
+        except (ServiceUnavailable, InputError) as reason:
+            if time.monotonic() + poll > deadline:
+                message = f"model '{name}' at {endpoint} was not ready after {timeout:g} seconds: {reason}"
+                raise ServiceUnavailable(message) from None
+            time.sleep(poll)
+        else:
+            return
+
+
+def smoke_test(
+    endpoint: str,
+    name: str,
+    baseline: str | Path | bytes,
+    *,
+    rows: int = SMOKE_ROWS,
+    tolerance: float = 1e-5,
+    headers: Headers | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+) -> SmokeTest:
+    """Send rows of `baseline.parquet` over V2 and compare each answer with the one that the model gave when it was exported.
+
+    Args:
+        rows: How many of its rows, from the first.
+        tolerance: Largest difference of a probability, or of a number relative to its size if that is above 1.
+
+    Raises:
+        GateFailed: Naming the first row that differs.
+        InputError: If the baseline cannot be read or the server refuses its rows.
+        ServiceUnavailable: If the server does not answer.
+    """
+    table = _read(baseline, rows)
+    described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)
+    tensors = [_tensor(table, given["name"]) for given in described["inputs"]]
+    document = _call(endpoint, "POST", f"/v2/models/{name}/infer", {"id": "smoke-test", "inputs": tensors}, headers, timeout)
+    outputs = {output["name"]: output["data"] for output in document["outputs"]}
+    gate = f"the smoke test of model '{name}' at {endpoint}"
+    if "prediction" in outputs:
+        return SmokeTest(len(table), _compare(gate, table, {"__prediction__": outputs["prediction"]}, tolerance))
+    _compare_labels(gate, table["__label__"].to_list(), outputs["label"])
+    flat = outputs["probabilities"]
+    classes = len(flat) // len(table)
+    answered = {f"__probability_{at}__": flat[at::classes] for at in range(classes)}
+    return SmokeTest(len(table), _compare(gate, table, answered, tolerance))
+
+
+def _compare_labels(gate: str, expected: list[Any], answered: list[Any]) -> None:
+    for row, (own, served) in enumerate(zip(expected, answered, strict=True)):
+        if own != served:
+            raise GateFailed(gate, [f"row {row} is answered '{served}', but the model says '{own}'"])
+
+
+def _compare(gate: str, table: "pl.DataFrame", answered: Mapping[str, list[float]], tolerance: float) -> float:
+    largest = 0.0
+    for column, values in answered.items():
+        if column not in table.columns:
+            raise InputError(f"the baseline has no column {column}, which the served model answers")
+        for row, (own, served) in enumerate(zip(table[column].to_list(), values, strict=True)):
+            difference = abs(own - served) / max(1.0, abs(own)) if served is not None else float("inf")
+            if not difference <= tolerance:
+                what = column.strip("_").replace("_", " ")
+                raise GateFailed(gate, [f"row {row}: {what} is {served}, but the model says {own} (tolerance {tolerance:g})"])
+            largest = max(largest, difference)
+    return largest
+
+
+def _read(baseline: str | Path | bytes, rows: int) -> "pl.DataFrame":
+    import polars as pl
+
+    try:
+        table = pl.read_parquet(BytesIO(baseline) if isinstance(baseline, bytes) else baseline, n_rows=rows)
+    except FileNotFoundError:
+        raise InputError(f"no baseline {baseline}") from None
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"the baseline is not a Parquet file: {str(error).splitlines()[0]}") from None
+    if table.is_empty():
+        raise InputError("the baseline has no rows")
+    return table
+
+
+def _tensor(table: "pl.DataFrame", name: str) -> dict[str, Any]:
+    import polars as pl
+
+    if name not in table.columns:
+        raise InputError(f"the baseline has no column '{name}', which the served model takes")
+    column = table[name]
+    datatypes: dict[Any, str] = {pl.Int64: "INT64", pl.Float64: "FP64", pl.Boolean: "BOOL", pl.String: "BYTES"}
+    datatype = datatypes.get(column.dtype, "BYTES")
+    if isinstance(column.dtype, pl.Datetime | pl.Date):
+        column = column.cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+    values = column.fill_nan(None).to_list() if datatype == "FP64" else column.to_list()
+    return {"name": name, "datatype": datatype, "shape": [len(table), 1], "data": values}
+
+
+def _call(endpoint: str, method: str, path: str, body: Any, headers: Headers | None, timeout: float) -> Any:
+    """One request; the answer's JSON."""
+    content = None if body is None else json.dumps(_sendable(body), allow_nan=False, default=_as_json).encode()
+    with urllib3.PoolManager(retries=urllib3.Retry(connect=1, read=0, redirect=2, status=0, other=0)) as pool:
+        try:
+            answer = pool.request(
+                method, _base(endpoint) + path, body=content, timeout=timeout,
+                headers={"Content-Type": "application/json", **(headers or {})},
+            )  # fmt: skip
+        except urllib3.exceptions.LocationParseError:
+            raise InputError(f"'{endpoint}' is not an address; expected http://HOST:PORT") from None
+        except urllib3.exceptions.HTTPError as error:
+            reason = getattr(error, "reason", None) or error
+            raise ServiceUnavailable(f"{endpoint} does not answer: {_plain(reason)}") from None
+    return _document(endpoint, path, answer.status, answer.data)
+
+
+def _document(endpoint: str, path: str, status: int, data: bytes) -> Any:
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if status == 200 and isinstance(document, dict):
+        return document
+    said = document.get("error") if isinstance(document, dict) else None
+    sentence = said or data[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip() or "no text"
+    refused = f"{endpoint}{path} answered {status}: {sentence}"
+    raise InputError(refused) if 400 <= status < 500 and status != 429 else ServiceUnavailable(refused)
+
+
+def _sendable(value: Any) -> Any:
+    """The same document with null for NaN, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {name: _sendable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sendable(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+
+
+def _as_json(value: Any) -> Any:
+    """Dates and times as ISO 8601, numpy's scalars as Python's."""
+    for method in ("isoformat", "item"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    raise InputError(f"{value!r} cannot be sent to a model; expected text, a number, a boolean, a time or null")
+
+
+def _base(endpoint: str) -> str:
+    """The server's address without a protocol's path.
+
+    >>> _base("http://churn.example.com/v1/models/churn:predict")
+    'http://churn.example.com'
+    """
+    for protocol in ("/v1/", "/v2/"):
+        endpoint = endpoint.split(protocol, maxsplit=1)[0]
+    return endpoint.rstrip("/")
+
+
+def _plain(reason: object) -> str:
+    """The end of urllib3's text, which begins with the object's address."""
+    return str(reason).rsplit("object at 0x", 1)[-1].split(">: ", 1)[-1].split("): ", 1)[-1]

@@ -1,0 +1,162 @@
+"""The cluster target: apply the InferenceService, wait until it is ready, prove that it answers, or restore what was before."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stagewright.components.runtime import logs, settings
+from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable, StagewrightError
+from stagewright.components.runtime.progress import progress
+from stagewright.components.serving import client
+from stagewright.components.serving.cluster_client import FIELD_MANAGER, Document, InferenceServices, in_cluster
+from stagewright.components.serving.inference_service import VERSION_ANNOTATION
+from stagewright.components.serving.readiness import Readiness, readiness
+from stagewright.components.serving.restoration import restoring
+
+POLL_SECONDS = 2.0
+# A pod that fails to load is started again: a store that was away for a moment is no reason to roll back.
+SETTLE_SECONDS = 20.0
+ANSWER_SECONDS = 5.0
+
+
+class ServingSettings(BaseSettings):
+    """How to sign in to a served model behind an authenticating gateway."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", env_ignore_empty=True)
+
+    token: SecretStr | None = Field(None, validation_alias="STAGEWRIGHT_SERVING_TOKEN")
+    token_file: Path | None = Field(None, validation_alias="STAGEWRIGHT_SERVING_TOKEN_FILE")
+
+    def headers(self) -> dict[str, str]:
+        """The Authorization header, or nothing; a token file is read each time, because clusters renew it."""
+        if self.token is not None:
+            return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
+        if self.token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self.token_file.read_text().strip()}"}
+        except OSError as error:
+            raise InputError(f"STAGEWRIGHT_SERVING_TOKEN_FILE {self.token_file} cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time, as a parameter, so that waiting is tested without waiting."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def deploy(
+    document: Document,
+    *,
+    baseline: bytes | None,
+    timeout: float = 600.0,
+    force: bool = False,
+    poll: float = POLL_SECONDS,
+    settle: float = SETTLE_SECONDS,
+    clock: Clock = Clock(),
+) -> str:
+    """Apply an InferenceService and return the address at which it answers.
+
+    Args:
+        document: The InferenceService.
+        baseline: The model's `baseline.parquet`; without it only readiness is checked.
+        timeout: Seconds until it must be ready and answer.
+        force: Take over fields that somebody else manages.
+        settle: Seconds that a failure must last before it counts.
+
+    Raises:
+        GateFailed: With KServe's own words if it does not become ready or answers wrongly; the version before is restored,
+            or, if there was none, the service deleted.
+        ServiceUnavailable: If the cluster does not answer or does not allow it.
+        InputError: If it refuses the object.
+    """
+    name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
+    headers = settings.load(ServingSettings, "a served model may ask for a token").headers()
+    services = InferenceServices.connect(namespace)
+    previous = services.get(name)
+    deadline = clock.now() + timeout
+    applied = services.apply(document, force=force)
+    logs.event("inference_service_applied", name=name, namespace=namespace, created=previous is None)
+    gate = f"the deployment of {name} {document['metadata']['annotations'][VERSION_ANNOTATION]} to namespace '{namespace}'"
+    try:
+        ready = _wait(services, document, applied, gate, deadline, poll, settle, clock)
+        return _smoke_test(ready, document, gate, baseline, headers, deadline, poll, clock)
+    except GateFailed as failed:
+        undone = _undo(services, document, previous)
+        raise GateFailed(gate, [*failed.failures, undone]) from failed
+    except BaseException:
+        logs.event("deployment_undone", name=name, outcome=_undo(services, document, previous))
+        raise
+
+
+def _wait(
+    services: InferenceServices, document: Document, applied: Document, gate: str, deadline: float, poll: float, settle: float,
+    clock: Clock,
+) -> Readiness:  # fmt: skip
+    name = document["metadata"]["name"]
+    generation = applied.get("metadata", {}).get("generation", 0)
+    failing_since: float | None = None
+    said = ""
+    with progress(f"wait for {name}") as advance:
+        while True:
+            state = readiness(services.get(name) or {}, generation)
+            if state.ready:
+                return state
+            if state.summary != said:
+                said = state.summary
+                logs.event("deployment_waiting", name=name, state=said)
+            failing_since = (failing_since or clock.now()) if state.failed else None
+            if failing_since is not None and clock.now() - failing_since >= settle:
+                raise GateFailed(gate, state.failures)
+            if clock.now() + poll > deadline:
+                raise GateFailed(gate, ["it was not ready in time", *state.failures])
+            clock.sleep(poll)
+            advance(poll)
+
+
+def _smoke_test(
+    ready: Readiness, document: Document, gate: str, baseline: bytes | None, headers: dict[str, str], deadline: float,
+    poll: float, clock: Clock,
+) -> str:  # fmt: skip
+    """Ask for this very version: while replicas are replaced, one of the version before may still answer."""
+    endpoint = ready.address if in_cluster() and ready.address else ready.url or ready.address
+    if not endpoint:
+        raise GateFailed(gate, ["it is ready, but its status names no address"])
+    metadata = document["metadata"]
+    versioned = f"{metadata['name']}/versions/{metadata['annotations'][VERSION_ANNOTATION]}"
+    while True:
+        try:
+            client.wait_until_ready(endpoint, versioned, ANSWER_SECONDS, headers=headers)
+            if baseline is None:
+                logs.event("smoke_test_skipped", name=metadata["name"], reason="the model has no baseline")
+                return endpoint
+            test = client.smoke_test(endpoint, versioned, baseline, headers=headers)
+        except GateFailed as failed:
+            raise GateFailed(gate, failed.failures) from failed
+        except (ServiceUnavailable, InputError) as error:
+            if clock.now() + poll > deadline:
+                raise GateFailed(gate, [f"the smoke test had no answer: {error}"]) from error
+            clock.sleep(poll)
+        else:
+            logs.event("smoke_test_passed", name=metadata["name"], rows=test.rows, largest_difference=test.largest_difference)
+            return endpoint
+
+
+def _undo(services: InferenceServices, document: Document, previous: Document | None) -> str:
+    """Restore what was before; what came of it, as a clause."""
+    name = document["metadata"]["name"]
+    try:
+        if previous is None:
+            services.delete(name)
+            return "it was deleted again"
+        services.apply(restoring(previous, document, FIELD_MANAGER), force=True)
+    except StagewrightError as error:
+        return f"and it could not be undone: {error}"
+    version = (previous["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, "that was there before")
+    return f"the version {version} was restored"

@@ -1,0 +1,124 @@
+"""Components that bring models to where they are served."""
+
+from kfp import dsl
+
+from stagewright.components.authoring import component
+
+
+# The tabular image, because a bare ONNX graph is adapted with the onnx package; cached it would miss what an alias points to.
+@component(group="tabular", cacheable=False)
+def import_model(source: str, model: dsl.Output[dsl.Model]) -> None:
+    """Take an existing model, wherever it is, as a model that can be registered, published and served.
+
+    Args:
+        source: A model folder, an .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/VERSION or
+            runs:/ID/PATH.
+        model: The model with its `serving/` folder: graph, signature and, if it has one, baseline.
+    """
+    from stagewright.components.runtime.step import step
+
+    with step("import_model"):
+        from stagewright.components.serving.import_model import import_model as take
+
+        signature = take(source, model.path)
+        model.metadata["task"] = signature.task
+        model.metadata["source"] = source
+
+
+@component(group="base", cacheable=False)
+def publish_model(model: dsl.Input[dsl.Model], card: dsl.Input[dsl.Markdown], name: str, version: str) -> str:
+    """Publish an exported model to the object store: immutable, with checksums, its manifest last.
+
+    Args:
+        model: The exported model.
+        card: The model card, published as README.md.
+        name: The model's name.
+        version: Its registered version, such as v1.2.0.
+
+    Returns:
+        Where it is: s3://BUCKET/NAME/VERSION/.
+    """
+    from stagewright.components.runtime.step import step
+
+    with step("publish_model"):
+        from pathlib import Path
+
+        from stagewright.components.runtime.storage import ObjectStore
+        from stagewright.components.serving.publish import publish
+
+        store = ObjectStore.from_environment("the object store is needed to publish a model")
+        return publish(model.path, store, name=name, version=version, card=Path(card.path).read_text()).uri
+
+
+@component(group="base", cacheable=False)
+def deploy_model(
+    manifest: dsl.Output[dsl.Artifact],
+    name: str,
+    version: str,
+    model_uri: str,
+    target: str = "local",
+    variant: str = "cpu",
+    mode: str = "Standard",
+    namespace: str = "default",
+    cpu_request: str = "250m",
+    cpu_limit: str = "1",
+    memory_request: str = "256Mi",
+    memory_limit: str = "512Mi",
+    min_replicas: int = 1,
+    max_replicas: int = 1,
+    service_account: str = "stagewright-predictor",
+    gitops: str = "",
+    timeout_seconds: int = 600,
+    force: bool = False,
+) -> str:
+    """Deploy a published model, prove that it answers as it should, and restore what was before if it does not.
+
+    Args:
+        manifest: The InferenceService as YAML.
+        name: The model's name, which becomes the service's.
+        version: Its version, such as v1.2.0.
+        model_uri: The published model, s3://BUCKET/NAME/VERSION/; for the local target a folder will do.
+        target: local (a background process), cluster (KServe) or gitops (a file for a GitOps controller).
+        variant: How the version is served: cpu.
+        mode: KServe's deployment mode: Standard or Knative.
+        namespace: The namespace of the service.
+        cpu_request: CPU that a replica is given, a Kubernetes quantity.
+        cpu_limit: CPU that a replica may use at most.
+        memory_request: Memory that a replica is given.
+        memory_limit: Memory that a replica may use at most.
+        min_replicas: Replicas at least; 0 scales to nothing in Knative mode.
+        max_replicas: Replicas at most.
+        service_account: ServiceAccount that lists the Secret with the object store's credentials.
+        gitops: For the gitops target: the folder, or git working tree, that receives the manifest.
+        timeout_seconds: How long the model may take to be ready.
+        force: For the cluster target: take over fields that somebody else manages.
+
+    Returns:
+        The address at which the model answers; empty for gitops.
+    """
+    from stagewright.components.runtime.step import step
+
+    with step("deploy_model"):
+        from pathlib import Path
+
+        from stagewright.components.serving.deploy import deploy
+        from stagewright.components.serving.inference_service import Replicas, Resources
+
+        deployed = deploy(
+            name=name,
+            version=version,
+            model_uri=model_uri,
+            target=target,
+            variant=variant,
+            mode=mode,
+            namespace=namespace,
+            resources=Resources(cpu_request, cpu_limit, memory_request, memory_limit),
+            replicas=Replicas(min_replicas, max_replicas),
+            service_account=service_account,
+            gitops=gitops,
+            timeout_seconds=timeout_seconds,
+            force=force,
+        )
+        Path(manifest.path).write_text(deployed.manifest)
+        manifest.metadata.update({"target": target, "endpoint": deployed.endpoint, **deployed.details})
+        return deployed.endpoint

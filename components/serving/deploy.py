@@ -1,0 +1,114 @@
+"""Deployment of a published model to a target: this machine, a cluster, or a folder that a GitOps controller watches."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stagewright.components.runtime.content import BASELINE
+from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.model import SERVING
+from stagewright.components.runtime.storage import ObjectStore, is_remote, join
+from stagewright.components.serving import cluster, local
+from stagewright.components.serving import gitops as gitops_target
+from stagewright.components.serving.inference_service import REPLICAS, RESOURCES, Replicas, Resources, inference_service
+from stagewright.components.serving.publish import MANIFEST, read_manifest
+from stagewright.components.serving.serving_runtime import SERVICE_ACCOUNT
+from stagewright.components.serving.yaml_text import to_yaml
+
+TARGETS = ("local", "cluster", "gitops")
+PURPOSE = "the object store holds the model to deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What was deployed.
+
+    Attributes:
+        endpoint: Where it answers; empty for gitops, where a controller has yet to act.
+        manifest: The InferenceService as YAML.
+        details: Facts of the target: the process and its log, the file and its commit.
+    """
+
+    endpoint: str
+    manifest: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What deploying must know of a model; `baseline` None for an imported one that has none."""
+
+    digest: str
+    baseline: bytes | None
+
+
+def deploy(
+    *,
+    name: str,
+    version: str,
+    model_uri: str,
+    target: str = "local",
+    variant: str = "cpu",
+    mode: str = "Standard",
+    namespace: str = "default",
+    resources: Resources = RESOURCES,
+    replicas: Replicas = REPLICAS,
+    service_account: str = SERVICE_ACCOUNT,
+    gitops: str = "",
+    timeout_seconds: float = 600.0,
+    force: bool = False,
+) -> Deployed:
+    """Deploy a version of a model.
+
+    Args:
+        model_uri: The published model, `s3://...`; for the local target a folder will do.
+        target: local, cluster or gitops.
+        gitops: For gitops: the folder that receives the manifest.
+        timeout_seconds: How long the model may take to be ready.
+        force: For cluster: take over fields that somebody else manages.
+
+    Raises:
+        BadParameter: For a value that cannot be.
+        InputError: If there is no such model.
+        GateFailed: If it does not come up or does not answer as the model does.
+    """
+    one_of("target", target, TARGETS)
+    model = _look(model_uri)
+    if target == "local" and not is_remote(model_uri):
+        document = None  # a folder of this machine is nothing that a cluster could serve
+    else:
+        document = inference_service(
+            name=name, version=version, model_uri=model_uri, digest=model.digest, variant=variant, mode=mode,
+            namespace=namespace, resources=resources, replicas=replicas, service_account=service_account,
+        )  # fmt: skip
+    manifest = to_yaml(document) if document else ""
+    if target == "local" or document is None:
+        return _deploy_locally(name, version, model_uri, model, timeout_seconds, manifest)
+    if target == "gitops":
+        message = f"Deploy {name} {version} ({variant}, {mode}) to {namespace}"
+        written = gitops_target.write(manifest, gitops, namespace=namespace, name=name, message=message)
+        return Deployed("", manifest, {"path": str(written.path), "changed": written.changed, "commit": written.commit})
+    endpoint = cluster.deploy(document, baseline=model.baseline, timeout=timeout_seconds, force=force)
+    return Deployed(endpoint, manifest, {"namespace": namespace})
+
+
+def _deploy_locally(name: str, version: str, model_uri: str, model: _Model, timeout_seconds: float, manifest: str) -> Deployed:
+    done = local.deploy(name=name, version=version, model_uri=model_uri, baseline=model.baseline, timeout=timeout_seconds)
+    return Deployed(done.endpoint, manifest, {"pid": done.process.pid, "port": done.port, "log": done.log})
+
+
+def _look(model_uri: str) -> _Model:
+    """Read a model's manifest and baseline: that it exists is known before anything is changed."""
+    if is_remote(model_uri):
+        store = ObjectStore.from_environment(PURPOSE)
+        manifest = read_manifest(model_uri, store)
+        names = {file["path"] for file in manifest["files"]}
+        path = f"{SERVING}/{BASELINE}"
+        return _Model(manifest["digest"], store.read(join(model_uri, path)) if path in names else None)
+    folder = Path(model_uri.removeprefix("file://"))
+    if not (folder / SERVING).is_dir():
+        raise InputError(f"there is no exported model at {model_uri}; publish one, or give the folder of one")
+    baseline = folder / SERVING / BASELINE
+    manifest = json.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).is_file() else {}
+    return _Model(manifest.get("digest", ""), baseline.read_bytes() if baseline.is_file() else None)

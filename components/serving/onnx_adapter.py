@@ -1,0 +1,223 @@
+"""A bare ONNX graph in the shape that the predictor serves: one input [N, 1] a column, named outputs, and a signature.
+
+Taken are graphs with one tensor [N, F] of numbers or one input a column, and with a label and probabilities, or one number a
+row. Columns that the graph wants in another type are cast; the computation itself is left as it is.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.signature import Input, Signature
+
+_NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
+_LABELS = {TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL}
+_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE}
+_DEFAULT_OPSET = 17
+_FLAT = "stagewright_flat_shape"
+
+
+def load(path: str | Path) -> onnx.ModelProto:
+    """Read a graph.
+
+    Raises:
+        InputError: If it is no ONNX model, or its weights lie in other files that are missing.
+    """
+    try:
+        proto = onnx.load(str(path))
+        onnx.checker.check_model(proto)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except Exception as error:  # noqa: BLE001  protobuf and onnx raise errors of many kinds for damaged files
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{path} is not a usable ONNX model: {reason}") from None
+    return proto
+
+
+def adapt(proto: onnx.ModelProto, *, source: str) -> tuple[onnx.ModelProto, Signature]:
+    """The graph as it is served, and its signature.
+
+    Args:
+        source: Where it came from, for messages.
+
+    Raises:
+        InputError: Saying which input or output is not understood, and what would be.
+    """
+    adapted = onnx.ModelProto()
+    adapted.CopyFrom(proto)
+    if not any(opset.domain in {"", "ai.onnx"} for opset in adapted.opset_import):
+        adapted.opset_import.append(helper.make_opsetid("", _DEFAULT_OPSET))
+    graph = adapted.graph
+    inputs = _adapt_inputs(graph, source)
+    task, classes = _adapt_outputs(graph, source)
+    onnx.checker.check_model(adapted)
+    return adapted, Signature(task=task, inputs=inputs, classes=classes, framework="onnx")
+
+
+def _adapt_inputs(graph: onnx.GraphProto, source: str) -> tuple[Input, ...]:
+    stored = {tensor.name for tensor in graph.initializer}
+    given = [value for value in graph.input if value.name not in stored]  # old graphs list their weights as inputs
+    if not given:
+        raise InputError(f"{source}: the graph takes no inputs")
+    columns: list[Input] = []
+    nodes: list[onnx.NodeProto] = []
+    for value in given:
+        element, shape = _tensor(value, source)
+        kind = _kind(element, value.name, source)
+        width = shape[1] if len(shape) == 2 else None
+        if not isinstance(width, int) or (width > 1 and len(given) > 1):
+            raise InputError(
+                f"{source}: input '{value.name}' has shape {_shown(shape)}; expected one tensor [N, features] or one input "
+                "[N, 1] for each column"
+            )
+        names = [value.name] if width == 1 else [f"{value.name}_{position}" for position in range(width)]
+        columns += [Input(name, kind) for name in names]
+        nodes += _assemble(graph, value.name, element, names)
+    del graph.input[:]
+    graph.input.extend(helper.make_tensor_value_info(column.name, _fed(column.kind), ["N", 1]) for column in columns)
+    computation = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *computation])
+    return tuple(columns)
+
+
+def _assemble(graph: onnx.GraphProto, name: str, element: int, columns: Sequence[str]) -> list[onnx.NodeProto]:
+    """Nodes that make a tensor of the graph from its columns; the graph then reads what they make."""
+    nodes: list[onnx.NodeProto] = []
+    made = name
+    if list(columns) != [name]:
+        made = f"{name}__joined"
+        nodes.append(helper.make_node("Concat", list(columns), [made], axis=1))
+    if element not in {TensorProto.FLOAT, TensorProto.STRING}:
+        nodes.append(helper.make_node("Cast", [made], [f"{name}__cast"], to=element))
+        made = f"{name}__cast"
+    if made != name:
+        _rename(graph, name, made)
+    return nodes
+
+
+def _fed(kind: str) -> int:
+    return int(TensorProto.STRING if kind == "categorical" else TensorProto.FLOAT)
+
+
+def _adapt_outputs(graph: onnx.GraphProto, source: str) -> tuple[str, tuple[Any, ...] | None]:
+    """Name and shape the outputs as the predictor expects; the task and the classes."""
+    given = {value.name: _tensor(value, source) for value in graph.output}
+    labels = [name for name, (element, shape) in given.items() if element in _LABELS and _is_column(shape)]
+    tables = [name for name, (element, shape) in given.items() if element in _FLOATS and len(shape) == 2 and shape[1] != 1]
+    values = [name for name, (element, shape) in given.items() if element in _FLOATS and _is_column(shape)]
+    if len(given) == 2 and len(labels) == len(tables) == 1:
+        label, table = labels[0], tables[0]
+        classes = _classes(graph, given[label][0], given[table][1][1], source)
+        _publish(graph, {label: ("label", given[label][0]), table: ("probabilities", TensorProto.FLOAT)}, len(classes))
+        return "binary" if len(classes) == 2 else "multiclass", classes
+    if len(given) == len(values) == 1:
+        _publish(graph, {values[0]: ("prediction", TensorProto.FLOAT)}, 0)
+        return "regression", None
+    shown = ", ".join(f"'{name}' {_shown(shape)}" for name, (_, shape) in given.items())
+    raise InputError(
+        f"{source}: the graph answers {shown}; expected a label [N] and probabilities [N, classes], or one number [N]"
+    )
+
+
+def _publish(graph: onnx.GraphProto, outputs: dict[str, tuple[str, int]], classes: int) -> None:
+    """Give the outputs their names; what the graph calls so inside gets another."""
+    raw: dict[str, str] = {}
+    for name in [*outputs, *(public for public, _ in outputs.values())]:
+        raw.setdefault(name, f"{name}__raw")
+    for name, inner in raw.items():
+        _rename(graph, name, inner)
+    graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), _FLAT))
+    del graph.output[:]
+    for name, (public, element) in outputs.items():
+        source = raw[name]
+        if element == TensorProto.FLOAT:
+            graph.node.append(helper.make_node("Cast", [source], [f"{public}__float"], to=TensorProto.FLOAT))
+            source = f"{public}__float"
+        if public == "probabilities":
+            graph.node.append(helper.make_node("Identity", [source], [public]))
+            graph.output.append(helper.make_tensor_value_info(public, element, ["N", classes]))
+        else:
+            graph.node.append(helper.make_node("Reshape", [source, _FLAT], [public]))
+            graph.output.append(helper.make_tensor_value_info(public, element, ["N"]))
+
+
+def _classes(graph: onnx.GraphProto, element: int, width: int | str | None, source: str) -> tuple[Any, ...]:
+    """The labels in the order of the probabilities, from the classifier's node or from the table it picks them from."""
+    found = _class_labels(graph.node) or _class_table(graph, element)
+    if not found and element != TensorProto.STRING and isinstance(width, int):
+        found = list(range(width))
+    if not found or (isinstance(width, int) and len(found) != width):
+        raise InputError(f"{source}: the graph does not tell which labels its probabilities are for")
+    return tuple(bool(label) for label in found) if element == TensorProto.BOOL else tuple(found)
+
+
+def _class_labels(nodes: Iterable[onnx.NodeProto]) -> list[Any]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.name.startswith("classlabels_"):
+                labels = [text.decode() for text in attribute.strings] or list(attribute.ints)
+                if labels:
+                    return labels
+    return []
+
+
+def _class_table(graph: onnx.GraphProto, element: int) -> list[Any]:
+    """skl2onnx keeps the labels of most other classifiers in a constant that an ArrayFeatureExtractor picks from."""
+    picked = {node.input[0] for node in graph.node if node.op_type == "ArrayFeatureExtractor"}
+    for tensor in graph.initializer:
+        if tensor.name in picked and tensor.data_type in {element, TensorProto.INT32, TensorProto.INT64}:
+            values = numpy_helper.to_array(tensor).reshape(-1).tolist()
+            return [value.decode() if isinstance(value, bytes) else value for value in values]
+    return []
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename a value wherever the graph, or a graph inside it, makes or reads it."""
+    for tensor in graph.initializer:
+        tensor.name = new if tensor.name == old else tensor.name
+    for info in (*graph.value_info, *graph.output):
+        info.name = new if info.name == old else info.name
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for position, name in enumerate(names):
+                if name == old:
+                    names[position] = new
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.output:
+                    _rename(inner, old, new)
+
+
+def _is_column(shape: Sequence[int | str | None]) -> bool:
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+
+
+def _kind(element: int, name: str, source: str) -> str:
+    if element == TensorProto.STRING:
+        return "categorical"
+    if element == TensorProto.BOOL:
+        return "boolean"
+    if element in _NUMBERS:
+        return "numeric"
+    type_name = TensorProto.DataType.Name(element).lower()
+    raise InputError(f"{source}: input '{name}' is of type {type_name}; expected numbers or strings")
+
+
+def _tensor(value: onnx.ValueInfoProto, source: str) -> tuple[int, list[int | str | None]]:
+    if not value.type.HasField("tensor_type"):
+        raise InputError(f"{source}: '{value.name}' is not a tensor; export with zipmap=False, so that probabilities are one")
+    tensor = value.type.tensor_type
+    dimensions: list[int | str | None] = [
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim
+    ]
+    return tensor.elem_type, dimensions
+
+
+def _shown(shape: Sequence[int | str | None]) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,88 @@
+"""A trained model as files: MLflow's model format around our own, written once and never pickled."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.model import ESTIMATOR, FEATURES, PACKAGES, Estimator, ModelMetadata
+from stagewright.components.runtime.signature import Input
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+LOADER = "stagewright.components.runtime.mlflow_flavor"
+EXAMPLE_FILE, EXAMPLE_ROWS = "input_example.json", 5
+_ALWAYS = ("stagewright", "mlflow-skinny", "numpy", "onnx", "onnxruntime", "pandas", "polars")
+_ALSO = {"sklearn": ("skops", "skl2onnx")}
+_MLFLOW_TYPES = {"numeric": "double", "text": "string", "datetime": "datetime"}
+
+
+def libraries(framework: str) -> dict[str, str]:
+    """Version of Python and of each package that takes part in a model of this framework."""
+    found = {"python": platform.python_version()}
+    for package in (*_ALWAYS, PACKAGES[framework], *_ALSO.get(framework, ())):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))
+
+
+def write(
+    folder: Path, *, metadata: ModelMetadata, features: FeatureGraph, estimator: Estimator, example: pl.DataFrame
+) -> None:
+    """Write a model's files to an existing folder.
+
+    Args:
+        example: A few rows with the model's raw columns.
+    """
+    features.save(folder / FEATURES)
+    (folder / ESTIMATOR).mkdir()
+    estimator.save(folder / ESTIMATOR)
+    metadata.write(folder)
+    _write_mlmodel(folder, metadata, features, example)
+
+
+def _write_mlmodel(folder: Path, metadata: ModelMetadata, features: FeatureGraph, example: pl.DataFrame) -> None:
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    pinned = [f"{package}=={number}" for package, number in metadata.libraries.items() if package not in {"python", "skl2onnx"}]
+    (folder / "requirements.txt").write_text("\n".join(pinned) + "\n")
+    environment = f"python: {metadata.libraries['python']}\nbuild_dependencies: [pip]\ndependencies:\n- -r requirements.txt\n"
+    (folder / "python_env.yaml").write_text(environment)
+    rows = example.select(column.name for column in features.inputs).head(EXAMPLE_ROWS)
+    document = {"columns": rows.columns, "data": [list(row) for row in rows.rows()]}
+    (folder / EXAMPLE_FILE).write_text(json.dumps(document, default=str, ensure_ascii=False) + "\n")
+    model = Model(
+        run_id=metadata.run_id or None,
+        signature=_signature(metadata, features.inputs, rows.schema),
+        saved_input_example_info={"artifact_path": EXAMPLE_FILE, "type": "dataframe", "pandas_orient": "split"},
+        metadata={"framework": metadata.framework, "algorithm": metadata.algorithm, "task": metadata.task},
+    )
+    mlflow.pyfunc.add_to_model(model, loader_module=LOADER, python_env="python_env.yaml")
+    model.save(str(folder / "MLmodel"))
+
+
+def _signature(metadata: ModelMetadata, inputs: tuple[Input, ...], dtypes: pl.Schema) -> "ModelSignature":
+    """Inputs and outputs as MLflow checks them; a category stored as a number may come as a number or as text."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    def column(given: Input) -> ColSpec:
+        kind: Any = _MLFLOW_TYPES.get(given.kind, "string" if dtypes[given.name] == pl.String else AnyType())
+        return ColSpec(kind, given.name, required=False)
+
+    if metadata.classes is None:
+        answers = [ColSpec("float", "prediction")]
+    else:
+        first = metadata.classes[0]
+        label = "boolean" if isinstance(first, bool) else "long" if isinstance(first, int) else "string"
+        answers = [ColSpec(label, "label"), *(ColSpec("float", f"probability_{name}") for name in metadata.classes)]
+    return ModelSignature(inputs=Schema([column(given) for given in inputs]), outputs=Schema(answers))

