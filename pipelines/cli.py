@@ -31,8 +31,10 @@ def _run(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> Non
 
 
 def _submit(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    from stagewright.pipelines import checks
     from stagewright.pipelines.submit import submit
 
+    checks.check(name, arguments)
     Console().print(submit(name, arguments, **own).message, soft_wrap=True)
 
 
@@ -92,10 +94,10 @@ def up(
 @app.command()
 def down() -> None:
     """End the local services and deployed models; what they hold stays."""
-    from stagewright.components.serving import local_target
+    from stagewright.components.serving import local as deployments
     from stagewright.pipelines import services
 
-    models = [service.name for service in local_target.services() if local_target.stop(service.name)]
+    models = [service.name for service in deployments.services() if deployments.stop(service.name)]
     ended = [*models, *services.down()]
     Console().print(f"ended {', '.join(ended)}" if ended else "nothing was running")
 

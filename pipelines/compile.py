@@ -11,7 +11,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,14 +22,15 @@ from kfp import compiler, dsl
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.compiler.pipeline_spec_builder import modify_pipeline_spec_with_override
 from kfp.dsl.graph_component import GraphComponent
+from kfp.dsl.pipeline_task import PipelineTask
 
-from stagewright.components.authoring import configured
-from stagewright.components.runtime.errors import BadParameter, InputError, one_of
+from stagewright.components.authoring import Component, configured
+from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
 from stagewright.pipelines import catalog, profiles, spec_rules
+from stagewright.pipelines.parameters import check_value, from_spec
 from stagewright.pipelines.profiles import Profile
 
 FORMATS = ("spec", "kubernetes")
-COMPILED = Path(__file__).parent / "compiled"
 
 _REGISTRY = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -72,11 +73,13 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
             component that was not declared with `authoring.component`.
     """
     reached: Counter[str] = Counter()
+    used: set[str] = set()
     profile = target.resolved_profile
     configure = profiles.configure(profile, registry=target.registry, tag=target.tag)
 
-    def configure_and_note(component: Any, task: Any) -> None:
+    def configure_and_note(component: Component, task: PipelineTask) -> None:
         configure(component, task)
+        used.add(component.python_func.__name__)
         reached[task.name] += 1
 
     info = pipeline.pipeline_spec.pipeline_info
@@ -97,6 +100,8 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
             f"pipeline '{info.name}' has a task that no profile reaches, '{min(unreached)}'; declare its component with "
             "stagewright.components.authoring.component, and call it in the pipeline itself"
         )
+    if profile:
+        _check_names(profile, {*used, *catalog.COMPONENTS})
     return traced
 
 
@@ -145,21 +150,23 @@ def compile_pipelines(
     return [_write(pipeline, folder, format=format, namespace=namespace, tag=target.tag) for pipeline in traced]
 
 
-def write_golden(folder: Path = COMPILED) -> list[Path]:
-    """Write the compiled pipelines that are kept in the repository, as `stagewright compile` would by default."""
-    return compile_pipelines([], folder)
-
-
 def _resolve(pipeline: str | GraphComponent) -> GraphComponent:
     return pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
 
 
+def _check_names(profile: Profile, components: Collection[str]) -> None:
+    """A misspelled component would silently keep the defaults."""
+    for name in profile.components:
+        if name not in components:
+            raise InputError(f"profile '{profile.name}': components.{name} is no component{did_you_mean(name, components)}")
+
+
 def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None:
     """Change the defaults of the parameters that the pipeline has."""
-    known = pipeline.pipeline_spec.root.input_definitions.parameters
-    pipeline.component_spec.implementation.graph = modify_pipeline_spec_with_override(
-        pipeline.pipeline_spec, None, {name: value for name, value in defaults.items() if name in known}
-    )
+    spec, _ = spec_of(pipeline)
+    fields = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    checked = {name: check_value(from_spec(name, fields[name]), value) for name, value in defaults.items() if name in fields}
+    pipeline.component_spec.implementation.graph = modify_pipeline_spec_with_override(pipeline.pipeline_spec, None, checked)
 
 
 def _container_tasks(pipeline: GraphComponent) -> Counter[str]:

@@ -83,7 +83,7 @@ def _token_file(connection: Connection) -> str | None:
 
 
 class _ThroughApiServer(kfp.Client):
-    """KFP's client with a configuration of ours: its own forgets the proxy's path when it reads the kubeconfig's token again."""
+    """KFP's client with a configuration of ours; its own loses the proxy's path when it reads the kubeconfig's token again."""
 
     def __init__(self, connection: Connection, namespace: str) -> None:
         self._connection = connection

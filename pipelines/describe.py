@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stagewright.components.authoring import Component
 from stagewright.pipelines.description import Artifact, Description, Step, describe, parameters
+from stagewright.pipelines.pages import direct_edges
 from stagewright.pipelines.parameters import Parameter, check_arguments, format_value, parse_value
 
 __all__ = [
@@ -46,13 +47,16 @@ def default_text(parameter: Parameter) -> str:
 def _sections(description: Description) -> list[tuple[str, RenderableType]]:
     inputs = [(artifact.name, artifact.type, "", artifact.description) for artifact in description.input_artifacts]
     inputs += [(entry.name, entry.type, default_text(entry), entry.description) for entry in description.inputs]
-    outputs = [(made.name, made.type, "", made.description) for made in (*description.output_artifacts, *description.outputs)]
+    outputs = [(artifact.name, artifact.type, "", artifact.description) for artifact in description.output_artifacts]
+    outputs += [(made.name, made.type, "", made.description) for made in description.outputs]
     sections = [("inputs", _table(inputs)), ("outputs", _table(outputs))]
     steps = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("step", "image", "waits for", "only if"):
         steps.add_column(column, overflow="fold")
+    edges = direct_edges(description.steps)
     for step in description.steps:
-        steps.add_row(step.name, step.image, ", ".join(step.after), escape(step.condition))
+        waits = ", ".join(before for before, after in edges if after == step.name)
+        steps.add_row(step.name, step.image, waits, escape(step.condition))
     sections += [("steps", steps)] if description.steps else []
     return [(title, table) for title, table in sections if table.row_count]
 

@@ -12,15 +12,11 @@ from stagewright.components.authoring import Component
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.pipelines import catalog
 from stagewright.pipelines.compile import spec_of
-from stagewright.pipelines.parameters import Parameter, choices_in
+from stagewright.pipelines.parameters import Parameter, from_spec
 
 Tree = Mapping[str, Any]
 
 _CHANNEL = re.compile(r"inputs\.parameter_values\['pipelinechannel--([^']+)'\]")
-
-_TYPES = {
-    "STRING": "str", "NUMBER_INTEGER": "int", "NUMBER_DOUBLE": "float", "BOOLEAN": "bool", "STRUCT": "dict", "LIST": "list",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ def _describe_component(component: Component) -> Description:
     )
 
 
-def _text(documentation: str | None) -> dict[str, str]:
+def _text(documentation: str | None) -> dict[str, Any]:
     parsed = docstring_parser.parse(documentation or "")
     paragraphs = (parsed.long_description or "").split("\n\n")
     details = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -146,28 +142,14 @@ def _interface(root: Tree, order: list[str], documentation: str | None) -> dict[
     if parsed.returns and parsed.returns.description:
         words["Output"] = " ".join(parsed.returns.description.split())
     given, made = root.get("inputDefinitions", {}), root.get("outputDefinitions", {})
-    inputs = {name: _parameter(name, field, words) for name, field in given.get("parameters", {}).items()}
+    inputs = {name: from_spec(name, field, words.get(name, "")) for name, field in given.get("parameters", {}).items()}
     artifacts = {name: _artifact(name, field, words) for name, field in given.get("artifacts", {}).items()}
     return {
         "inputs": tuple(inputs[name] for name in order if name in inputs),
         "input_artifacts": tuple(artifacts[name] for name in order if name in artifacts),
-        "outputs": tuple(_parameter(name, field, words) for name, field in made.get("parameters", {}).items()),
+        "outputs": tuple(from_spec(name, field, words.get(name, "")) for name, field in made.get("parameters", {}).items()),
         "output_artifacts": tuple(_artifact(name, field, words) for name, field in made.get("artifacts", {}).items()),
     }
-
-
-def _parameter(name: str, field: Tree, words: Mapping[str, str]) -> Parameter:
-    kind = _TYPES.get(field["parameterType"], field["parameterType"].lower())
-    description = " ".join(field.get("description", words.get(name, "")).split())
-    default = field.get("defaultValue")
-    return Parameter(
-        name=name,
-        type=kind,
-        required=not field.get("isOptional", False),
-        default=int(default) if kind == "int" and default is not None else default,
-        description=description,
-        choices=choices_in(description) if kind == "str" else (),
-    )
 
 
 def _artifact(name: str, field: Tree, words: Mapping[str, str]) -> Artifact:

@@ -13,6 +13,9 @@ import yaml
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean
 
 _CHOICES = re.compile(r"\bOne of ([\w./-]+(?:, [\w./-]+)+)(?=[.;,\s]|$)")
+_TYPES = {
+    "STRING": "str", "NUMBER_INTEGER": "int", "NUMBER_DOUBLE": "float", "BOOLEAN": "bool", "STRUCT": "dict", "LIST": "list",
+}  # fmt: skip
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FILE_SUFFIXES = (".json", ".yaml", ".yml")
 
@@ -51,6 +54,21 @@ def choices_in(description: str) -> tuple[str, ...]:
     """
     found = _CHOICES.search(description)
     return tuple(choice.rstrip(".") for choice in found[1].split(", ")) if found else ()
+
+
+def from_spec(name: str, field: Mapping[str, Any], description: str = "") -> Parameter:
+    """A parameter as a compiled pipeline defines it; `description` is used where the spec has none."""
+    kind = _TYPES.get(field["parameterType"], field["parameterType"].lower())
+    description = " ".join(field.get("description", description).split())
+    default = field.get("defaultValue")
+    return Parameter(
+        name=name,
+        type=kind,
+        required=not field.get("isOptional", False),
+        default=int(default) if kind == "int" and default is not None else default,
+        description=description,
+        choices=choices_in(description) if kind == "str" else (),
+    )
 
 
 def parse_value(parameter: Parameter, text: str) -> Any:
@@ -102,7 +120,7 @@ def check_arguments(parameters: Iterable[Parameter], arguments: Mapping[str, Any
     missing = [parameter.option for parameter in known.values() if parameter.required and parameter.name not in arguments]
     if missing:
         raise InputError(f"{of} needs {' and '.join(missing)}")
-    return {name: _checked(known[name], value) for name, value in arguments.items()}
+    return {name: check_value(known[name], value) for name, value in arguments.items()}
 
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -110,7 +128,12 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _checked(parameter: Parameter, value: Any) -> Any:
+def check_value(parameter: Parameter, value: Any) -> Any:
+    """A value, if it has the parameter's type and is one of its choices.
+
+    Raises:
+        BadParameter: If not.
+    """
     accepted = _PYTHON_TYPES.get(parameter.type, (object,))
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise BadParameter(parameter.name, got=value, expected=f"a value of type {parameter.type}")

@@ -10,7 +10,8 @@ import polars as pl
 from stagewright.components.ingestion.ingest import ingest
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.progress import progress
-from stagewright.components.serving import client, local_target
+from stagewright.components.serving import client
+from stagewright.components.serving import local as deployments
 
 BATCH_ROWS = 1000
 WRITERS = {
@@ -61,7 +62,7 @@ def _answers(address: str, name: str, table_path: Path) -> Iterator[pl.DataFrame
 
 
 def _endpoint(name: str) -> str:
-    deployed = {service.name: service.endpoint for service in local_target.services()}
+    deployed = {service.name: service.endpoint for service in deployments.services() if service.alive}
     if name not in deployed:
         there = f"there are {', '.join(deployed)}" if deployed else "none is"
         raise InputError(f"no model '{name}' is deployed on this machine{did_you_mean(name, deployed)}; {there}")

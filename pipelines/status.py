@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from stagewright.components.serving import local_target
+from stagewright.components.serving import local as deployments
 from stagewright.pipelines import services
 
 
@@ -14,8 +14,10 @@ def show(console: Console) -> None:
         where = f"{found.endpoint}   log {found.log}" if found else "not running; 'stagewright up' starts it"
         console.print(f"  {name:<16}{where}", soft_wrap=True, highlight=False)
     console.print("[bold]models[/bold]")
-    deployed = local_target.services()
+    deployed = deployments.services()
     for model in deployed:
-        console.print(f"  {model.name:<16}{model.version}  {model.endpoint}   log {model.log}", soft_wrap=True, highlight=False)
+        state = "" if model.alive else "   has ended"
+        line = f"  {model.name:<16}{model.endpoint}   {model.version}{state}   log {model.log}"
+        console.print(line, soft_wrap=True, highlight=False)
     if not deployed:
         console.print("  none is deployed here; 'stagewright run train-model --help' shows how to make one", highlight=False)

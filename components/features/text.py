@@ -93,8 +93,8 @@ def _tfidf(graph: Graph, fit: TextFit) -> str:
         "TfIdfVectorizer", _words(graph, fit.name), mode="TF", min_gram_length=1, max_gram_length=1, max_skip_count=0,
         ngram_counts=[0], ngram_indexes=list(range(size)), pool_strings=list(fit.words),
     )  # fmt: skip
-    one = graph.constant(1.0, np.float32)
     if fit.sublinear:
+        one = graph.constant(1.0, np.float32)
         # log(max(count, 1)) + 1 where there is a word, 0 where there is none.
         grown = graph.apply("Add", graph.apply("Log", graph.apply("Max", counts, one)), one)
         counts = graph.apply("Mul", grown, graph.apply("Min", counts, one))

@@ -46,7 +46,9 @@ class BadRows:
             raise InputError(f"{file}, line {line}: {reason}; {remedy}, or set on_bad_row to quarantine to set such rows aside")
         self.count += 1
         readable = text.rstrip("\r\n").encode("utf-8", "backslashreplace").decode()
-        self._file.write(json.dumps({"file": file, "line": line, "reason": reason, "text": readable}, ensure_ascii=False) + "\n")
+        self._file.write(
+            json.dumps({"file": file, "line": line, "reason": reason, "text": readable}, ensure_ascii=False) + "\n"
+        )
 
     def write(self, path: str | Path) -> tables.TableInfo:
         """Store the quarantined rows as a table with columns file, line, reason and text; empty if there are none."""

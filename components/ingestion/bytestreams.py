@@ -9,8 +9,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from stagewright.components.runtime.errors import InputError
 
-_ARROW_CODECS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-_XZ = b"\xfd7zXZ\x00"
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz"}
 BUFFER_BYTES = 1 << 18
 
 Advance = Callable[[float], None]
@@ -23,16 +22,21 @@ def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.Buff
         name: How the file is called in messages.
         advance: Told the number of stored bytes as they are read.
     """
-    with path.open("rb") as file:
-        magic = file.read(6)
+    codec = compression(path)
     raw = _Counted(path.open("rb"), advance or (lambda _: None))
-    codec = next((codec for start, codec in _ARROW_CODECS.items() if magic.startswith(start)), None)
     content: BinaryIO = raw
-    if codec:
-        content = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
-    elif magic == _XZ:
+    if codec == "xz":
         content = lzma.open(raw)
+    elif codec:
+        content = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
     return io.BufferedReader(_Content(content, raw, name), BUFFER_BYTES)
+
+
+def compression(path: Path) -> str | None:
+    """gzip, bz2, zstd or xz, by how a file begins; None if it is not compressed."""
+    with path.open("rb") as file:
+        start = file.read(max(map(len, _MAGIC)))
+    return next((codec for magic, codec in _MAGIC.items() if start.startswith(magic)), None)
 
 
 class _Counted(io.RawIOBase):

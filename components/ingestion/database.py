@@ -61,7 +61,9 @@ def _url(url: str) -> sqlalchemy.URL:
     try:
         return sqlalchemy.make_url(url)
     except (ArgumentError, ValueError):
-        raise InputError("parameter 'data' is not a database URL; expected one such as postgresql+psycopg://user@host/name") from None
+        raise InputError(
+            "parameter 'data' is not a database URL; expected one such as postgresql+psycopg://user@host/name"
+        ) from None
 
 
 def _engine(url: str, shown: str) -> sqlalchemy.Engine:
@@ -81,7 +83,9 @@ def _engine(url: str, shown: str) -> sqlalchemy.Engine:
 def _names(names: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"the query returns column {', '.join(map(repr, twice))} more than once; give one of them another name with AS")
+        raise InputError(
+            f"the query returns column {', '.join(map(repr, twice))} more than once; give one of them another name with AS"
+        )
     return names
 
 
@@ -99,7 +103,9 @@ def _value(name: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
-    raise InputError(f"the query's column '{name}' holds {type(value).__name__} values; turn it into numbers, text or times in the query")
+    raise InputError(
+        f"the query's column '{name}' holds {type(value).__name__} values; turn it into numbers, text or times in the query"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -108,7 +108,10 @@ class DelimitedFile:
 
     def _table(self, rows: list[list[str]]) -> pl.DataFrame:
         return pl.DataFrame(
-            [pl.Series(name, values, dtype=pl.String) for name, values in zip(self.columns, zip(*rows, strict=True), strict=True)]
+            [
+                pl.Series(name, values, dtype=pl.String)
+                for name, values in zip(self.columns, zip(*rows, strict=True), strict=True)
+            ]
         )
 
     def _ragged(self, row: Record) -> str | None:

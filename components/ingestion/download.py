@@ -62,7 +62,9 @@ def _copy(url: str, path: Path) -> None:
         if answer.status in _WORTH_ANOTHER_TRY:
             raise _BusyError(f"status {answer.status} {answer.reason or ''}".rstrip())
         if answer.status != 200:
-            raise InputError(f"{public_url(url)} cannot be read: the server answers {answer.status} {answer.reason or ''}".rstrip())
+            raise InputError(
+                f"{public_url(url)} cannot be read: the server answers {answer.status} {answer.reason or ''}".rstrip()
+            )
         size = int(answer.headers.get("Content-Length", 0)) or None
         with path.open("wb") as file, progress(f"download {file_name(url)}", total=size, unit="bytes") as advance:
             for piece in answer.stream(PIECE_BYTES, decode_content=True):

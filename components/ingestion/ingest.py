@@ -1,5 +1,6 @@
 """Raw data in, one table out: read twice, first to learn the types over all of it, then to convert and store."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars.io.plugins import register_io_source
 from stagewright.components.ingestion.badrows import BadRows
+from stagewright.components.ingestion.bytestreams import compression, open_bytes
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.dialect import known_delimiter
 from stagewright.components.ingestion.jsonlines import JsonLinesFile
@@ -80,26 +82,42 @@ def ingest(
                 None if encoding == AUTO else known_encoding(encoding),
                 None if delimiter == AUTO else known_delimiter(delimiter),
             )
-            sources = [_opened(file, form, reading) for file in files]
+            sources = [_opened(file, form, reading, Path(scratch)) for file in files]
             types = _common_types(sources)
             stored = _store(sources, types, table)
         set_aside = bad_rows.write(quarantine)
     if stored.rows == 0:
         Path(table).unlink()
+        if set_aside.rows == 0:
+            Path(quarantine).unlink()
         raise InputError(_nothing_left(source, sources, set_aside.rows))
-    logs.event("data_ingested", source=source, files=len(files), rows=stored.rows, columns=stored.columns, bad_rows=set_aside.rows)
+    logs.event(
+        "data_ingested", source=source, files=len(files), rows=stored.rows, columns=stored.columns, bad_rows=set_aside.rows
+    )
     return Ingested(stored, set_aside, source)
 
 
-def _opened(file: RawFile, form: str, reading: Reading) -> Source:
+def _opened(file: RawFile, form: str, reading: Reading, scratch: Path) -> Source:
     form = (format_of(file.name) or format_of(file.path.name) or AUTO) if form == AUTO else form
     if form == "parquet":
-        return ParquetFile(file, reading)
+        return ParquetFile(_unpacked(file, scratch), reading)
     if form == "jsonl":
         return JsonLinesFile(file, reading)
     if form in {"csv", "tsv"}:
         return DelimitedFile(file, reading, "\t" if form == "tsv" else None)
-    raise InputError(f"the format of {file.name} cannot be told from its name; set 'format' to {', '.join(FORMATS[:-1])} or parquet")
+    raise InputError(
+        f"the format of {file.name} cannot be told from its name; set 'format' to {', '.join(FORMATS[:-1])} or parquet"
+    )
+
+
+def _unpacked(file: RawFile, scratch: Path) -> RawFile:
+    """A file that can be read from any position; Parquet begins at its end."""
+    if compression(file.path) is None:
+        return file
+    plain = scratch / f"{len(list(scratch.iterdir()))}.unpacked"
+    with open_bytes(file.path, file.name) as packed, plain.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    return RawFile(plain, file.name)
 
 
 def _common_types(sources: Sequence[Source]) -> Types:
@@ -115,7 +133,9 @@ def _common_types(sources: Sequence[Source]) -> Types:
     for other in sources[1:]:
         for name, found in other.types().items():
             if isinstance(other, ParquetFile) and not mergeable(common[name], found):
-                raise InputError(f"{other.file.name}: column '{name}' holds {found} values; in {first.file.name} it holds {common[name]}")
+                raise InputError(
+                    f"{other.file.name}: column '{name}' holds {found} values; in {first.file.name} it holds {common[name]}"
+                )
             common[name] = widened(common[name], found)
     return common
 
@@ -126,7 +146,9 @@ def _check_same_columns(first: Source, other: Source) -> None:
     if missing or extra:
         clauses = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
         clauses += [f"has {', '.join(map(repr, extra))} besides"] if extra else []
-        raise InputError(f"{other.file.name} {' and '.join(clauses)}, compared with {first.file.name}; files read together need the same columns")
+        raise InputError(
+            f"{other.file.name} {' and '.join(clauses)}, compared with {first.file.name}; files read together need the same columns"
+        )
 
 
 def _store(sources: Sequence[Source], types: Types, path: str | Path) -> tables.TableInfo:

@@ -31,7 +31,9 @@ class JsonLinesFile:
         content = sample(file.path, file.name)
         self.encoding = reading.encoding or encoding_of(content, file.name)
         if content.lstrip().startswith(b"["):
-            raise InputError(f"{file.name} is one JSON array; write it as JSON Lines: one object a line, no brackets around them")
+            raise InputError(
+                f"{file.name} is one JSON array; write it as JSON Lines: one object a line, no brackets around them"
+            )
         self._types: Types = {}
         for rows in self._batches(report=True):
             self._learn(rows)
@@ -91,7 +93,9 @@ def _learned(known: ValueType | None, values: list[Any]) -> ValueType | None:
     for kind in set(map(type, values)):
         if kind is str:
             known = widened(known, _type_of_text([value for value in values if type(value) is str], known))
-        elif kind is int and not (min(v for v in values if type(v) is int) in INT64 and max(v for v in values if type(v) is int) in INT64):
+        elif kind is int and not (
+            min(v for v in values if type(v) is int) in INT64 and max(v for v in values if type(v) is int) in INT64
+        ):
             known = ValueType.STRING
         else:
             known = widened(known, _OF_PYTHON[kind])

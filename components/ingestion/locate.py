@@ -119,7 +119,9 @@ def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], s
 
     shown = public_url(url)
     if not query:
-        raise InputError(f"parameter 'query' is not set; {shown} is a database, which needs a query such as SELECT * FROM table")
+        raise InputError(
+            f"parameter 'query' is not set; {shown} is a database, which needs a query such as SELECT * FROM table"
+        )
     path = folder / "query.jsonl"
     spool(url, query, path)
     return [RawFile(path, f"the query on {shown}")], shown

@@ -29,7 +29,9 @@ class ParquetFile:
             stored = tables.conformed(empty.lazy()).collect_schema()
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from None
-        self._types: Types = {name: _TYPE_OF[str(stored[given])] for name, given in zip(self.columns, empty.columns, strict=True)}
+        self._types: Types = {
+            name: _TYPE_OF[str(stored[given])] for name, given in zip(self.columns, empty.columns, strict=True)
+        }
         self._types |= {
             name: None for name, given in zip(self.columns, empty.columns, strict=True) if empty.schema[given] == pl.Null
         }

@@ -45,7 +45,11 @@ def encoding_of(content: bytes, name: str) -> str:
     if b"\0" in content:
         return _utf16_without_mark(content, name)
     # A multi-byte character that the end of the sample cuts in two is no error; nor is one stray byte among many that fit.
-    decoded = content[:-3].decode("utf-8", "surrogateescape") if len(content) >= SAMPLE_BYTES else content.decode("utf-8", "surrogateescape")
+    decoded = (
+        content[:-3].decode("utf-8", "surrogateescape")
+        if len(content) >= SAMPLE_BYTES
+        else content.decode("utf-8", "surrogateescape")
+    )
     bad = len(_UNDECODED.findall(decoded))
     beyond_ascii = sum(not line.isascii() and len(re.findall(r"[^\x00-\x7f]", line)) for line in decoded.splitlines())
     if bad == 0 or beyond_ascii - bad > bad:
@@ -66,7 +70,9 @@ def known_encoding(encoding: str) -> str:
         found = codecs.lookup(encoding)
         "".encode(encoding)
     except LookupError:
-        raise BadParameter("encoding", got=encoding, expected="auto or an encoding such as utf-8, utf-16, latin-1 or cp1252") from None
+        raise BadParameter(
+            "encoding", got=encoding, expected="auto or an encoding such as utf-8, utf-16, latin-1 or cp1252"
+        ) from None
     return "utf-8" if found.name == "utf-8-sig" else found.name
 
 
@@ -95,7 +101,7 @@ def undecoded(line: str, encoding: str) -> str | None:
 
 def _utf16_without_mark(content: bytes, name: str) -> str:
     even, odd = content[0::2].count(0), content[1::2].count(0)
-    if max(even, odd) < 10 * min(even, odd) or max(even, odd) < len(content) // 8:
+    if max(even, odd) < 10 * min(even, odd) or max(even, odd) < len(content) // 4:
         raise InputError(f"{name} is not text: it holds zero bytes")
     return "utf-16-be" if even > odd else "utf-16-le"
 

@@ -1,5 +1,7 @@
 """Components of the model registry."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from stagewright.components.authoring import component
@@ -8,9 +10,9 @@ from stagewright.components.authoring import component
 @component(group="base", cacheable=False)
 def register_model(
     model: dsl.Input[dsl.Model],
-    evaluation: dsl.Input[dsl.Artifact],
-    card: dsl.Input[dsl.Markdown],
     name: str,
+    evaluation: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045  KFP knows optional artifacts in this spelling only
+    card: Optional[dsl.Input[dsl.Markdown]] = None,  # noqa: UP045
     run_id: str = "",
     alias: str = "challenger",
 ) -> str:
@@ -18,9 +20,9 @@ def register_model(
 
     Args:
         model: The exported model.
+        name: The model's name: lower-case letters, digits and '-'.
         evaluation: The evaluation's result (JSON); its test metrics become tags of the version.
         card: The model card, which becomes the version's description.
-        name: The model's name: lower-case letters, digits and '-'.
         run_id: The MLflow run that made the model; by default the one that the model names.
         alias: Alias set on the version: challenger or champion.
 
@@ -35,8 +37,8 @@ def register_model(
 
         from stagewright.components.registry.register import register
 
-        result = json.loads(Path(evaluation.path).read_text())
-        text = Path(card.path).read_text()
+        result = json.loads(Path(evaluation.path).read_text()) if evaluation else None
+        text = Path(card.path).read_text() if card else ""
         return register(model.path, name=name, run_id=run_id or None, alias=alias, card=text, evaluation=result)
 
 

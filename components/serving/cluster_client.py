@@ -50,7 +50,9 @@ class InferenceServices:
             if in_cluster():
                 config.load_incluster_config(client_configuration=configuration)
             else:
-                config.load_kube_config(client_configuration=configuration)
+                # Said explicitly: the library looks at KUBECONFIG only when it is imported.
+                files = os.environ.get("KUBECONFIG") or "~/.kube/config"
+                config.load_kube_config(config_file=files, client_configuration=configuration)
         except config.ConfigException as error:
             raise InputError(f"no cluster to deploy to: {error}; set KUBECONFIG or run inside the cluster") from error
         configuration.retries = 2

@@ -1,5 +1,7 @@
 """Components that bring models to where they are served."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from stagewright.components.authoring import component
@@ -26,14 +28,19 @@ def import_model(source: str, model: dsl.Output[dsl.Model]) -> None:
 
 
 @component(group="base", cacheable=False)
-def publish_model(model: dsl.Input[dsl.Model], card: dsl.Input[dsl.Markdown], name: str, version: str) -> str:
+def publish_model(
+    model: dsl.Input[dsl.Model],
+    name: str,
+    version: str,
+    card: Optional[dsl.Input[dsl.Markdown]] = None,  # noqa: UP045  KFP knows optional artifacts in this spelling only
+) -> str:
     """Publish an exported model to the object store: immutable, with checksums, its manifest last.
 
     Args:
         model: The exported model.
-        card: The model card, published as README.md.
         name: The model's name.
         version: Its registered version, such as v1.2.0.
+        card: The model card, published as README.md.
 
     Returns:
         Where it is: s3://BUCKET/NAME/VERSION/.
@@ -47,7 +54,8 @@ def publish_model(model: dsl.Input[dsl.Model], card: dsl.Input[dsl.Markdown], na
         from stagewright.components.serving.publish import publish
 
         store = ObjectStore.from_environment("the object store is needed to publish a model")
-        return publish(model.path, store, name=name, version=version, card=Path(card.path).read_text()).uri
+        text = Path(card.path).read_text() if card else ""
+        return publish(model.path, store, name=name, version=version, card=text).uri
 
 
 @component(group="base", cacheable=False)

@@ -19,7 +19,6 @@ LOADER = "stagewright.components.runtime.mlflow_flavor"
 EXAMPLE_FILE, EXAMPLE_ROWS = "input_example.json", 5
 _ALWAYS = ("stagewright", "mlflow-skinny", "numpy", "onnx", "onnxruntime", "pandas", "polars")
 _ALSO = {"sklearn": ("skops", "skl2onnx")}
-_MLFLOW_TYPES = {"numeric": "double", "text": "string", "datetime": "datetime"}
 
 
 def libraries(framework: str) -> dict[str, str]:
@@ -70,13 +69,17 @@ def _write_mlmodel(folder: Path, metadata: ModelMetadata, features: FeatureGraph
 
 
 def _signature(metadata: ModelMetadata, inputs: tuple[Input, ...], dtypes: pl.Schema) -> "ModelSignature":
-    """Inputs and outputs as MLflow checks them; a category stored as a number may come as a number or as text."""
+    """Inputs and outputs as MLflow checks them.
+
+    Numbers are of any type there: MLflow refuses an integer where it knows a float, and a missing value where it knows an
+    integer, both of which the model takes; what it does not take, the model itself refuses by the column's name.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
     def column(given: Input) -> ColSpec:
-        kind: Any = _MLFLOW_TYPES.get(given.kind, "string" if dtypes[given.name] == pl.String else AnyType())
+        kind: Any = "datetime" if given.kind == "datetime" else "string" if dtypes[given.name] == pl.String else AnyType()
         return ColSpec(kind, given.name, required=False)
 
     if metadata.classes is None:

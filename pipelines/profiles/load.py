@@ -117,7 +117,7 @@ def _fields_at(place: tuple[int | str, ...]) -> list[str]:
     """The names of the fields that the model has at a place."""
     model: Any = Profile
     for part in place:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, BaseModel) else None
         model = _model_in(field.annotation) if field else model
     return [name for name in model.model_fields if not (model is Profile and name == "name")]
 

@@ -45,7 +45,7 @@ class Accelerator(_Strict):
     """Devices by the name that their plugin gives them."""
 
     type: str = "nvidia.com/gpu"
-    count: int = Field(1, ge=1)
+    count: int = Field(default=1, ge=1)
 
 
 class Toleration(_Strict):
@@ -69,18 +69,18 @@ class Toleration(_Strict):
 class Retries(_Strict):
     """How often a failed task is tried again, and how long to wait before: seconds, times `factor` after each try."""
 
-    count: int = Field(0, ge=0)
-    backoff_seconds: int = Field(10, ge=0)
-    factor: float = Field(2.0, ge=1)
-    max_seconds: int = Field(300, ge=0)
+    count: int = Field(default=0, ge=0)
+    backoff_seconds: int = Field(default=10, ge=0)
+    factor: float = Field(default=2.0, ge=1)
+    max_seconds: int = Field(default=300, ge=0)
 
 
 class Security(_Strict):
     """The identity that a container runs under. The platform adds the rest: no escalation, no capability, seccomp."""
 
     run_as_non_root: bool | None = None
-    run_as_user: int | None = Field(None, ge=0)
-    run_as_group: int | None = Field(None, ge=0)
+    run_as_user: int | None = Field(default=None, ge=0)
+    run_as_group: int | None = Field(default=None, ge=0)
 
 
 class TaskSettings(_Strict):
@@ -104,7 +104,7 @@ class TaskSettings(_Strict):
     config_maps: dict[KubernetesName, dict[VariableName, str]] = {}
     secrets: dict[KubernetesName, dict[VariableName, str]] = {}
     image_pull_secrets: tuple[KubernetesName, ...] = ()
-    timeout_seconds: int | None = Field(None, ge=1)
+    timeout_seconds: int | None = Field(default=None, ge=1)
     retries: Retries = Retries()
     security: Security = Security()
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from support.runs import Finished
 
-from stagewright.components.serving import local_target
+from stagewright.components.serving import local as deployments
 from stagewright.pipelines import local, results
 
 
@@ -23,8 +23,8 @@ def run_pipeline(laptop: Path, object_store: str) -> Iterator[Callable[..., Fini
         return Finished(finished, results.collect(finished))
 
     yield run
-    for service in local_target.services():
-        local_target.stop(service.name)
+    for service in deployments.services():
+        deployments.stop(service.name)
     patch.undo()
 
 

@@ -1,4 +1,4 @@
-"""Compiled pipelines: complete, reproducible, retargeted without any other change, and refused with one sentence when unusable."""
+"""Compiled pipelines: complete, reproducible, retargeted without any other change, refused with one sentence when unusable."""
 
 import os
 import subprocess
@@ -20,9 +20,11 @@ from support.small_pipeline import count_rows, make_table, small_one
 from stagewright.components.images import GROUPS
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.pipelines import catalog
-from stagewright.pipelines.compile import COMPILED, Target, compile_pipelines, retrace, spec_of
+from stagewright.pipelines.compile import Target, compile_pipelines, retrace, spec_of
 
-SHARED = Path(__file__).parents[3] / "shared"
+ROOT = Path(__file__).parents[2]
+COMPILED = ROOT / "pipelines" / "compiled"
+SHARED = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -174,7 +176,9 @@ def test_a_users_profile_reaches_the_spec(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("namespace", ["", "staging"])
 def test_kubernetes_objects_are_valid(tmp_path: Path, namespace: str) -> None:
-    (path,) = compile_pipelines([small_one], tmp_path, registry="r.example", tag="V1.0_rc", format="kubernetes", namespace=namespace)
+    (path,) = compile_pipelines(
+        [small_one], tmp_path, registry="r.example", tag="V1.0_rc", format="kubernetes", namespace=namespace
+    )
     pipeline, pipeline_version = documents(path)
     assert (pipeline["kind"], pipeline_version["kind"]) == ("Pipeline", "PipelineVersion")
     assert pipeline["metadata"].get("namespace", "") == namespace
@@ -225,6 +229,23 @@ def test_output_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
         compile_pipelines([small_one], tmp_path / "file" / "x")
     with pytest.raises(InputError, match=r"output folder .*/file cannot be made: File exists"):
         compile_pipelines([small_one], tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "components: {trian_model: {}}",
+            r"profile 'mine': components.trian_model is no component \(did you mean 'train_model'\?\)",
+        ),
+        ("parameters: {rows: many}", "parameter 'rows' is 'many'; expected a value of type int"),
+        ("parameters: {deploy_to: clutser}", r"parameter 'deploy_to' is 'clutser'; expected one of local, cluster, none"),
+    ],
+)
+def test_profile_that_does_not_fit_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        retrace(small_one, Target(profile=tmp_path / "mine.yaml"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -291,8 +312,8 @@ def test_every_pipeline_compiles_with_every_profile(tmp_path: Path, name: str, p
 def test_golden_copy_is_what_compiles_now(tmp_path: Path, name: str) -> None:
     (path,) = compile_pipelines([name], tmp_path)
     golden = COMPILED / path.name
-    assert golden.is_file(), "run: stagewright compile --output pipelines/compiled"
-    assert path.read_bytes() == golden.read_bytes(), "run: stagewright compile --output pipelines/compiled"
+    assert golden.is_file(), "run: make golden"
+    assert path.read_bytes() == golden.read_bytes(), "run: make golden"
 
 
 def test_no_golden_copy_is_left_over() -> None:

@@ -41,7 +41,12 @@ def start(server: KfpServer, arguments: dict[str, Any] | None = None, **settings
 def test_submit_starts_a_run_of_the_compiled_pipeline(serve: Serve) -> None:
     server = serve()
     started = start(
-        server, {"factor": 2.0, "rows": 5, "extra": {"a": [1]}}, experiment="trials", profile="small", registry="r.example/x", tag="v1"
+        server,
+        {"factor": 2.0, "rows": 5, "extra": {"a": [1]}},
+        experiment="trials",
+        profile="small",
+        registry="r.example/x",
+        tag="v1",
     )
     (run,) = server.runs
     assert run.run_id == started.run_id
@@ -137,7 +142,10 @@ def test_kubeconfig_context_goes_through_the_api_server(serve: Serve, tmp_path: 
         ({"factor": 1.0, "row": 2}, r"pipeline 'small-one' has no parameter 'row' \(did you mean 'rows'\?\)"),
         ({"factor": "two"}, r"parameter 'factor' is 'two'; expected a value of type float"),
         ({"factor": 1.0, "rows": True}, r"parameter 'rows' is True; expected a value of type int"),
-        ({"factor": 1.0, "label": "lout"}, r"parameter 'label' is 'lout'; expected one of plain, loud \(did you mean 'loud'\?\)"),
+        (
+            {"factor": 1.0, "label": "lout"},
+            r"parameter 'label' is 'lout'; expected one of plain, loud \(did you mean 'loud'\?\)",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_sent(serve: Serve, arguments: dict[str, Any], message: str) -> None:
@@ -187,7 +195,10 @@ def test_host_that_does_not_answer_is_named() -> None:
     [
         ({}, "no Kubeflow Pipelines host; give --host URL"),
         ({"host": "localhost:8080"}, "host 'localhost:8080' has no scheme; write http://localhost:8080 or https"),
-        ({"host": "http://x", "service_account_token": "/nowhere/token"}, "service-account token /nowhere/token does not exist"),
+        (
+            {"host": "http://x", "service_account_token": "/nowhere/token"},
+            "service-account token /nowhere/token does not exist",
+        ),
         ({"host": "http://x", "certificate": "/nowhere/ca.pem"}, "certificate /nowhere/ca.pem does not exist"),
         ({"host": "http://x", "profile": "gpus"}, r"no profile 'gpus' \(did you mean 'gpu'\?\)"),
     ],

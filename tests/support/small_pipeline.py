@@ -14,8 +14,9 @@ def make_table(table: dsl.Output[dsl.Dataset], rows: int = 3, note: str = "") ->
         rows: How many rows.
         note: Anything.
     """
-    with open(table.path, "w") as file:
-        file.write("row\n" * rows + note)
+    from pathlib import Path
+
+    Path(table.path).write_text("row\n" * rows + note)
 
 
 @component(group="tabular", cacheable=False)
@@ -30,8 +31,9 @@ def count_rows(table: dsl.Input[dsl.Dataset], factor: float, label: str = "plain
     Returns:
         The count.
     """
-    with open(table.path) as file:
-        return int(len(file.readlines()) * factor)
+    from pathlib import Path
+
+    return int(len(Path(table.path).read_text().splitlines()) * factor)
 
 
 @dsl.pipeline(name="small-one", display_name="A small one")

@@ -46,7 +46,7 @@ def serve(settings: Settings) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket on this address.
+    """A socket that listens on this address.
 
     Raises:
         InputError: If the port is taken or the address is not ours.
@@ -55,6 +55,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # from here on a request waits for its answer instead of being refused
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

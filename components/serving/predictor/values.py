@@ -89,8 +89,9 @@ def canonical(number: float) -> str:
         return MISSING_STRING
     if number == number // 1 and abs(number) < _EXACT_INTEGERS:
         return str(int(number))
-    mantissa, letter, exponent = repr(number).partition("e")
-    return f"{mantissa}e{int(exponent)}" if letter else mantissa
+    if 1e-5 <= abs(number) < 1e-4:  # Python alone begins exponents here
+        return np.format_float_positional(number, trim="-")
+    return repr(number).replace("e-0", "e-")
 
 
 def missing(kind: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import skops.io
-from onnx import ModelProto
+from onnx import ModelProto, helper
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -28,6 +28,7 @@ from stagewright.components.training.frameworks._base import (
     shares,
     threads,
 )
+from stagewright.components.training.frameworks._sklearn_trees import boosted_trees
 from stagewright.components.training.parameters import Parameter, resolve
 
 FILE = "model.skops"
@@ -135,6 +136,11 @@ class SklearnEstimator:
         return None
 
     def to_onnx(self) -> ModelProto:
+        boosted = isinstance(self.model, HistGradientBoostingClassifier | HistGradientBoostingRegressor)
+        return boosted_trees(self.model) if boosted else self._converted()
+
+    def _converted(self) -> ModelProto:
+        """A linear model or a forest, by skl2onnx."""
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
 
@@ -146,6 +152,9 @@ class SklearnEstimator:
             node.output[:] = [_ONNX_NAMES.get(name, name) for name in node.output]
         for output in graph.graph.output:
             output.name = _ONNX_NAMES.get(output.name, output.name)
+        # skl2onnx states the oldest versions that know its operations; the later ones that we ask for mean the same by them.
+        del graph.opset_import[:]
+        graph.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
         return graph
 
 

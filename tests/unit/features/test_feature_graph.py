@@ -1,6 +1,7 @@
 """Properties of fitted preprocessing as a whole."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.compose
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from polars.testing.parametric import column, dataframes
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
 
+from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.feature_graph import FeatureGraph, session
 
 KINDS = {
     "number": "numeric",
@@ -136,8 +141,64 @@ def test_graph_keeps_to_the_opsets_that_estimators_are_converted_to(fit: Any) ->
     assert {o.domain: o.version for o in proto.opset_import} == {"": 18, "ai.onnx.ml": 3, "com.microsoft": 1}
     assert proto.ir_version <= 10
     assert [i.name for i in proto.graph.input] == ["n", "c", "t", "d"]
+    used = {name for node in proto.graph.node for name in node.input}
+    assert {constant.name for constant in proto.graph.initializer} <= used
     shape = proto.graph.output[0].type.tensor_type.shape.dim
     assert (shape[0].dim_param, shape[1].dim_value) == ("N", len(fit(table, framework="torch", t="text").outputs))
+
+
+def test_graph_merges_with_a_converted_estimator(fit: Any, telco: pl.DataFrame) -> None:
+    features = fit(telco, target="churn", framework="sklearn", params={"model": "linear"})
+    matrix = features.transform(telco)
+    estimator = LogisticRegression(max_iter=200).fit(matrix, telco["churn"].to_numpy())
+    converted = to_onnx(estimator, matrix[:1], target_opset={"": 18, "ai.onnx.ml": 3}, options={"zipmap": False})
+
+    before = features.proto()
+    # The converter declares the lowest versions that it used; operations mean the same in both.
+    del converted.opset_import[:]
+    converted.opset_import.extend(before.opset_import)
+    converted.ir_version = before.ir_version
+    merged = onnx.compose.merge_models(before, onnx.compose.add_prefix(converted, "estimator/"), [("features", "estimator/X")])
+    probabilities = session(merged.SerializeToString()).run(["estimator/probabilities"], features.feeds(telco))[0]
+
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(matrix), atol=1e-6)
+
+
+def test_feeds_have_the_types_and_missing_values_of_the_contract(fit: Any) -> None:
+    table = pl.DataFrame({
+        "n": [1.5, None], "b": [True, None], "c": ["a", None], "t": ["two words", None],
+        "d": pl.Series([5, None]).cast(pl.Datetime("us")),
+    })  # fmt: skip
+
+    feeds = fit(table, t="text", specification={"columns": {"d": {"indicator": True}}}).feeds(table)
+
+    assert {name: (array.dtype.kind, array.itemsize, array.shape) for name, array in feeds.items()} == {
+        "n": ("f", 4, (2, 1)), "b": ("f", 4, (2, 1)), "c": ("O", 8, (2, 1)), "t": ("O", 8, (2, 1)), "d": ("i", 8, (2, 1)),
+    }  # fmt: skip
+    assert np.isnan([feeds["n"][1, 0], feeds["b"][1, 0]]).all()
+    assert (feeds["c"][1, 0], feeds["t"][1, 0], feeds["d"][1, 0]) == ("", "", -(2**63))
+
+
+def test_the_machines_language_changes_nothing(fit: Any, tmp_path: Path) -> None:
+    table = pl.DataFrame({"t": ["ÄRGER über Größe", "ПРИВЕТ мир", "école ÉCOLE"]})
+    features = fit(table, t="text")
+    features.save(tmp_path)
+    tables.write(table, tmp_path / "table.parquet")
+    code = (
+        "import sys; from stagewright.components.runtime import feature_graph, tables;"
+        "table = tables.read(sys.argv[1] + '/table.parquet');"
+        "print(feature_graph.FeatureGraph.load(sys.argv[1]).transform(table).tolist())"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"LC_ALL": "C"},
+    )
+
+    assert json.loads(answer.stdout) == features.transform(table).tolist()
 
 
 @pytest.mark.parametrize(

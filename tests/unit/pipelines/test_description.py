@@ -1,5 +1,7 @@
 """What is said about a pipeline is what it compiles to."""
 
+import io
+
 import pytest
 from kfp import dsl
 from rich.console import Console
@@ -20,7 +22,12 @@ def test_pipeline_is_described_by_its_spec() -> None:
         Parameter("rows", "int", False, 3, "How many rows."),
         Parameter("label", "str", False, "plain", "How to name the count. One of plain, loud.", ("plain", "loud")),
         Parameter(
-            "deploy_to", "str", False, "local", "Where to count again. One of local, cluster, none.", ("local", "cluster", "none")
+            "deploy_to",
+            "str",
+            False,
+            "local",
+            "Where to count again. One of local, cluster, none.",
+            ("local", "cluster", "none"),
         ),
         Parameter("extra", "dict", False, {}, "Not used."),
     )
@@ -69,7 +76,7 @@ def test_unknown_name_gives_the_nearest_of_both_kinds() -> None:
 
 @pytest.mark.parametrize("subject", [small_one, make_table, count_rows])
 def test_show_tells_every_input_output_and_step(subject: object) -> None:
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=160, record=True, file=io.StringIO())
     show(console, subject)  # type: ignore[arg-type]
     text, description = console.export_text(), describe(subject)  # type: ignore[arg-type]
     for entry in (*description.inputs, *description.outputs, *description.input_artifacts, *description.steps):

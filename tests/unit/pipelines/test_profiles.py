@@ -38,7 +38,8 @@ def test_shipped_profiles_are_those_promised() -> None:
 def test_extends_merges_mappings_and_replaces_the_rest(tmp_path: Path) -> None:
     write(tmp_path, "defaults: {environment: {A: 1, B: 2}, tolerations: [{key: x}], timeout_seconds: 10}", "base.yaml")
     path = write(
-        tmp_path, "{extends: base.yaml, defaults: {environment: {B: 3}, tolerations: [{key: y}]}, components: {fit: {cpu: {limit: 2}}}}"
+        tmp_path,
+        "{extends: base.yaml, defaults: {environment: {B: 3}, tolerations: [{key: y}]}, components: {fit: {cpu: {limit: 2}}}}",
     )
     profile = profiles.load(path)
     assert profile.name == "mine"
@@ -77,7 +78,10 @@ def test_empty_profile_sets_nothing(tmp_path: Path) -> None:
     [
         ("default: {}", r"default is no setting \(did you mean 'defaults'\?\); expected one of description, images"),
         ("defaults: {cpus: {}}", r"defaults.cpus is no setting \(did you mean 'cpu'\?\)"),
-        ("components: {fit: {memory: {limits: 1Gi}}}", r"components.fit.memory.limits is no setting \(did you mean 'limit'\?\)"),
+        (
+            "components: {fit: {memory: {limits: 1Gi}}}",
+            r"components.fit.memory.limits is no setting \(did you mean 'limit'\?\)",
+        ),
         ("defaults: {tolerations: [{keys: a, key: b}]}", r"defaults.tolerations.0.keys is no setting \(did you mean 'key'\?\)"),
         ("defaults: {memory: {limit: 4GB}}", r"defaults.memory.limit: String should match pattern .* \(got '4GB'\)"),
         ("defaults: {timeout_seconds: soon}", r"defaults.timeout_seconds: .* \(got 'soon'\)"),

@@ -125,7 +125,10 @@ def too_large() -> Any:
         (placeholder, r"placeholder \{\{\$.pipeline_job_create_time_utc\}\} is not filled in by a local run"),
         (container_component, "shell is no Python component, which is all that runs without containers"),
         (installs_packages, "installs installs packages when it runs: put them into its image"),
-        (with_image("host:5000/stagewright-base"), "make-table runs in image 'host:5000/stagewright-base', whose content may change"),
+        (
+            with_image("host:5000/stagewright-base"),
+            "make-table runs in image 'host:5000/stagewright-base', whose content may change",
+        ),
         (with_image("stagewright-base:latest"), "whose content may change: give it a tag"),
         (too_large, r"the spec has 1,00\d,\d+ bytes, more than 1,000,000"),
     ],

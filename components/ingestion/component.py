@@ -1,0 +1,123 @@
+"""Ingestion as Kubeflow sees it: read raw data, check it, split it."""
+
+from kfp import dsl
+from stagewright.components.authoring import component
+
+
+@component(group="base", cacheable=True)
+def ingest_data(
+    dataset: dsl.Output[dsl.Dataset],
+    quarantine: dsl.Output[dsl.Dataset],
+    data: str,
+    query: str = "",
+    format: str = "auto",  # noqa: A002
+    encoding: str = "auto",
+    delimiter: str = "auto",
+    on_bad_row: str = "error",
+) -> None:
+    """Read raw data from files, an object store, the web or a database into one table.
+
+    Args:
+        dataset: The table: one Parquet file, rows in their order.
+        quarantine: Rows that could not be read, with file, line, reason and text; empty unless on_bad_row is quarantine.
+        data: A file, a glob, a folder, an s3:// object, prefix or glob, an http(s) URL, or a SQLAlchemy URL.
+        query: What to ask the database when data is a SQLAlchemy URL.
+        format: auto (by the file's ending), csv, tsv, jsonl or parquet; compressed by gzip, bzip2, xz or zstd, or not.
+        encoding: Encoding of text files; auto detects UTF-8, UTF-16 and Western encodings.
+        delimiter: What separates fields of text files; auto detects comma, tab, semicolon and pipe.
+        on_bad_row: error stops at the first row that cannot be read; quarantine sets such rows aside and goes on.
+    """
+    from stagewright.components.runtime.step import step
+
+    with step("ingest_data"):
+        from stagewright.components.ingestion.ingest import ingest
+
+        done = ingest(
+            data, dataset.path, quarantine.path,
+            query=query, form=format, encoding=encoding, delimiter=delimiter, on_bad_row=on_bad_row,
+        )  # fmt: skip
+        dataset.metadata.update(done.table.metadata() | {"source": done.source})
+        quarantine.metadata.update(done.quarantine.metadata() | {"source": done.source})
+
+
+@component(group="base", cacheable=True)
+def validate_data(
+    dataset: dsl.Input[dsl.Dataset],
+    schema: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    target: str,
+    task: str = "auto",
+    expected: dict = {},  # noqa: B006
+    leakage: str = "error",
+    suite: dict = {},  # noqa: B006
+) -> str:
+    """Check a table against its schema, inferred when none is given, and stop the run with the list of what is wrong.
+
+    Args:
+        dataset: The table to check.
+        schema: The schema that holds: every column's name, kind and expectations, the target and the task, as JSON.
+        report: What the table looks like and what is wrong with it.
+        target: Column to predict.
+        task: auto, binary, multiclass or regression.
+        expected: A schema to enforce, as a JSON object; columns that it does not name must not exist, fields that it leaves out
+            are not checked. Empty to infer one.
+        leakage: error or warn: what a column that predicts the target almost perfectly means.
+        suite: A Great Expectations suite, as a JSON object, to check as well.
+
+    Returns:
+        The task: binary, multiclass or regression.
+    """
+    from stagewright.components.runtime.step import step
+
+    with step("validate_data"):
+        from stagewright.components.ingestion.validate import validate
+
+        found = validate(
+            dataset.path, schema.path, report.path,
+            target=target, task=task, expected=expected, leakage=leakage, suite=suite,
+        )  # fmt: skip
+        schema.metadata.update({"target": target, "task": found.task, "columns": len(found.columns)})
+        return found.task
+
+
+@component(group="base", cacheable=True)
+def split_data(
+    dataset: dsl.Input[dsl.Dataset],
+    schema: dsl.Input[dsl.Artifact],
+    train: dsl.Output[dsl.Dataset],
+    validation: dsl.Output[dsl.Dataset],
+    test: dsl.Output[dsl.Dataset],
+    method: str = "stratified",
+    fractions: list = [0.7, 0.15, 0.15],  # noqa: B006
+    time_column: str = "",
+    group_column: str = "",
+    seed: int = 0,
+) -> None:
+    """Split a table into train, validation and test, and prove that no row and no group is in two of them.
+
+    Args:
+        dataset: The table to split.
+        schema: The table's schema.
+        train: Rows to fit on.
+        validation: Rows to choose and stop by.
+        test: Rows to judge by, once.
+        method: stratified (each class, or each tenth of a number, in equal proportions), random, time or group.
+        fractions: Shares of train, validation and test; they sum to 1.
+        time_column: Column to sort by when the method is time; the oldest rows train.
+        group_column: Column whose equal values stay together when the method is group.
+        seed: Equal seeds give equal splits.
+    """
+    from stagewright.components.runtime.step import step
+
+    with step("split_data"):
+        from stagewright.components.ingestion.split import split
+        from stagewright.components.runtime.schema import Schema
+
+        known = Schema.read(schema.path)
+        outputs = (train, validation, test)
+        done = split(
+            dataset.path, known, [output.path for output in outputs],
+            method=method, fractions=fractions, time_column=time_column or None, group_column=group_column or None, seed=seed,
+        )  # fmt: skip
+        for number, output in enumerate(outputs):
+            output.metadata.update(done.metadata(number, known))

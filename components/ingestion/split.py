@@ -1,0 +1,194 @@
+"""One table in, three out: train, validation and test, with the proof that no row and no group is in two of them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from stagewright.components.ingestion.allocation import (
+    SPLITS, Assignment, at_random, by_group, by_stratum, by_time, quantile_bins,
+)  # fmt: skip
+from stagewright.components.runtime import logs, tables
+from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
+from stagewright.components.runtime.schema import Schema, Task
+
+METHODS = ("stratified", "random", "time", "group")
+_SPLIT, _GROUP = "__split__", "__group__"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found when the splits were compared after they had been made.
+
+    Attributes:
+        rows_shared: Rows of the table that are in more than one split.
+        groups_shared: Groups that are in more than one split; 0 where rows have no group.
+        rows_lost: Rows of the table that are in no split.
+        rows_repeated: Rows of validation and test that are equal, column by column, to a row of an earlier split. They are
+            different rows of the table, but a model may have seen their like.
+    """
+
+    rows_shared: int
+    groups_shared: int
+    rows_lost: int
+    rows_repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The three tables that were stored, in the order of `SPLITS`, and the proof."""
+
+    tables: tuple[tables.TableInfo, ...]
+    method: str
+    proof: Proof
+
+    def metadata(self, number: int, schema: Schema) -> dict[str, Any]:
+        """Metadata of a split's Dataset artifact."""
+        proof = {"rows_shared": self.proof.rows_shared, "groups_shared": self.proof.groups_shared}
+        known = {"target": schema.target, "task": schema.task and schema.task.value}
+        return self.tables[number].metadata() | known | {"split": SPLITS[number], "method": self.method, "proof": proof}
+
+
+def split(
+    table: str | Path,
+    schema: Schema,
+    outputs: Sequence[str | Path],
+    *,
+    method: str = "stratified",
+    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    time_column: str | None = None,
+    group_column: str | None = None,
+    seed: int = 0,
+) -> Split:
+    """Split a table in three; rows keep their order within each split, and the same seed gives the same splits anywhere.
+
+    Args:
+        outputs: Where to store train, validation and test.
+        method: stratified (each class, or each tenth of a number, in the same proportions), random, time (the oldest rows train)
+            or group (all rows of a group in one split).
+        fractions: Shares of train, validation and test; they sum to 1.
+        time_column: What `method="time"` sorts by.
+        group_column: What `method="group"` keeps together.
+
+    Raises:
+        InputError: If a column is missing or cannot be used, or there are too few rows.
+    """
+    one_of("method", method, METHODS)
+    shares = _checked(fractions)
+    _check_columns_fit(method, time_column, group_column)
+    frame = tables.scan(table)
+    assignment = _assigned(frame, schema, method, shares, time_column, group_column, seed)
+    labelled = pl.concat([frame, pl.LazyFrame({_SPLIT: assignment})], how="horizontal")
+    stored = tuple(
+        tables.write(labelled.filter(pl.col(_SPLIT) == number).drop(_SPLIT), path) for number, path in enumerate(outputs)
+    )
+    proof = prove(tables.info(table).rows, assignment, outputs, group_column)
+    if proof.rows_repeated:
+        logs.event("rows_repeated_across_splits", level=logging.WARNING, rows=proof.rows_repeated)
+    logs.event("table_split", method=method, **{name: info.rows for name, info in zip(SPLITS, stored, strict=True)})
+    return Split(stored, method, proof)
+
+
+def prove(rows: int, assignment: Assignment, outputs: Sequence[str | Path], group_column: str | None) -> Proof:
+    """Compare the splits as they were stored.
+
+    Raises:
+        RuntimeError: If a row or a group is in two splits, or a row is in none: a defect, which must not reach training.
+    """
+    members = [np.flatnonzero(assignment == number) for number in range(len(SPLITS))]
+    stored = [tables.info(path).rows for path in outputs]
+    union = np.concatenate(members)
+    shared = len(union) - len(np.unique(union))
+    lost = rows - len(np.unique(union))
+    groups = _shared_groups(outputs, group_column) if group_column else 0
+    if shared or lost or groups or stored != [len(part) for part in members]:
+        raise RuntimeError(f"the splits are wrong: {shared} rows and {groups} groups shared, {lost} rows lost, sizes {stored}")
+    return Proof(shared, groups, lost, _repeated(outputs))
+
+
+def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
+    numbers = isinstance(fractions, list | tuple) and all(
+        isinstance(share, int | float) and not isinstance(share, bool) and share > 0 for share in fractions
+    )
+    if not numbers or len(fractions) != len(SPLITS) or not isclose(sum(fractions), 1, rel_tol=0, abs_tol=1e-6):
+        raise BadParameter("fractions", got=fractions, expected="three positive numbers that sum to 1: train, validation, test")
+    return tuple(float(share) for share in fractions)
+
+
+def _check_columns_fit(method: str, time_column: str | None, group_column: str | None) -> None:
+    for name, value in (("time", time_column), ("group", group_column)):
+        if method == name and not value:
+            raise InputError(f"parameter '{name}_column' is not set; method '{name}' needs it")
+        if value and method != name:
+            raise InputError(
+                f"parameter '{name}_column' is '{value}' but the method is '{method}'; set method to {name}, or leave the column out"
+            )
+
+
+def _assigned(
+    frame: pl.LazyFrame, schema: Schema, method: str, fractions: tuple[float, ...], time: str | None, group: str | None, seed: int
+) -> Assignment:
+    rows = frame.select(pl.len()).collect().item()
+    if method == "random":
+        return at_random(rows, fractions, seed)
+    if method == "time":
+        times = _column(frame, time or "", "time_column")
+        if not (times.dtype.is_temporal() or times.dtype.is_numeric()):
+            raise InputError(f"column '{time}' holds text, not times; a split by time needs dates, times or numbers")
+        return by_time(times.to_physical().to_numpy(), fractions, times.name)
+    if method == "group":
+        groups = _column(frame, group or "", "group_column")
+        return by_group(_numbered(groups), fractions, seed, groups.name)
+    return by_stratum(_strata(frame, schema), fractions, seed)
+
+
+def _strata(frame: pl.LazyFrame, schema: Schema) -> np.ndarray:
+    if schema.target is None:
+        raise InputError("the schema names no target, which a stratified split needs; use method random, time or group")
+    target = _column(frame, schema.target, "target")
+    if schema.task is Task.REGRESSION:
+        if not target.dtype.is_numeric():
+            raise InputError(f"target '{target.name}' holds no numbers, but the task is regression")
+        return quantile_bins(target.to_numpy())
+    strata = _numbered(target)
+    rare = int((np.bincount(strata) < len(SPLITS)).sum())
+    if rare:
+        logs.event("classes_too_rare_for_every_split", level=logging.WARNING, target=target.name, classes=rare)
+    return strata
+
+
+def _column(frame: pl.LazyFrame, name: str, role: str) -> pl.Series:
+    names = frame.collect_schema().names()
+    if name not in names:
+        raise InputError(f"{role} '{name}' is not a column of the table{did_you_mean(name, names)}")
+    column = frame.select(name).collect(engine="streaming").to_series()
+    missing = column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
+    if missing:
+        raise InputError(f"{role} '{name}' is missing in {missing} of {len(column)} rows; fill them in or remove the rows first")
+    return column
+
+
+def _numbered(column: pl.Series) -> np.ndarray:
+    """Values as numbers by their order, whatever order the rows are in."""
+    return (column.rank("dense") - 1).cast(pl.Int64).to_numpy()
+
+
+def _shared_groups(outputs: Sequence[str | Path], column: str) -> int:
+    groups = [tables.scan(path).select(pl.col(column).unique().alias(_GROUP)) for path in outputs]
+    counts = pl.concat(groups).group_by(_GROUP).len().filter(pl.col("len") > 1)
+    return counts.select(pl.len()).collect(engine="streaming").item()
+
+
+def _repeated(outputs: Sequence[str | Path]) -> int:
+    earlier: pl.Series | None = None
+    repeated = 0
+    for path in outputs:
+        hashes = tables.scan(path).select(pl.struct(pl.all()).hash().alias("hash")).collect(engine="streaming").to_series()
+        if earlier is not None:
+            repeated += int(hashes.is_in(earlier.implode()).sum())
+        earlier = hashes.unique() if earlier is None else pl.concat([earlier, hashes]).unique()
+    return repeated

@@ -1,0 +1,103 @@
+"""Export a model for serving: one ONNX graph that answers exactly as the model does, or nothing."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from stagewright.components.optimization import parity
+from stagewright.components.optimization.graph import whole
+from stagewright.components.runtime import folders, logs, tables
+from stagewright.components.runtime.content import BASELINE, GRAPH
+from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
+from stagewright.components.runtime.feature_graph import session
+from stagewright.components.runtime.model import SERVING, THRESHOLD, Model, ModelMetadata, Predictions
+from stagewright.components.runtime.progress import progress
+from stagewright.components.runtime.signature import Signature
+
+BASELINE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What export_model found.
+
+    Attributes:
+        largest_difference: Between the model's and the export's answers on the validation split.
+        bytes: Size of the graph.
+    """
+
+    metadata: ModelMetadata
+    largest_difference: float
+    bytes: int
+
+
+def export_model(model: str | Path, validation: str | Path, exported: str | Path, *, tolerance: float = 1e-5) -> Exported:
+    """Copy a model folder and add `serving/`: model.onnx, signature.json and baseline.parquet.
+
+    The gate: on every validation row the labels are equal and no probability differs by more than the tolerance; a value v
+    by no more than tolerance * max(1, |v|). A row on the very border of two classes, nearer than the tolerance, is a tie
+    that either may break; ties are logged and kept out of the baseline.
+
+    Args:
+        validation: Parquet file of the validation split.
+        exported: Folder to write; it appears when the export has passed.
+
+    Raises:
+        InputError: If the model or the table cannot be used.
+        GateFailed: If the export answers differently, naming the worst row.
+    """
+    if not tolerance >= 0:
+        raise BadParameter("tolerance", got=tolerance, expected="a number of at least 0")
+    loaded = Model.load(model)
+    table = tables.read(validation)
+    if not table.height:
+        raise InputError("the validation split has no rows; an export cannot be compared on none")
+    metadata = loaded.metadata
+    with progress("exporting the model"):
+        graph = whole(loaded).SerializeToString(deterministic=True)
+        native = loaded.predict(table)
+        answered = parity.answer(session(graph), loaded.features, table, metadata.classes)
+        found = parity.compare(native, answered, tolerance)
+    failures = found.failures(native, answered, tolerance)
+    if failures:
+        raise GateFailed(f"export of model '{metadata.name}'", failures)
+    with folders.written(exported) as folder:
+        shutil.copytree(model, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SERVING))
+        serving = folder / SERVING
+        serving.mkdir()
+        (serving / GRAPH).write_bytes(graph)
+        _signature(loaded).write(serving)
+        tables.write(_baseline(loaded, table, native, excluded=found.ties), serving / BASELINE)
+    logs.event("model_exported", bytes=len(graph), rows=table.height, largest_difference=found.largest, ties=len(found.ties))
+    return Exported(metadata, found.largest, len(graph))
+
+
+def _signature(model: Model) -> Signature:
+    metadata = model.metadata
+    return Signature(
+        task=metadata.task,
+        inputs=model.features.inputs,
+        classes=metadata.classes,
+        threshold=THRESHOLD,
+        target=metadata.target,
+        framework=metadata.framework,
+    )
+
+
+def _baseline(model: Model, table: pl.DataFrame, native: Predictions, *, excluded: tuple[int, ...]) -> pl.DataFrame:
+    """Validation rows, evenly spread over the table, with the model's own answers and the truth."""
+    rows = np.setdiff1d(np.arange(table.height), excluded)
+    if len(rows) > BASELINE_ROWS:
+        rows = rows[np.linspace(0, len(rows) - 1, BASELINE_ROWS).round().astype(np.int64)]
+    frame = table.select(column.name for column in model.features.inputs)[rows]
+    if native.probabilities is None:
+        answers = {"__prediction__": np.asarray(native.values)[rows]}
+    else:
+        answers = {"__label__": np.asarray(native.labels)[rows]}
+        answers |= {f"__probability_{i}__": native.probabilities[rows, i] for i in range(native.probabilities.shape[1])}
+    target = model.metadata.target
+    truth = [table.get_column(target)[rows].alias("__target__")] if target in table.columns else []
+    return frame.with_columns(*(pl.Series(name, values) for name, values in answers.items()), *truth)

@@ -1,0 +1,168 @@
+"""The client against a real server: predictions, waiting, and a smoke test that finds a model which answers something else."""
+
+import io
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from support import onnx_models
+from support.mixed_rows import FEEDS, ROWS
+
+from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable
+from stagewright.components.serving import client
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+def server(start: Start, models: dict[str, Path]) -> Any:
+    return start("--model", str(models["mixed"]), "--name", "churn")
+
+
+@pytest.fixture(scope="module")
+def baseline(models: dict[str, Path]) -> pl.DataFrame:
+    """The rows with the model's own answers, as export_model writes them; every column type that a table may have."""
+    own = onnx_models.direct(models["mixed"], FEEDS)
+    moments = [datetime(2019, 3, 1), None, datetime(2024, 2, 29), datetime(1970, 1, 1)]  # noqa: DTZ001 - stored without a zone
+    return pl.DataFrame(
+        {
+            "note": [row["note"] for row in ROWS],
+            "since": pl.Series(moments, dtype=pl.Datetime("us")),
+            "tenure": [12.0, None, 1.5, 72.0],
+            "charges": [70.35, 20.0, 99.9, 0.1],
+            "contract": ["One year", None, "1", "true"],
+            "senior": [True, None, False, True],
+            "__label__": own["label"].tolist(),
+            "__probability_0__": own["probabilities"][:, 0],
+            "__probability_1__": own["probabilities"][:, 1],
+            "__target__": ["Yes", "No", "Yes", "No"],
+        }
+    )
+
+
+def parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def test_predict_answers_labels_and_probabilities(server: Any, models: dict[str, Path]) -> None:
+    own = onnx_models.direct(models["mixed"], FEEDS)
+    rows = [{**ROWS[0], "since": datetime(2019, 3, 1, tzinfo=UTC)}, {**ROWS[1], "tenure": float("nan")}, *ROWS[2:]]
+
+    for endpoint in (server.url, f"{server.url}/", f"{server.url}/v1/models/churn:predict"):
+        answer = client.predict(endpoint, "churn", rows)
+        assert answer.predictions == own["label"].tolist()
+        np.testing.assert_allclose(answer.probabilities, own["probabilities"], atol=1e-7)
+
+
+def test_a_refused_request_keeps_the_servers_sentence(server: Any) -> None:
+    with pytest.raises(InputError) as refused:
+        client.predict(server.url, "churn", [{"charges": 1}])
+
+    path = f"{server.url}/v1/models/churn:predict"
+    assert str(refused.value) == f"{path} answered 400: column 'note', row 0: no value, and the model needs one"
+
+
+def test_waiting_ends_when_the_model_is_ready(server: Any) -> None:
+    client.wait_until_ready(server.url, "churn", 5)
+
+
+def test_waiting_ends_with_the_last_reason(server: Any) -> None:
+    began = time.monotonic()
+    with pytest.raises(ServiceUnavailable) as gave_up:
+        client.wait_until_ready(server.url, "other", 0.5)
+
+    assert time.monotonic() - began < 2
+    reason = f"{server.url}/v2/models/other/ready answered 404: no model 'other' here; this server has churn"
+    assert str(gave_up.value) == f"model 'other' at {server.url} was not ready after 0.5 seconds: {reason}"
+
+
+def test_the_smoke_test_passes_on_the_models_own_answers(server: Any, baseline: pl.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "baseline.parquet").write_bytes(parquet(baseline))
+
+    passed = client.smoke_test(server.url, "churn", tmp_path / "baseline.parquet", headers={"Authorization": "Bearer x"})
+
+    assert passed.rows == 4
+    assert passed.largest_difference < 1e-6
+    assert client.smoke_test(server.url, "churn", parquet(baseline), rows=2).rows == 2
+
+
+def test_the_smoke_test_passes_for_numbers_and_integer_labels(start: Start, models: dict[str, Path], wine, diabetes) -> None:
+    for name, table, outputs in (
+        (
+            "wine",
+            wine.drop("cultivar").rename(lambda column: column.replace("/", "_")),
+            {"label": "__label__", "probabilities": "__probability_{}__"},
+        ),
+        ("diabetes", diabetes.drop("progression"), {"prediction": "__prediction__"}),
+    ):
+        table = table.rename(lambda column: column.replace("/", "_"))
+        own = onnx_models.direct(
+            models[name], {c: table[c].to_numpy().astype(np.float32).reshape(-1, 1) for c in table.columns}
+        )
+        answers = {}
+        for output, column in outputs.items():
+            for at, values in enumerate(own[output].reshape(len(table), -1).T):
+                answers[column.format(at)] = values
+        server = start("--model", str(models[name]), "--name", name)
+
+        assert client.smoke_test(server.url, name, parquet(table.with_columns(**answers)), rows=1000).rows == len(table)
+
+
+def test_the_smoke_test_finds_another_label(server: Any, baseline: pl.DataFrame) -> None:
+    other = baseline.with_columns(__label__=pl.Series(["Yes", "Yes", "Yes", "Yes"]))
+    row = baseline["__label__"].to_list().index("No")
+
+    with pytest.raises(GateFailed) as failed:
+        client.smoke_test(server.url, "churn", parquet(other))
+
+    assert str(failed.value) == (
+        f"the smoke test of model 'churn' at {server.url} did not pass: row {row} is answered 'No', but the model says 'Yes'"
+    )
+
+
+def test_the_smoke_test_finds_another_probability(server: Any, baseline: pl.DataFrame) -> None:
+    moved = baseline.with_columns(pl.col("__probability_1__") + 2e-5)
+
+    with pytest.raises(GateFailed, match=r"row 0: probability 1 is 0\.\d+, but the model says 0\.\d+ \(tolerance 1e-05\)$"):
+        client.smoke_test(server.url, "churn", parquet(moved))
+    assert client.smoke_test(server.url, "churn", parquet(moved), tolerance=1e-4).largest_difference > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"no parquet", "the baseline is not a Parquet file: "),
+        ("/nonexistent/baseline.parquet", "no baseline /nonexistent/baseline.parquet"),
+        (parquet(pl.DataFrame({"a": [1]})), "the baseline has no column 'tenure', which the served model takes"),
+        (parquet(pl.DataFrame({"a": []})), "the baseline has no rows"),
+    ],
+)
+def test_an_unusable_baseline(server: Any, content: bytes | str, sentence: str) -> None:
+    with pytest.raises(InputError) as refused:
+        client.smoke_test(server.url, "churn", content)
+
+    assert str(refused.value).startswith(sentence)
+
+
+REFUSED = "http://127.0.0.1:1 does not answer: Failed to establish a new connection: [Errno 111] Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "error", "sentence"),
+    [
+        ("http://127.0.0.1:1", ServiceUnavailable, REFUSED),
+        ("::::", InputError, "'::::' is not an address; expected http://HOST:PORT"),
+    ],
+)  # fmt: skip
+def test_a_server_that_is_not_there(endpoint: str, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error) as failed:
+        client.predict(endpoint, "churn", ROWS)
+
+    assert str(failed.value) == sentence

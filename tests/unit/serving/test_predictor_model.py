@@ -1,0 +1,121 @@
+"""A model is compared with its signature when it is loaded, and decides by the signature's threshold."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from support import onnx_models
+from support.mixed_rows import FEEDS
+
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.signature import Input, Signature
+from stagewright.components.serving.predictor import cpu, source
+from stagewright.components.serving.predictor.model import OnnxModel
+
+
+def load(folder: Path) -> OnnxModel:
+    return OnnxModel.load(source.read(str(folder)), "m")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9, 1.0])
+def test_the_threshold_decides_a_binary_label(tmp_path: Path, threshold: float) -> None:
+    model = load(onnx_models.write_mixed(tmp_path, replace(onnx_models.MIXED, threshold=threshold)))
+
+    outputs = model.run(FEEDS)
+
+    expected = np.where(outputs["probabilities"][:, 1] >= np.float32(threshold), "Yes", "No")
+    assert outputs["label"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"inputs": onnx_models.MIXED.inputs[1:]}, "has input 'tenure', which its signature does not name"),
+        (
+            {"inputs": (Input("tenure", "categorical"), *onnx_models.MIXED.inputs[1:])},
+            "has input 'tenure' of type tensor(float); its signature needs tensor(string)",
+        ),
+        ({"classes": None, "task": "regression"}, "has no output 'prediction', which its signature names"),
+        ({"classes": (0, 1)}, "has output 'label' of type tensor(string); its signature needs tensor(int64)"),
+    ],
+)
+def test_a_signature_that_does_not_fit_is_refused(tmp_path: Path, changed: dict, sentence: str) -> None:
+    onnx_models.write_mixed(tmp_path, replace(onnx_models.MIXED, **changed))
+
+    with pytest.raises(InputError) as refused:
+        load(tmp_path)
+
+    assert str(refused.value) == f"the graph of the model at {tmp_path} {sentence}"
+
+
+def test_a_wrong_number_of_classes_is_found_by_the_rehearsal(tmp_path: Path) -> None:
+    onnx_models.write_mixed(tmp_path, replace(onnx_models.MIXED, classes=("a", "b", "c")))
+
+    with pytest.raises(InputError) as refused:
+        load(tmp_path)
+
+    assert str(refused.value) == (
+        f"the model at {tmp_path} answers 'probabilities' of shape [1, 2] for one row; its signature says [1, 3]"
+    )
+
+
+def one_column(folder: Path, shape: list, target: list) -> None:
+    """A regressor that only reshapes its column."""
+    nodes = [helper.make_node("Reshape", ["x", "target"], ["prediction"])]
+    fixed = [helper.make_tensor("target", TensorProto.INT64, [len(target)], target)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("prediction", TensorProto.FLOAT, None)
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y], fixed), opset_imports=onnx_models.OPSETS, ir_version=9)
+    onnx.save(model, folder / "model.onnx")
+    Signature("regression", (Input("x", "numeric"),)).write(folder)
+
+
+@pytest.mark.parametrize("shape", [[1, 1], [None], [None, 3]])
+def test_a_graph_that_takes_no_batches_is_refused(tmp_path: Path, shape: list) -> None:
+    one_column(tmp_path, shape, [-1])
+
+    with pytest.raises(InputError, match=r"takes input 'x' of shape .*; expected \[rows, 1\]$"):
+        load(tmp_path)
+
+
+def test_a_graph_that_cannot_run_is_refused(tmp_path: Path) -> None:
+    one_column(tmp_path, [None, 1], [5])
+
+    with pytest.raises(InputError, match=r"^the model at .* loads but cannot answer a row: "):
+        load(tmp_path)
+
+
+def test_a_malformed_signature_is_refused(tmp_path: Path) -> None:
+    onnx_models.write_mixed(tmp_path)
+    document = json.loads((tmp_path / "signature.json").read_text())
+    del document["task"]
+    (tmp_path / "signature.json").write_text(json.dumps(document))
+
+    with pytest.raises(InputError) as refused:
+        load(tmp_path)
+
+    assert str(refused.value) == f"the signature of the model at {tmp_path} is malformed: KeyError 'task'"
+
+
+@pytest.mark.parametrize(("content", "limit"), [("150000 100000", 2), ("100000 100000", 1), ("10000 100000", 1)])
+def test_threads_follow_the_containers_limit(tmp_path: Path, content: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    (tmp_path / "cpu.max").write_text(content + "\n")
+    (tmp_path / "cpu.cfs_quota_us").write_text(content.split(maxsplit=1)[0])
+    (tmp_path / "cpu.cfs_period_us").write_text(content.split()[1])
+
+    assert cpu.available(tmp_path / "cpu.max", tmp_path / "none") == limit
+    assert cpu.available(tmp_path / "none", tmp_path) == limit
+
+
+@pytest.mark.parametrize("content", ["max 100000", "nonsense", ""])
+def test_without_a_limit_the_scheduler_decides(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(3)))
+    (tmp_path / "cpu.max").write_text(content)
+
+    assert cpu.available(tmp_path / "cpu.max", tmp_path) == 3
+    assert cpu.available(tmp_path / "none", tmp_path / "none") == 3

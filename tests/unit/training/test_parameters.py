@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+
+from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.model import FRAMEWORKS, framework
+from stagewright.components.training.parameters import Parameter, resolve
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "wrong", "near"),
+    [
+        ("xgboost", {"max_dept": 3}, "max_dept", "max_depth"),
+        ("lightgbm", {"num_leafs": 3}, "num_leafs", "num_leaves"),
+        ("torch", {"learning_rte": 0.1}, "learning_rte", "learning_rate"),
+        ("sklearn", {"model": "linear", "max_iters": 3}, "max_iters", "max_iter"),
+    ],
+)
+def test_unknown_parameter_names_the_nearest(name: str, given: dict[str, Any], wrong: str, near: str) -> None:
+    with pytest.raises(InputError, match=f"no parameter '{wrong}' \\(did you mean '{near}'\\?\\); it takes "):
+        framework(name).plan(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("xgboost", {"learning_rate": "fast"}, "parameter 'params.learning_rate' is 'fast'; expected a number above 0 and at most 1"),
+        ("xgboost", {"max_depth": 2.5}, "parameter 'params.max_depth' is 2.5; expected a whole number of at least 0 and at most 32"),
+        ("xgboost", {"device": "tpu"}, "parameter 'params.device' is 'tpu'; expected one of cpu, cuda"),
+        ("xgboost", {"n_estimators": True}, "parameter 'params.n_estimators' is True; expected a whole number of at least 1 and at most 100000"),
+        ("lightgbm", {"subsample": float("nan")}, "parameter 'params.subsample' is nan; expected a number above 0 and at most 1"),
+        ("lightgbm", {"extra_trees": "yes"}, "parameter 'params.extra_trees' is 'yes'; expected true or false"),
+        ("torch", {"hidden": [64, 0]}, "parameter 'params.hidden' is [64, 0]; expected a list of whole numbers above 0"),
+        ("torch", {"patience": 0}, "parameter 'params.patience' is 0; expected a whole number of at least 1 or null"),
+        (
+            "sklearn",
+            {"model": "svm"},
+            "parameter 'params.model' is 'svm'; expected one of linear, random_forest, hist_gradient_boosting",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_value_gets_one_sentence(name: str, given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadParameter) as caught:
+        framework(name).plan(given)
+
+    assert str(caught.value) == sentence
+
+
+def test_unknown_framework_names_the_choices() -> None:
+    with pytest.raises(BadParameter, match="expected one of sklearn, xgboost, lightgbm, torch \\(did you mean 'xgboost'"):
+        framework("xgbost")
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_defaults_pass_their_own_check(name: str) -> None:
+    plan = framework(name).plan({})
+
+    assert framework(name).plan(plan.params).params == plan.params
+
+
+def test_number_takes_the_parameters_own_type() -> None:
+    table = {"rate": Parameter(0.1, float, 0), "depth": Parameter(3, int, 0), "limit": Parameter(None, int, optional=True)}
+
+    resolved = resolve("method", {"rate": 1, "depth": 4.0, "limit": None}, table)
+
+    assert resolved == {"rate": 1.0, "depth": 4, "limit": None}
+    assert [type(resolved[name]) for name in ("rate", "depth")] == [float, int]
