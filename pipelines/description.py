@@ -1,11 +1,12 @@
 """What a pipeline or a component is, read from what it compiles to: inputs, outputs, images, caching, steps and their order."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import docstring_parser
+from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.graph_component import GraphComponent
 
 from stagewright.components.authoring import Component
@@ -109,7 +110,7 @@ def _describe_pipeline(pipeline: GraphComponent) -> Description:
         name=pipeline.name,
         kind="pipeline",
         **_text(pipeline.pipeline_func.__doc__),
-        **_interface(spec["root"], list(pipeline.component_spec.inputs or {}), pipeline.pipeline_func.__doc__),
+        **_interface(spec["root"], pipeline, pipeline.pipeline_func.__doc__),
         images=tuple(sorted({step.image for step in steps})),
         steps=steps,
     )
@@ -122,7 +123,7 @@ def _describe_component(component: Component) -> Description:
         name=component.python_func.__name__,
         kind="component",
         **_text(documentation),
-        **_interface(spec["root"], list(component.component_spec.inputs or {}), documentation),
+        **_interface(spec["root"], component, documentation),
         images=(component.group,),
         cacheable=component.cacheable,
     )
@@ -135,21 +136,27 @@ def _text(documentation: str | None) -> dict[str, Any]:
     return {"summary": " ".join((parsed.short_description or "").split()), "details": details}
 
 
-def _interface(root: Tree, order: list[str], documentation: str | None) -> dict[str, Any]:
+def _interface(root: Tree, declared: BaseComponent, documentation: str | None) -> dict[str, Any]:
     """Facts from the spec; the order from the signature and outputs' words from the docstring, which the spec does not keep."""
     parsed = docstring_parser.parse(documentation or "")
     words = {entry.arg_name: " ".join((entry.description or "").split()) for entry in parsed.params}
     if parsed.returns and parsed.returns.description:
         words["Output"] = " ".join(parsed.returns.description.split())
-    given, made = root.get("inputDefinitions", {}), root.get("outputDefinitions", {})
-    inputs = {name: from_spec(name, field, words.get(name, "")) for name, field in given.get("parameters", {}).items()}
-    artifacts = {name: _artifact(name, field, words) for name, field in given.get("artifacts", {}).items()}
-    return {
-        "inputs": tuple(inputs[name] for name in order if name in inputs),
-        "input_artifacts": tuple(artifacts[name] for name in order if name in artifacts),
-        "outputs": tuple(from_spec(name, field, words.get(name, "")) for name, field in made.get("parameters", {}).items()),
-        "output_artifacts": tuple(_artifact(name, field, words) for name, field in made.get("artifacts", {}).items()),
-    }
+    inputs, artifacts = _fields(root.get("inputDefinitions", {}), declared.component_spec.inputs, words)
+    outputs, made = _fields(root.get("outputDefinitions", {}), declared.component_spec.outputs, words)
+    return {"inputs": inputs, "input_artifacts": artifacts, "outputs": outputs, "output_artifacts": made}
+
+
+def _fields(
+    definitions: Tree, declared: Iterable[str] | None, words: Mapping[str, str]
+) -> tuple[tuple[Parameter, ...], tuple[Artifact, ...]]:
+    """Parameters and artifacts, each in the order in which they were declared."""
+    parameters, artifacts = definitions.get("parameters", {}), definitions.get("artifacts", {})
+    names = tuple(declared or ())
+    return (
+        tuple(from_spec(name, parameters[name], words.get(name, "")) for name in names if name in parameters),
+        tuple(_artifact(name, artifacts[name], words) for name in names if name in artifacts),
+    )
 
 
 def _artifact(name: str, field: Tree, words: Mapping[str, str]) -> Artifact:

@@ -84,7 +84,7 @@ class Sources:
             metadata=metadata,
             features=_document(folder / FEATURES / "features.json", "fitted features", ("inputs", "outputs")),
             evaluation=_document(Path(evaluation), "an evaluation", ("metrics", "gate")),
-            schema=Schema.read(schema),
+            schema=Schema.parse(_document(Path(schema), "a schema", ("columns",)), source=str(schema)),
             exported=(folder / SERVING / "model.onnx").is_file(),
             deploy_to=deploy_to,
             intended_use=intended_use.strip(),

@@ -81,7 +81,9 @@ def parts(column: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _categories(values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
-    counts = values.drop_nulls().alias("category").value_counts(name="rows").sort(["rows", "category"], descending=[True, False])
+    counts = (
+        values.drop_nulls().alias("category").value_counts(name="rows").sort(["rows", "category"], descending=[True, False])
+    )
     found = counts["category"].to_list()
     # One more than the limit needs no slice of others: it would hold that one value.
     shown = found if len(found) <= MOST_VALUES + 1 else found[:MOST_VALUES]

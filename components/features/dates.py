@@ -1,15 +1,14 @@
 """Times as numbers: calendar parts from microseconds since 1970 in UTC, by integer arithmetic inside the graph.
 
 The calendar is the proleptic Gregorian one; the arithmetic is Howard Hinnant's "chrono-compatible low-level date algorithms"
-(days_from_civil, civil_from_days), counted from 0000-03-01 so that nothing is negative. Times outside years 1 to 9999 count as
-the nearest time inside.
+(days_from_civil, civil_from_days), counted from 0000-03-01 so that nothing is negative. A day outside years 1 to 9999 counts as
+the nearest day inside.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from math import pi
 
 import numpy as np
 import polars as pl
@@ -118,15 +117,16 @@ class Calendar:
     """Parts of a tensor of times, each computed when it is first asked for, in int64 until it is given out."""
 
     def __init__(self, graph: Graph, times: str, first: Sequence[int]) -> None:
-        self.graph, self._first = graph, first
-        bounds = (graph.constant(EARLIEST, np.int64), graph.constant(LATEST, np.int64))
-        self._times = graph.apply("Clip", times, *bounds)
+        self.graph, self._times, self._first = graph, times, first
 
     def part(self, name: str) -> str:
         """A part as float64."""
         if " of " in name:
             wave, of = name.split(" of ")
             return self._wave(wave, of)
+        return self._elapsed() if name == "elapsed_days" else self.graph.cast(self._whole(name), np.float64)
+
+    def _whole(self, name: str) -> str:
         parts: dict[str, Callable[[], str]] = {
             "year": lambda: self._year,
             "month": lambda: self._month,
@@ -136,34 +136,38 @@ class Calendar:
             "minute": lambda: self._divide(self._remainder(self._of_day, _HOUR), _MINUTE),
             "day_of_year": lambda: self._day_of_year,
             "is_weekend": lambda: self.graph.apply("GreaterOrEqual", self._weekday, self._number(5)),
-            "elapsed_days": self._elapsed,
         }
-        return self.graph.cast(parts[name](), np.float64)
+        return parts[name]()
 
     def _wave(self, wave: str, of: str) -> str:
+        """Sine or cosine, from a table: the runtime's own sine differs in the last digit between one row and many."""
         period, start = CYCLES[of]
-        turn = self.graph.constant(2 * pi / period, np.float64)
-        # The cosine is the sine a quarter turn later; the runtime has the sine in float64.
-        offset = -start + (period / 4 if wave == "cosine" else 0)
-        shifted = self.graph.apply("Add", self.part(of), self.graph.constant(offset, np.float64))
-        return self.graph.apply("Sin", self.graph.apply("Mul", shifted, turn))
+        turns = 2 * np.pi * np.arange(period) / period
+        table = self.graph.constant(np.sin(turns) if wave == "sine" else np.cos(turns), np.float64)
+        return self.graph.apply("Gather", table, self._add(self._whole(of), -start), axis=0)
 
     def _elapsed(self) -> str:
-        since = self.graph.apply("Sub", self._times, self.graph.constant([self._first], np.int64))
-        return self.graph.apply("Div", self.graph.cast(since, np.float64), self.graph.constant(_DAY, np.float64))
-
-    @cached_property
-    def _shifted(self) -> str:
-        return self._add(self._times, _SHIFT * _DAY)
+        first = [divmod(moment, _DAY) for moment in self._first]
+        days = self.graph.apply("Sub", self._days, self.graph.constant([[day + _SHIFT for day, _ in first]], np.int64))
+        rest = self.graph.apply("Sub", self._of_day, self.graph.constant([[rest for _, rest in first]], np.int64))
+        since = self.graph.cast(self._sum(days, _DAY, rest, 1), np.float64)
+        return self.graph.apply("Div", since, self.graph.constant(_DAY, np.float64))
 
     @cached_property
     def _of_day(self) -> str:
-        return self._remainder(self._shifted, _DAY)
+        return self._remainder(self._times, _DAY)  # never negative: the remainder has the sign of the divisor
 
     @cached_property
     def _days(self) -> str:
-        """Days since 0000-03-01."""
-        return self._divide(self._shifted, _DAY)
+        """Days since 0000-03-01, from 0001-01-01 to 9999-12-31."""
+        toward_zero = self._divide(self._times, _DAY)
+        signed = self.graph.apply("Sub", self._times, self._times_number(toward_zero, _DAY))
+        # A day less where the division has rounded up: before 1970 and not at midnight.
+        rounded_up = self._divide(self.graph.apply("Sub", self._of_day, signed), _DAY)
+        days = self._add(self.graph.apply("Sub", toward_zero, rounded_up), _SHIFT)
+        # In float64, which holds days exactly: the runtime's Clip of int64 compares wrongly (onnxruntime #25280).
+        bounds = [self.graph.constant(float(moment // _DAY + _SHIFT), np.float64) for moment in (EARLIEST, LATEST)]
+        return self.graph.cast(self.graph.apply("Clip", self.graph.cast(days, np.float64), *bounds), np.int64)
 
     @cached_property
     def _weekday(self) -> str:

@@ -4,7 +4,8 @@ from kfp import dsl
 from stagewright.components.authoring import component
 
 
-@component(group="base", cacheable=True)
+# Never from the cache: the same address may hold other data tomorrow, and a retraining would learn from yesterday's.
+@component(group="base", cacheable=False)
 def ingest_data(
     dataset: dsl.Output[dsl.Dataset],
     quarantine: dsl.Output[dsl.Dataset],

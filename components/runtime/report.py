@@ -166,7 +166,7 @@ def label(value: Any, limit: int = 28) -> str:
     """A value as text for a plot: shortened, on one line, and safe from being read as mathematics between dollar signs."""
     shown = "".join(character if character.isprintable() else " " for character in str(value))
     shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
-    return shown.replace("\\", "\\\\").replace("$", r"\$") if "$" in shown else shown
+    return shown.replace("$", r"\$")
 
 
 def _tile(label: str, value: Any, note: str = "") -> str:
@@ -194,6 +194,6 @@ def _svg(figure: "Figure") -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     drawing = buffer.getvalue().split("?>", 1)[-1].split('.dtd">', 1)[-1].strip()
     titles = [axes.get_title(loc) for axes in figure.axes for loc in ("left", "center") if axes.get_title(loc)]
-    name = html.escape(", ".join(titles))
+    name = html.escape(", ".join(titles).replace(r"\$", "$"))
     drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
     return f"<figure{_class('wide' if figure.get_figwidth() > _WIDE_INCHES else '')}>{drawing}</figure>"

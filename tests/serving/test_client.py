@@ -94,18 +94,13 @@ def test_the_smoke_test_passes_on_the_models_own_answers(server: Any, baseline: 
 
 
 def test_the_smoke_test_passes_for_numbers_and_integer_labels(start: Start, models: dict[str, Path], wine, diabetes) -> None:
+    wine = wine.drop("cultivar").rename(lambda column: column.replace("/", "_"))
     for name, table, outputs in (
-        (
-            "wine",
-            wine.drop("cultivar").rename(lambda column: column.replace("/", "_")),
-            {"label": "__label__", "probabilities": "__probability_{}__"},
-        ),
+        ("wine", wine, {"label": "__label__", "probabilities": "__probability_{}__"}),
         ("diabetes", diabetes.drop("progression"), {"prediction": "__prediction__"}),
     ):
-        table = table.rename(lambda column: column.replace("/", "_"))
-        own = onnx_models.direct(
-            models[name], {c: table[c].to_numpy().astype(np.float32).reshape(-1, 1) for c in table.columns}
-        )
+        feeds = {column: table[column].to_numpy().astype(np.float32).reshape(-1, 1) for column in table.columns}
+        own = onnx_models.direct(models[name], feeds)
         answers = {}
         for output, column in outputs.items():
             for at, values in enumerate(own[output].reshape(len(table), -1).T):

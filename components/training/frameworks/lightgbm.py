@@ -1,5 +1,6 @@
 """Gradient-boosted trees by LightGBM: early stopping on the validation split, saved as its text format."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from stagewright.components.training.frameworks._base import (
 from stagewright.components.training.frameworks._trees import Tree, ensemble, floor32
 from stagewright.components.training.parameters import Parameter, resolve
 
-FILE = "model.txt"
+FILE, DIGEST_FILE = "model.txt", "model.txt.sha256"
 PARAMETERS = {
     "n_estimators": Parameter(1000, int, 1, 100_000),
     "early_stopping_rounds": Parameter(30, int, 1, optional=True),
@@ -87,10 +88,15 @@ def load(folder: Path) -> "LightGBMEstimator":
     Raises:
         InputError: If the file is missing or damaged.
     """
+    path = folder / FILE
     try:
-        booster = lgb.Booster(model_str=(folder / FILE).read_text())
-    except (lgb.basic.LightGBMError, OSError, ValueError) as error:
-        raise damaged(folder / FILE, error) from None
+        content, digest = path.read_bytes(), (folder / DIGEST_FILE).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from None
+    # LightGBM's parser ends the process on some damaged files, so only a whole one reaches it.
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise damaged(path, ValueError("its content is not what was written"))
+    booster = lgb.Booster(model_str=content.decode())
     objective = booster.dump_model(num_iteration=1)["objective"].split()[0]
     classes = {"regression": 0, "binary": 2}.get(objective, booster.num_model_per_iteration())
     return LightGBMEstimator(booster, classes)
@@ -109,7 +115,9 @@ class LightGBMEstimator:
         return answered
 
     def save(self, folder: Path) -> None:
-        (folder / FILE).write_text(self.booster.model_to_string(num_iteration=-1))
+        content = self.booster.model_to_string(num_iteration=-1).encode()
+        (folder / FILE).write_bytes(content)
+        (folder / DIGEST_FILE).write_text(hashlib.sha256(content).hexdigest() + "\n")
 
     def importances(self) -> np.ndarray | None:
         """Shares of the total gain of each feature's splits."""

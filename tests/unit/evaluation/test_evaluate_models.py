@@ -136,7 +136,7 @@ def test_metrics_are_those_of_the_models_own_answers(churn_model) -> None:
 def test_thresholds_out_of_reach_fail_the_gate_but_everything_is_there(diabetes_model) -> None:
     found = evaluate(diabetes_model.model, **diabetes_model.splits, name="d", minimum={"rmse": 1, "r2": 0.1})
 
-    with pytest.raises(GateFailed, match="model 'd' did not pass: rmse is .*, at most 1 is wanted"):
+    with pytest.raises(GateFailed, match=r"model 'd' did not pass: rmse is .*, at most 1 is wanted"):
         found.gate.require("model 'd'")
     html = page(found).render()
     assert "The model did not pass the gate" in html

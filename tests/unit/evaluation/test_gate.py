@@ -115,7 +115,7 @@ def test_only_a_model_worse_beyond_chance_loses_to_the_champion() -> None:
 def test_a_failing_gate_lists_every_failure() -> None:
     checks = (*gate.threshold_checks({"roc_auc": 0.8, "log_loss": 0.4}, TEST),)
 
-    with pytest.raises(GateFailed, match="model 'churn' did not pass: roc_auc is 0.75.*; log_loss is 0.5") as failed:
+    with pytest.raises(GateFailed, match=r"model 'churn' did not pass: roc_auc is 0.75.*; log_loss is 0.5") as failed:
         gate.Gate(checks).require("model 'churn'")
     assert len(failed.value.failures) == 2
     assert gate.Gate(()).passed

@@ -1,6 +1,6 @@
 """Parts of dates against Python's own calendar."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,25 @@ def test_parts_are_right_at_the_edges_of_months_years_and_centuries(every_part: 
     ]
 
     np.testing.assert_allclose(every_part.transform(times(edges)), [expected(e, moment(1, 1, 1)) for e in edges], rtol=1e-7)
+
+
+def test_parts_are_right_one_hour_at_a_time_and_in_any_number_of_rows(every_part: Any) -> None:
+    # Where the low 32 bits of neighbouring times differ by more than half their range, 64-bit comparisons are easily wrong.
+    hours = [moment(1, 1, 1) + timedelta(hours=37 * h, microseconds=h) for h in range(1, 90_000, 3)]
+
+    together = every_part.transform(times(hours))
+
+    np.testing.assert_allclose(together, [expected(h, moment(1, 1, 1)) for h in hours], rtol=1e-7)
+    alone = np.concatenate([every_part.transform(times([h])) for h in hours[:50]])
+    np.testing.assert_array_equal(alone, together[:50])
+
+
+def test_time_beyond_the_calendar_counts_as_its_last_day(every_part: Any) -> None:
+    beyond = pl.DataFrame({"t": pl.Series([-(2**63) + 1, 2**63 - 1]).cast(pl.Datetime("us"))})
+
+    answer = every_part.transform(beyond)
+
+    np.testing.assert_array_equal(answer[:, :3], [[1, 1, 1], [9999, 12, 31]])
 
 
 def test_missing_time_becomes_the_median_one_and_is_told(fit: Any) -> None:

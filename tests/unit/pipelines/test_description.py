@@ -7,6 +7,7 @@ from kfp import dsl
 from rich.console import Console
 from support.small_pipeline import count_rows, make_table, small_one
 
+from stagewright.components.authoring import component
 from stagewright.components.runtime.errors import InputError
 from stagewright.pipelines import catalog
 from stagewright.pipelines.describe import Artifact, Parameter, Step, describe, parameters, show
@@ -51,6 +52,16 @@ def test_component_is_described_by_its_spec() -> None:
     assert description.input_artifacts == (Artifact("table", "Dataset", "What to count."),)
     assert [entry.name for entry in description.inputs] == ["factor", "label"]
     assert describe(make_table).output_artifacts == (Artifact("table", "Dataset", "The table."),)
+
+
+def test_outputs_are_in_the_order_of_the_signature() -> None:
+    @component(group="base", cacheable=True)
+    def many(
+        one: dsl.Output[dsl.Dataset], two: dsl.Output[dsl.Dataset], a: dsl.Output[dsl.HTML], zero: dsl.Output[dsl.Model]
+    ) -> None:
+        pass
+
+    assert [made.name for made in describe(many).output_artifacts] == ["one", "two", "a", "zero"]
 
 
 def test_steps_come_after_what_they_wait_for() -> None:

@@ -22,28 +22,24 @@ def test_unknown_parameter_names_the_nearest(name: str, given: dict[str, Any], w
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "sentence"),
+    ("name", "parameter", "value", "expected"),
     [
-        ("xgboost", {"learning_rate": "fast"}, "parameter 'params.learning_rate' is 'fast'; expected a number above 0 and at most 1"),
-        ("xgboost", {"max_depth": 2.5}, "parameter 'params.max_depth' is 2.5; expected a whole number of at least 0 and at most 32"),
-        ("xgboost", {"device": "tpu"}, "parameter 'params.device' is 'tpu'; expected one of cpu, cuda"),
-        ("xgboost", {"n_estimators": True}, "parameter 'params.n_estimators' is True; expected a whole number of at least 1 and at most 100000"),
-        ("lightgbm", {"subsample": float("nan")}, "parameter 'params.subsample' is nan; expected a number above 0 and at most 1"),
-        ("lightgbm", {"extra_trees": "yes"}, "parameter 'params.extra_trees' is 'yes'; expected true or false"),
-        ("torch", {"hidden": [64, 0]}, "parameter 'params.hidden' is [64, 0]; expected a list of whole numbers above 0"),
-        ("torch", {"patience": 0}, "parameter 'params.patience' is 0; expected a whole number of at least 1 or null"),
-        (
-            "sklearn",
-            {"model": "svm"},
-            "parameter 'params.model' is 'svm'; expected one of linear, random_forest, hist_gradient_boosting",
-        ),
+        ("xgboost", "learning_rate", "fast", "a number above 0 and at most 1"),
+        ("xgboost", "max_depth", 2.5, "a whole number of at least 0 and at most 32"),
+        ("xgboost", "device", "tpu", "one of cpu, cuda"),
+        ("xgboost", "n_estimators", True, "a whole number of at least 1 and at most 100000"),
+        ("lightgbm", "subsample", float("nan"), "a number above 0 and at most 1"),
+        ("lightgbm", "extra_trees", "yes", "true or false"),
+        ("torch", "hidden", [64, 0], "a list of whole numbers above 0"),
+        ("torch", "patience", 0, "a whole number of at least 1 or null"),
+        ("sklearn", "model", "svm", "one of linear, random_forest, hist_gradient_boosting"),
     ],
-)  # fmt: skip
-def test_bad_value_gets_one_sentence(name: str, given: dict[str, Any], sentence: str) -> None:
+)
+def test_bad_value_gets_one_sentence(name: str, parameter: str, value: Any, expected: str) -> None:
     with pytest.raises(BadParameter) as caught:
-        framework(name).plan(given)
+        framework(name).plan({parameter: value})
 
-    assert str(caught.value) == sentence
+    assert str(caught.value) == f"parameter 'params.{parameter}' is {value!r}; expected {expected}"
 
 
 def test_unknown_framework_names_the_choices() -> None:

@@ -87,7 +87,7 @@ def test_balanced_weights_give_every_class_the_same_mass() -> None:
 
 
 def test_weights_of_a_regression_are_refused() -> None:
-    with pytest.raises(InputError, match="parameter 'class_weight' is 'balanced'; expected none, because the task is regression"):
+    with pytest.raises(InputError, match="'class_weight' is 'balanced'; expected none, because the task is regression"):
         target.class_shares("balanced", None)
 
 

@@ -1,0 +1,68 @@
+"""A schema given by the user: completed from the data where it says nothing, then enforced.
+
+Partial means: every field of a column but its name may be left out. A kind left out is inferred; any other field left out expects
+nothing. The list of columns is whole: a column of the table that it does not name is a violation, and so is one that the table
+lacks. Target and task may be left out; they come from the parameters.
+"""
+
+from typing import Any
+
+from stagewright.components.ingestion.kinds import kind_of
+from stagewright.components.ingestion.profile import ColumnProfile, Profile
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Task
+
+_KINDS_OF = {
+    "int64": {ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN, ColumnKind.IDENTIFIER},
+    "float64": {ColumnKind.NUMERIC, ColumnKind.IDENTIFIER},
+    "string": {ColumnKind.CATEGORICAL, ColumnKind.TEXT, ColumnKind.IDENTIFIER},
+    "boolean": {ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL},
+    "date": {ColumnKind.DATETIME, ColumnKind.IDENTIFIER},
+    "datetime": {ColumnKind.DATETIME, ColumnKind.IDENTIFIER},
+}
+
+
+def completed(document: dict[str, Any], profile: Profile, target: str, task: Task) -> Schema:
+    """The expected schema with kinds, target and task filled in.
+
+    Raises:
+        InputError: If it is malformed, or names another target or task than asked for.
+    """
+    columns = document.get("columns")
+    if not isinstance(columns, list) or not columns:
+        raise InputError("parameter 'expected' has no list of columns; expected {\"columns\": [{\"name\": ..., \"kind\": ...}, ...]}")
+    filled = [_with_kind(column, profile, target, task) for column in columns]
+    for name, asked in (("target", target), ("task", task.value)):
+        if document.get(name, asked) != asked:
+            raise InputError(f"parameter 'expected' has {name} '{document[name]}', but this run has '{asked}'; make them agree")
+    return Schema.parse(document | {"columns": filled, "target": target, "task": task.value}, source="parameter 'expected'")
+
+
+def differences(schema: Schema, profile: Profile) -> list[str]:
+    """How the table's columns differ from the schema's: missing, unexpected, of another type, of values that do not fit the kind."""
+    found = [f"column '{name}' is missing" for name in schema.names if name not in profile.columns]
+    found += [f"column '{name}' is not in the schema" for name in profile.columns if name not in schema.names]
+    for column in schema.columns:
+        figures = profile.columns.get(column.name)
+        if figures is not None and figures.present:
+            found += _type_differences(column, figures)
+    return found
+
+
+def _type_differences(column: Column, figures: ColumnProfile) -> list[str]:
+    # A column of whole numbers is a fine column of decimal numbers that happens to have none.
+    same = column.dtype in {None, figures.dtype} or (column.dtype, figures.dtype) in {("float64", "int64"), ("datetime", "date")}
+    if not same:
+        return [f"column '{column.name}' holds {figures.dtype} values, expected {column.dtype}"]
+    if column.kind not in _KINDS_OF[figures.dtype]:
+        return [f"column '{column.name}' holds {figures.dtype} values, which cannot be {column.kind}"]
+    if column.kind is ColumnKind.BOOLEAN and figures.dtype == "int64" and not (figures.minimum >= 0 and figures.maximum <= 1):
+        return [f"column '{column.name}' is boolean, but holds whole numbers other than 0 and 1"]
+    return []
+
+
+def _with_kind(column: Any, profile: Profile, target: str, task: Task) -> Any:
+    if not isinstance(column, dict) or "kind" in column or column.get("name") not in profile.columns:
+        return column
+    figures = profile.columns[column["name"]]
+    return column | {"kind": kind_of(figures, target=figures.name == target, classes=task is not Task.REGRESSION)}

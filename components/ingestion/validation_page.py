@@ -1,0 +1,66 @@
+"""The report on a table: the verdict first, then the target, what is missing, and every column."""
+
+from stagewright.components.ingestion.profile import Profile
+from stagewright.components.ingestion.validation_plots import (
+    association_plot, column_plot, missing_plot, summary_row, target_plot,
+)  # fmt: skip
+from stagewright.components.runtime.report import Page, bullets, figures, paragraph, table
+from stagewright.components.runtime.schema import Schema
+
+MAX_COLUMN_PLOTS = 24
+
+
+def page(profile: Profile, schema: Schema, violations: list[str], warnings: list[str]) -> Page:
+    """The report, ready to be written."""
+    report = Page("Data validation", f"{profile.rows:,} rows, {len(profile.columns)} columns; target {schema.target}")
+    _verdict(report, violations, warnings)
+    _tiles(report, profile, schema)
+    target = profile.columns[schema.target or ""]
+    plots = [target_plot(profile, schema)] if target.present else []
+    report.section("Target and what goes along with it", figures(*plots, *filter(None, [association_plot(profile, schema)])))
+    missing = missing_plot(profile)
+    if missing is not None:
+        report.section("Missing values", figures(missing))
+    report.section("Columns", _columns(profile, schema))
+    named = [name for name in profile.columns if name != schema.target and profile.columns[name].present]
+    if named:
+        more = len(named) - MAX_COLUMN_PLOTS
+        note = [paragraph(f"The first {MAX_COLUMN_PLOTS} of {len(named)} columns.", style="muted")] if more > 0 else []
+        plots = [column_plot(profile, schema, name) for name in named[:MAX_COLUMN_PLOTS]]
+        report.section("Distributions", *note, figures(*plots))
+    return report
+
+
+def _verdict(report: Page, violations: list[str], warnings: list[str]) -> None:
+    count = len(violations)
+    if violations:
+        report.banner(f"Did not pass: {count} violation{'s' * (count != 1)}", bullets(violations), good=False)
+    else:
+        report.banner("Passed", paragraph("Nothing in this table speaks against training on it."), good=True)
+    if warnings:
+        report.section("Warnings", bullets(warnings))
+
+
+def _tiles(report: Page, profile: Profile, schema: Schema) -> None:
+    cells = profile.rows * len(profile.columns)
+    missing = sum(column.nulls for column in profile.columns.values())
+    report.tiles(
+        [
+            ("rows", f"{profile.rows:,}"),
+            ("columns", len(profile.columns)),
+            ("features", len(schema.features)),
+            ("values missing", f"{100 * missing / max(cells, 1):.2g} %"),
+            ("duplicate rows", f"{profile.duplicates:,}"),
+            ("task", schema.task.value if schema.task else None),
+        ]
+    )
+
+
+def _columns(profile: Profile, schema: Schema) -> str:
+    kinds = {column.name: column.kind.value for column in schema.columns}
+    rows = []
+    for name, column in profile.columns.items():
+        kind = f"{kinds.get(name, 'not in the schema')}{' (target)' * (name == schema.target)}"
+        missing = f"{100 * column.null_share:.2g} %" if column.nulls else ""
+        rows.append([name, kind, column.dtype, missing, column.distinct, *summary_row(column)])
+    return table(["Column", "Kind", "Type", "Missing", "Distinct", "Smallest", "Largest", "Typical"], rows)

@@ -1,0 +1,177 @@
+"""Plots of a table: the target, each column, what is missing, and how numbers go along with the target."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from stagewright.components.ingestion.profile import ColumnProfile, Profile
+from stagewright.components.runtime.report import ACCENT, BAD, MUTED, PALETTE, label, new_figure
+from stagewright.components.runtime.schema import ColumnKind, Schema, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_BARS = 12
+MAX_ROWS_OF_BARS = 20
+HISTOGRAM_BINS = 30
+SMALL = {"width": 3.25, "height": 2.2}
+
+
+def target_plot(profile: Profile, schema: Schema) -> "Figure":
+    """How often each class occurs, or how the number is distributed."""
+    figures = profile.columns[schema.target or ""]
+    figure, axes = new_figure(label(f"Distribution of {figures.name}", 60), width=5.4, height=3.1)
+    if schema.task is Task.REGRESSION:
+        _histogram(axes, profile.sample.get_column(figures.name), ACCENT)
+        axes.set_ylabel("rows", fontsize=9, color=MUTED)
+    else:
+        _bars(axes, figures.top[:MAX_BARS], figures.present, [PALETTE[place % len(PALETTE)] for place in range(MAX_BARS)])
+    return figure
+
+
+def column_plot(profile: Profile, schema: Schema, name: str) -> "Figure":
+    """A small histogram or bar chart; classification shows the classes in it by colour where there are few."""
+    figures = profile.columns[name]
+    figure, axes = new_figure(label(name, 34), **SMALL)
+    values = profile.sample.get_column(name)
+    if figures.time or (figures.number and figures.distinct > MAX_BARS):
+        parts = _by_class(profile, schema, name)
+        _histogram(axes, values, ACCENT, parts)
+    else:
+        _bars(axes, figures.top[:6], figures.present, [ACCENT] * 6)
+    axes.tick_params(labelsize=8)
+    return figure
+
+
+def missing_plot(profile: Profile) -> "Figure | None":
+    """Share of missing values by column, largest first; None if nothing is missing."""
+    incomplete = sorted((c for c in profile.columns.values() if c.nulls), key=lambda c: (-c.nulls, c.name))[:MAX_ROWS_OF_BARS]
+    if not incomplete:
+        return None
+    height = 1.1 + 0.27 * len(incomplete)
+    figure, axes = new_figure("Missing values", width=5.4, height=height)
+    shares = [100 * column.null_share for column in incomplete]
+    bars = axes.barh([label(column.name) for column in incomplete], shares, color=BAD, height=0.62)
+    axes.bar_label(bars, [f"{share:.2g} %" for share in shares], padding=4, fontsize=8, color=MUTED)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(shares) * 1.22)
+    axes.set_xlabel("% of rows", fontsize=9, color=MUTED)
+    return figure
+
+
+def association_plot(profile: Profile, schema: Schema) -> "Figure | None":
+    """How strongly numbers go along with the target; None if there is no number.
+
+    Correlation by Pearson for a number or two classes (the second class counts as 1); for more classes the correlation ratio, the
+    square root of the share of variance that the classes explain.
+    """
+    found = associations(profile, schema)[:MAX_ROWS_OF_BARS]
+    if not found:
+        return None
+    several = schema.task is Task.MULTICLASS
+    title = f"{'Correlation ratio' if several else 'Correlation'} of numbers with {schema.target}"
+    figure, axes = new_figure(label(title, 60), width=5.4, height=1.1 + 0.27 * len(found))
+    scores = [score for _, score in found]
+    colors = [ACCENT if score >= 0 else PALETTE[1] for score in scores]
+    bars = axes.barh([label(name) for name, _ in found], scores, color=colors, height=0.62)
+    axes.bar_label(bars, [f"{score:+.2f}" if not several else f"{score:.2f}" for score in scores], padding=4, fontsize=8, color=MUTED)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_xlim(-1.2 if min(scores) < 0 else 0, 1.2)
+    return figure
+
+
+def associations(profile: Profile, schema: Schema) -> list[tuple[str, float]]:
+    """Association of each numeric feature with the target, strongest first; columns without spread are left out."""
+    target = profile.sample.get_column(schema.target or "")
+    found = []
+    for column in schema.features:
+        figures = profile.columns.get(column.name)
+        if figures is None or not figures.number or column.kind is ColumnKind.IDENTIFIER:
+            continue
+        pair = pl.DataFrame({"x": profile.sample.get_column(column.name).cast(pl.Float64), "y": target}).drop_nulls()
+        score = _correlation_ratio(pair) if schema.task is Task.MULTICLASS else _correlation(pair, schema.task)
+        if score is not None and np.isfinite(score):
+            found.append((column.name, score))
+    return sorted(found, key=lambda each: (-abs(each[1]), each[0]))
+
+
+def _correlation(pair: pl.DataFrame, task: Task | None) -> float | None:
+    numbers = pl.col("y").cast(pl.Float64) if task is Task.REGRESSION else pl.col("y").rank("dense").cast(pl.Float64)
+    return pair.select(pl.corr("x", numbers)).item() if pair.height > 2 else None
+
+
+def _correlation_ratio(pair: pl.DataFrame) -> float | None:
+    whole = pair["x"].var() if pair.height > 2 else None
+    if not whole:
+        return None
+    means = pair.select(pl.col("x").mean().over("y").alias("mean"))["mean"]
+    return float(np.sqrt(min(1.0, float(means.var()) / float(whole))))  # type: ignore[arg-type]
+
+
+def _by_class(profile: Profile, schema: Schema, name: str) -> dict[Any, pl.Series] | None:
+    target = schema.target or ""
+    figures = profile.columns[target]
+    if schema.task is Task.REGRESSION or not 1 < figures.distinct <= 4 or name == target:
+        return None
+    return {
+        value: profile.sample.filter(pl.col(target) == value).get_column(name)
+        for value, _ in sorted(figures.top, key=lambda each: str(each[0]))
+    }
+
+
+def _histogram(axes: Any, values: pl.Series, color: str, parts: dict[Any, pl.Series] | None = None) -> None:
+    finite = _plottable(values)
+    if not len(finite):
+        return
+    edges = np.histogram_bin_edges(finite.astype("int64") if finite.dtype.kind == "M" else finite, bins=HISTOGRAM_BINS)
+    if finite.dtype.kind == "M":
+        edges = edges.astype("int64").astype(finite.dtype)
+        axes.tick_params(axis="x", rotation=30)
+    if parts is None:
+        axes.hist(finite, bins=edges, color=color, edgecolor="white", linewidth=0.4)
+    else:
+        series = [_plottable(part) for part in parts.values()]
+        axes.hist(series, bins=edges, stacked=True, label=[label(key, 14) for key in parts], color=PALETTE[: len(series)])
+        axes.legend(fontsize=7, frameon=False)
+    axes.locator_params(axis="y", nbins=4)
+    if finite.dtype.kind != "M":
+        axes.locator_params(axis="x", nbins=5)
+
+
+def _plottable(values: pl.Series) -> np.ndarray:
+    present = values.drop_nulls()
+    if present.dtype.is_temporal():
+        return present.cast(pl.Datetime("us")).to_numpy()
+    numbers = present.cast(pl.Float64).to_numpy()
+    return numbers[np.isfinite(numbers)]
+
+
+def _bars(axes: Any, top: tuple[tuple[Any, int], ...], present: int, colors: list[str]) -> None:
+    shown = list(top)
+    rest = present - sum(rows for _, rows in shown)
+    names = [label(value, 18) for value, _ in shown] + (["others"] if rest > 0 else [])
+    counts = [rows for _, rows in shown] + ([rest] if rest > 0 else [])
+    places = np.arange(len(names))
+    bars = axes.barh(places, counts, color=[*colors[: len(shown)], MUTED][: len(names)], height=0.66)
+    axes.set_yticks(places, names)
+    axes.bar_label(bars, [f"{100 * rows / max(present, 1):.3g} %" for rows in counts], padding=3, fontsize=7, color=MUTED)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max([*counts, 1]) * 1.25)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+
+
+def summary_row(figures: ColumnProfile) -> tuple[Any, Any, str]:
+    """Smallest, largest and most frequent value, for the table of columns."""
+    if figures.number or figures.time:
+        most = ""
+        if figures.number and figures.mean is not None:
+            most = f"mean {figures.mean:.4g}, deviation {figures.deviation or 0:.3g}"
+        return _plain(figures.minimum), _plain(figures.maximum), most
+    top = ", ".join(f"{value} ({rows / max(figures.present, 1):.0%})" for value, rows in figures.top[:3])
+    return "", "", top
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)

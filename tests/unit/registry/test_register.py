@@ -1,0 +1,195 @@
+"""Registration and promotion in a real MLflow registry."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+from support.exported_models import change_inputs, write_wine_model
+
+from stagewright.components.registry import catalogue
+from stagewright.components.registry.promote import promote
+from stagewright.components.registry.register import register
+from stagewright.components.runtime import tracking as tracker
+from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
+from stagewright.components.runtime.model import ModelMetadata
+
+EVALUATION = {"metrics": {"train": {"accuracy": 1.0}, "test": {"accuracy": 0.975, "roc_auc": None}}}
+
+
+@pytest.fixture
+def client(tracking: str) -> MlflowClient:
+    return tracker.client("a test looks")
+
+
+def model(folder: Path, **changes: str) -> Path:
+    """A model that no run of this MLflow made."""
+    return write_wine_model(folder, run_id="", **changes)
+
+
+def only_version(client: MlflowClient, name: str = "wine"):
+    [found] = client.search_model_versions(f"name = '{name}'")
+    return found
+
+
+def test_a_version_tells_where_it_comes_from(client: MlflowClient, trained: Path) -> None:
+    metadata = ModelMetadata.read(trained)
+
+    version = register(trained, name="wine", card="# Wine\n", evaluation=EVALUATION)
+
+    assert version == "v1.0.0"
+    found = only_version(client)
+    assert found.run_id == metadata.run_id
+    assert found.description == "# Wine\n"
+    assert found.tags["version"] == "v1.0.0"
+    assert found.tags["model_uri"] == "s3://models/wine/v1.0.0/"
+    assert found.tags["recipe_hash"] == metadata.recipe
+    assert found.tags["digest"].startswith("sha256:")
+    assert metadata.data["train"] in found.tags["data"]
+    assert found.tags["test.accuracy"] == "0.975"
+    assert "test.roc_auc" not in found.tags
+    assert client.get_model_version_by_alias("wine", "challenger").version == found.version
+
+
+def test_mlflow_loads_the_champion_by_its_alias(client: MlflowClient, trained: Path, wine: pl.DataFrame) -> None:
+    import mlflow
+
+    promote(name="wine", version=register(trained, name="wine"))
+    rows = wine.drop("cultivar").head(20)
+
+    mlflow.set_tracking_uri(client.tracking_uri)
+    loaded = mlflow.pyfunc.load_model("models:/wine@champion")
+
+    answers = loaded.predict(rows.to_pandas())
+    assert (answers["label"].to_numpy() == wine["cultivar"].head(20).to_numpy()).mean() > 0.9
+
+
+def test_the_runs_page_links_to_the_version(client: MlflowClient, trained: Path) -> None:
+    register(trained, name="wine")
+
+    found = only_version(client)
+    run = client.get_run(found.run_id)
+    assert found.source == f"{run.info.artifact_uri}/registered/v1.0.0"
+    listed = {artifact.path for artifact in client.list_artifacts(found.run_id, "registered/v1.0.0/serving")}
+    assert "registered/v1.0.0/serving/model.onnx" in listed
+
+
+def test_the_same_content_is_registered_once(client: MlflowClient, tmp_path: Path) -> None:
+    first = register(model(tmp_path / "first"), name="wine")
+
+    again = register(model(tmp_path / "again"), name="wine")
+
+    assert first == again == "v1.0.0"
+    assert only_version(client)
+
+
+@pytest.mark.parametrize(("changes", "expected"), [({"data": "data-2"}, "v1.0.1"), ({"recipe": "recipe-2"}, "v1.1.0")])
+def test_the_next_version_follows_from_the_change(
+    client: MlflowClient, tmp_path: Path, changes: dict[str, str], expected: str
+) -> None:
+    register(model(tmp_path / "first"), name="wine")
+
+    assert register(model(tmp_path / "second", **changes), name="wine") == expected
+
+    newest = client.get_model_version_by_alias("wine", "challenger")
+    assert newest.tags["parent_version"] == "v1.0.0"
+    assert newest.tags["model_uri"] == f"s3://models/wine/{expected}/"
+
+
+def test_a_changed_signature_is_a_major_version(client: MlflowClient, tmp_path: Path) -> None:
+    register(model(tmp_path / "first"), name="wine")
+    other = model(tmp_path / "second")
+    change_inputs(other)
+
+    assert register(other, name="wine") == "v2.0.0"
+
+
+def test_a_model_without_a_run_gets_one(client: MlflowClient, tmp_path: Path) -> None:
+    register(model(tmp_path / "m"), name="wine")
+
+    run = client.get_run(only_version(client).run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["stagewright.imported"] == "true"
+
+
+def test_a_run_that_is_not_there_is_told(client: MlflowClient, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no run 'feedbeef' in MLflow, which the model 'wine' says made it"):
+        register(write_wine_model(tmp_path / "m", run_id="feedbeef"), name="wine")
+
+
+def test_the_bucket_is_a_setting(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAGEWRIGHT_MODELS_BUCKET", "other-models")
+
+    register(model(tmp_path / "m"), name="wine")
+
+    assert only_version(client).tags["model_uri"] == "s3://other-models/wine/v1.0.0/"
+
+
+def test_versions_of_somebody_else_are_left_alone(client: MlflowClient, tmp_path: Path) -> None:
+    client.create_registered_model("wine")
+    client.create_model_version("wine", str(tmp_path), None)
+
+    assert register(model(tmp_path / "m"), name="wine") == "v1.0.0"
+
+
+@pytest.mark.parametrize("alias", ["", "latest", "v1", "two words"])
+def test_aliases_that_mlflow_keeps_for_itself_are_refused(tmp_path: Path, alias: str) -> None:
+    with pytest.raises(BadParameter, match="parameter 'alias' is .*; expected a word such as 'challenger'"):
+        register(tmp_path, name="wine", alias=alias)
+
+
+def test_a_model_that_was_not_exported_is_refused(client: MlflowClient, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the model is not exported; run export_model or import_model first"):
+        register(tmp_path, name="wine")
+
+
+def test_mlflow_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+
+    with pytest.raises(ServiceUnavailable, match="MLflow does not answer at http://127.0.0.1:1 .*; MLflow keeps the registered"):
+        register(model(tmp_path / "m"), name="wine")
+
+
+def test_promotion_remembers_who_was_champion(client: MlflowClient, tmp_path: Path) -> None:
+    first = register(model(tmp_path / "first"), name="wine")
+    second = register(model(tmp_path / "second", data="data-2"), name="wine")
+
+    assert promote(name="wine", version=first) is None
+    previous = promote(name="wine", version=second)
+
+    assert previous is not None
+    assert str(previous.version) == first
+    champion = catalogue.champion("wine", client=client)
+    assert champion is not None
+    assert str(champion.version) == second
+    assert client.get_model_version("wine", champion.number).tags["previous_champion"] == first
+
+
+def test_promoting_the_champion_again_changes_nothing(client: MlflowClient, tmp_path: Path) -> None:
+    version = register(model(tmp_path / "m"), name="wine")
+    promote(name="wine", version=version)
+
+    promote(name="wine", version=version)
+
+    assert "previous_champion" not in only_version(client).tags
+
+
+def test_unknown_models_and_versions_name_those_that_exist(client: MlflowClient, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model 'wine' is not in the registry, which is empty; register a model first"):
+        promote(name="wine", version="v1.0.0")
+    register(model(tmp_path / "m"), name="wine")
+    register(model(tmp_path / "n", data="data-2"), name="wine")
+
+    with pytest.raises(InputError, match=r"model 'wines' is not in the registry \(did you mean 'wine'\?\); there are wine"):
+        promote(name="wines", version="v1.0.0")
+    with pytest.raises(InputError, match="model 'wine' has no version 'v3.0.0' in the registry; there are v1.0.0, v1.0.1"):
+        promote(name="wine", version="v3.0.0")
+
+
+def test_no_champion_is_none(client: MlflowClient, tmp_path: Path) -> None:
+    assert catalogue.champion("wine", client=client) is None
+    register(model(tmp_path / "m"), name="wine")
+    assert catalogue.champion("wine", client=client) is None
+    challenger = catalogue.version_of("wine", "challenger", client=client)
+    assert challenger is not None
+    assert challenger.aliases == ("challenger",)
