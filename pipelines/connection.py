@@ -51,11 +51,13 @@ def resolved(connection: Connection) -> Connection:
     """The connection with its host, and the token file where there is one and nothing else was given.
 
     Raises:
-        InputError: If there is no host, or a file that it names does not exist.
+        InputError: If there is no host or more than one, or a file that it names does not exist.
     """
-    host = connection.host or os.environ.get(HOST_VARIABLE)
-    if not host and not connection.kube_context:
-        host = _service_of_this_cluster(connection)
+    if connection.host and connection.kube_context:
+        raise InputError(f"host {connection.host} and context '{connection.kube_context}' are two ways to one place; give one")
+    host = connection.host
+    if not connection.kube_context:
+        host = host or os.environ.get(HOST_VARIABLE) or _service_of_this_cluster(connection)
     if host and "://" not in host:
         raise InputError(f"host '{host}' has no scheme; write http://{host} or https://{host}")
     if connection.certificate and not Path(connection.certificate).is_file():

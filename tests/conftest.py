@@ -1,11 +1,13 @@
 """What the tests share: real services, real data."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from stagewright.components.runtime.tracking import client
 from stagewright.pipelines import services
 
 
@@ -40,9 +42,20 @@ def object_store(laptop: Path) -> Iterator[str]:
     patch.undo()
 
 
+@pytest.fixture(scope="session")
+def empty_tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, made once: its many migrations take seconds."""
+    path = tmp_path_factory.mktemp("tracking") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        client("tests need an empty database").search_experiments()
+    return path
+
+
 @pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def tracking(tmp_path: Path, empty_tracking: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """URI of an empty MLflow database; MLFLOW_TRACKING_URI points to it."""
+    shutil.copy(empty_tracking, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri

@@ -26,18 +26,18 @@ def roc_plot(outcome: Outcome) -> "Figure":
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     for name, positive, scores in _curves(outcome):
         curve = roc(positive, scores)
-        _draw(axes, curve, name, filled=outcome.task is Task.BINARY)
-    return _unit_square(figure, axes, "false positive rate", "true positive rate (recall)", _legend(outcome), "lower right")
+        _draw(axes, curve, "" if outcome.task is Task.BINARY else name, filled=outcome.task is Task.BINARY)
+    return _unit_square(figure, axes, "false positive rate", "true positive rate (recall)", legend="lower right")
 
 
 def precision_recall_plot(outcome: Outcome) -> "Figure":
     """Precision against recall; the dashed line is what guessing gives."""
     figure, axes = new_figure("Precision and recall", width=WIDTH, height=HEIGHT)
     for name, positive, scores in _curves(outcome):
-        _draw(axes, precision_recall(positive, scores), name)
+        _draw(axes, precision_recall(positive, scores), "" if outcome.task is Task.BINARY else name)
         if outcome.task is Task.BINARY:
             axes.axhline(positive.mean(), color=MUTED, linewidth=1, linestyle="--")
-    return _unit_square(figure, axes, "recall", "precision", _legend(outcome), "lower left")
+    return _unit_square(figure, axes, "recall", "precision", legend="lower left")
 
 
 def calibration_plot(outcome: Outcome) -> "Figure":
@@ -50,7 +50,7 @@ def calibration_plot(outcome: Outcome) -> "Figure":
     errors = np.vstack([points.observed - points.low, points.high - points.observed]).clip(0)
     axes.errorbar(points.claimed, points.observed, yerr=errors, fmt="o-", color=ACCENT, markersize=4.5, linewidth=1.2)
     claim = f"probability of {label(outcome.labels[1])}" if outcome.task is Task.BINARY else "highest probability"
-    return _unit_square(figure, axes, f"{claim} (bars: rows)", "share that came true", legend=False)
+    return _unit_square(figure, axes, f"{claim} (bars: rows)", "share that came true")
 
 
 def scores_plot(outcome: Outcome) -> "Figure":
@@ -71,7 +71,7 @@ def scores_plot(outcome: Outcome) -> "Figure":
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"probability of {label(outcome.labels[1]) if binary else 'the true class'}", fontsize=9, color=MUTED)
     axes.set_ylabel("share of the class", fontsize=9, color=MUTED)
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    _legend(axes, "best")
     return figure
 
 
@@ -113,24 +113,19 @@ def _shown_classes(outcome: Outcome) -> list[int]:
     return sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
 
 
-def _legend(outcome: Outcome) -> bool:
-    return outcome.task is not Task.BINARY
+def _legend(axes: Any, place: str) -> None:
+    names = axes.get_legend_handles_labels()[1]
+    if names:
+        axes.legend(fontsize=8 if len(names) < 5 else 7, facecolor="white", framealpha=0.75, edgecolor="none", loc=place)
 
 
 def _draw(axes: Any, curve: Curve, name: str, *, filled: bool = False) -> None:
-    axes.plot(curve.x, curve.y, linewidth=1.8, label=name)
+    axes.plot(curve.x, curve.y, linewidth=1.8, label=name or None)
     if filled:
         axes.fill_between(curve.x, curve.y, color=ACCENT, alpha=0.07, linewidth=0)
 
 
-def _unit_square(
-    figure: "Figure",
-    axes: Any,
-    x: str,
-    y: str,
-    legend: bool,
-    place: str = "best",
-) -> "Figure":
+def _unit_square(figure: "Figure", axes: Any, x: str, y: str, *, legend: str = "") -> "Figure":
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.02)
     axes.set_xlabel(x, fontsize=9, color=MUTED)
@@ -138,5 +133,5 @@ def _unit_square(
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     if legend:
-        axes.legend(fontsize=8, frameon=False, loc=place)
+        _legend(axes, legend)
     return figure

@@ -48,7 +48,7 @@ def evaluate_model(
     with step("evaluate_model"):
         from stagewright.components.evaluation.evaluate import evaluate
         from stagewright.components.evaluation.page import page
-        from stagewright.components.evaluation.record import to_kubeflow, to_mlflow
+        from stagewright.components.evaluation.record import to_kubeflow, to_log, to_mlflow
 
         found = evaluate(
             model.path,
@@ -65,6 +65,7 @@ def evaluate_model(
         shown.write(report.path)
         found.write(evaluation.path)
         evaluation.metadata["passed"] = found.gate.passed
+        to_log(found)
         to_kubeflow(found, metrics, classification)
         if run_id:
             to_mlflow(found, shown.render(), run_id)

@@ -12,6 +12,7 @@ from stagewright.components.evaluation.champion import Champion
 from stagewright.components.evaluation.metrics import METRICS, Measured, Metric, of_task
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.runtime.errors import BadParameter, GateFailed, did_you_mean
+from stagewright.components.runtime.report import text
 from stagewright.components.runtime.schema import Task
 
 
@@ -109,8 +110,8 @@ def baseline_check(metric: Metric, test: Measured, baseline: Measured) -> Check:
     if ours is None or theirs is None:
         reason = test.absent.get(metric.name, "it was not measured")
         return Check(subject, "unknown", "better", f"{metric.name} is unknown ({reason}), so it beats no baseline")
-    required = f"{kind} {theirs:.4g}"
-    missed = f"{metric.name} is {_shown(ours, theirs)}, no better than {theirs:.4g} of a model that learned nothing"
+    required = f"{kind} {text(theirs)}"
+    missed = f"{metric.name} is {_shown(ours, theirs)}, no better than {text(theirs)} of a model that learned nothing"
     return Check(subject, _shown(ours, theirs), required, "" if metric.gain(ours, theirs) > 0 else missed)
 
 
@@ -131,7 +132,6 @@ def champion_check(champion: Champion) -> Check | None:
 
 def _shown(found: float, limit: float) -> str:
     """The number with as many digits as tell it from the limit."""
-    for digits in (4, 6, 10):
-        if f"{found:.{digits}g}" != f"{limit:.{digits}g}" or found == limit:
-            return f"{found:.{digits}g}"
-    return repr(found)
+    if found == limit or text(found) != text(limit):
+        return text(found)
+    return next((f"{found:.{digits}g}" for digits in (6, 9, 12) if f"{found:.{digits}g}" != f"{limit:.{digits}g}"), repr(found))

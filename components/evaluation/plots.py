@@ -1,6 +1,6 @@
 """Plots that every task shares: slices with their intervals, and what the model relies on."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,16 @@ WIDE = 9.6
 MOST_BARS = 20
 MOST_SLICES = 40
 GRID = "#e3e8ed"
+LARGE = 20_000
+
+
+def short_numbers(axes: Any) -> None:
+    """Large numbers of both axes as 20k or 3M, where matplotlib would put a power of ten beside the title."""
+    from matplotlib.ticker import EngFormatter
+
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        if max(map(abs, limits)) >= LARGE:
+            axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def importance_plot(importance: Importance) -> "Figure":
@@ -31,6 +41,7 @@ def importance_plot(importance: Importance) -> "Figure":
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"loss of {importance.metric.label}", fontsize=9, color=MUTED)
+    short_numbers(axes)
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     return figure
@@ -58,6 +69,7 @@ def slices_plot(parts: list[Slice], metric: Metric, whole: float | None) -> "Fig
     axes.set_ylim(rows[-1] + 0.7, -1.2)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(metric.label, fontsize=9, color=MUTED)
+    short_numbers(axes)
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     return figure

@@ -1,10 +1,12 @@
 """Where an evaluation is told to others: Kubeflow's metrics, and the run in MLflow."""
 
+import logging
+import time
 from typing import TYPE_CHECKING
 
 from stagewright.components.evaluation.curves import confusion, roc
 from stagewright.components.evaluation.evaluate import Evaluation
-from stagewright.components.runtime import tracking
+from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 
@@ -22,6 +24,18 @@ def by_split(evaluation: Evaluation, separator: str) -> dict[str, float]:
         for split, measured in evaluation.measured.items()
         for name, value in measured.values.items()
     }
+
+
+def to_log(evaluation: Evaluation) -> None:
+    """What whoever watches the run should know at once; the gate's failure is logged by the step itself."""
+    metric = evaluation.metric.name
+    value = evaluation.measured["test"].values.get(metric)
+    logs.event("model_evaluated", name=evaluation.name, metric=metric, value=value, passed=evaluation.gate.passed)
+    if evaluation.overfitting.warning:
+        logs.event("model_over_fits", level=logging.WARNING, name=evaluation.name, reason=evaluation.overfitting.sentence)
+    champion = evaluation.champion
+    if champion is not None and not champion.comparable:
+        logs.event("champion_not_comparable", level=logging.WARNING, version=champion.version, reason=champion.reason)
 
 
 def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: "dsl.ClassificationMetrics") -> None:
@@ -48,10 +62,9 @@ def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
     """
     from mlflow.entities import Metric, RunTag
     from mlflow.exceptions import MlflowException
-    from mlflow.utils.time import get_current_time_millis
 
     client = tracking.client(_PURPOSE)
-    now = get_current_time_millis()
+    now = int(time.time() * 1000)
     with tracking.answering(_PURPOSE):
         try:
             client.get_run(run_id)

@@ -107,7 +107,9 @@ def _quartiles(values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _slice(outcome: Outcome, column: str, value: str, resamples: int, seed: int) -> Slice:
@@ -119,7 +121,7 @@ def _slice(outcome: Outcome, column: str, value: str, resamples: int, seed: int)
 def _too_small(outcome: Outcome) -> str:
     if len(outcome) < SMALL_ROWS:
         return f"only {len(outcome)} rows"
-    if outcome.task is Task.REGRESSION:
+    if outcome.task is not Task.BINARY:  # of many classes, some are rare in every slice
         return ""
     counts = np.bincount(outcome.truth, minlength=len(outcome.labels))
     rarest = int(counts.argmin())

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.features.graph import ML, Block, Graph
-from stagewright.components.features.specification import CategoricalOptions, ColumnPlan
+from stagewright.components.features.options import CategoricalOptions
+from stagewright.components.features.specification import ColumnPlan
 from stagewright.components.runtime.feature_graph import Feature
 from stagewright.components.runtime.signature import MISSING_STRING
 

@@ -15,7 +15,8 @@ import polars as pl
 
 from stagewright.components.features.graph import Block, Graph
 from stagewright.components.features.numeric import Scaling, scaled
-from stagewright.components.features.specification import ColumnPlan, DatetimeOptions
+from stagewright.components.features.options import DatetimeOptions
+from stagewright.components.features.specification import ColumnPlan
 from stagewright.components.runtime.feature_graph import Feature
 from stagewright.components.runtime.signature import MISSING_TIME
 

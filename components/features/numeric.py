@@ -8,7 +8,8 @@ import polars as pl
 from sklearn.preprocessing import PowerTransformer
 
 from stagewright.components.features.graph import Block, Graph
-from stagewright.components.features.specification import BooleanOptions, ColumnPlan, NumericOptions
+from stagewright.components.features.options import BooleanOptions, NumericOptions
+from stagewright.components.features.specification import ColumnPlan
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.feature_graph import Feature
 

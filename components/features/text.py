@@ -12,7 +12,8 @@ import polars as pl
 from onnx import TensorProto
 
 from stagewright.components.features.graph import MICROSOFT, Block, Graph
-from stagewright.components.features.specification import ColumnPlan, TextOptions
+from stagewright.components.features.options import TextOptions
+from stagewright.components.features.specification import ColumnPlan
 from stagewright.components.runtime.feature_graph import OUTPUT, Feature, batch_rows, session
 from stagewright.components.runtime.signature import Input
 

@@ -1,6 +1,6 @@
 """CSV and TSV files. Whole blocks are read at once; where a block cannot be, the file is read again row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -11,12 +11,13 @@ from stagewright.components.ingestion.bytestreams import Advance, open_bytes
 from stagewright.components.ingestion.dialect import delimiter_of
 from stagewright.components.ingestion.records import Record, records
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
-from stagewright.components.ingestion.textlines import MAX_ROW, encoding_of, lines, sample, undecoded
+from stagewright.components.ingestion.textlines import encoding_of, lines, sample, undecoded
 from stagewright.components.ingestion.valuetypes import Types, converted, extended
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 
-BLOCK_BYTES = MAX_ROW
+BLOCK_BYTES = 1 << 18  # the reader keeps some 32 blocks ahead, so a block's size counts many times
+TABLE_BYTES = 1 << 21
 EXACT_ROWS = 32_768
 SAMPLE_LINES = 500
 
@@ -80,8 +81,8 @@ class DelimitedFile:
                 ),
                 memory_pool=pa.system_memory_pool(),
             )  # fmt: skip
-            for batch in reader:
-                yield pl.DataFrame(pl.from_arrow(batch))
+            for batches in _gathered(reader):
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             raise _TroubleError from error
         finally:
@@ -122,6 +123,18 @@ class DelimitedFile:
 
     def _remedy(self, row: Record) -> str:
         return "set 'encoding' to what it is" if undecoded(row.text, self.encoding) else "correct the row"
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Batches in bunches of about `TABLE_BYTES`: enough rows to make each operation on a column worth its start."""
+    bunch: list[pa.RecordBatch] = []
+    for batch in batches:
+        bunch.append(batch)
+        if sum(held.nbytes for held in bunch) >= TABLE_BYTES:
+            yield bunch
+            bunch = []
+    if bunch:
+        yield bunch
 
 
 class _Balanced:

@@ -2,17 +2,17 @@
 
 from stagewright.components.ingestion.profile import Profile
 from stagewright.components.ingestion.validation_plots import (
-    association_plot, column_plot, missing_plot, summary_row, target_plot,
+    association_plot, columns_plot, missing_plot, percent, summary_row, target_plot,
 )  # fmt: skip
 from stagewright.components.runtime.report import Page, bullets, figures, paragraph, table
-from stagewright.components.runtime.schema import Schema
+from stagewright.components.runtime.schema import ColumnKind, Schema
 
 MAX_COLUMN_PLOTS = 24
 
 
 def page(profile: Profile, schema: Schema, violations: list[str], warnings: list[str]) -> Page:
     """The report, ready to be written."""
-    report = Page("Data validation", f"{profile.rows:,} rows, {len(profile.columns)} columns; target {schema.target}")
+    report = Page("Data validation", f"{profile.rows:,} rows, {len(profile.columns)} columns; target {schema.target} ({schema.task})")
     _verdict(report, violations, warnings)
     _tiles(report, profile, schema)
     target = profile.columns[schema.target or ""]
@@ -26,8 +26,7 @@ def page(profile: Profile, schema: Schema, violations: list[str], warnings: list
     if named:
         more = len(named) - MAX_COLUMN_PLOTS
         note = [paragraph(f"The first {MAX_COLUMN_PLOTS} of {len(named)} columns.", style="muted")] if more > 0 else []
-        plots = [column_plot(profile, schema, name) for name in named[:MAX_COLUMN_PLOTS]]
-        report.section("Distributions", *note, figures(*plots))
+        report.section("Distributions", *note, figures(columns_plot(profile, schema, named[:MAX_COLUMN_PLOTS])))
     return report
 
 
@@ -49,9 +48,9 @@ def _tiles(report: Page, profile: Profile, schema: Schema) -> None:
             ("rows", f"{profile.rows:,}"),
             ("columns", len(profile.columns)),
             ("features", len(schema.features)),
-            ("values missing", f"{100 * missing / max(cells, 1):.2g} %"),
+            ("values missing", percent(missing / max(cells, 1))),
             ("duplicate rows", f"{profile.duplicates:,}"),
-            ("task", schema.task.value if schema.task else None),
+            ("identifiers", sum(column.kind is ColumnKind.IDENTIFIER for column in schema.columns)),
         ]
     )
 
@@ -60,7 +59,8 @@ def _columns(profile: Profile, schema: Schema) -> str:
     kinds = {column.name: column.kind.value for column in schema.columns}
     rows = []
     for name, column in profile.columns.items():
-        kind = f"{kinds.get(name, 'not in the schema')}{' (target)' * (name == schema.target)}"
-        missing = f"{100 * column.null_share:.2g} %" if column.nulls else ""
-        rows.append([name, kind, column.dtype, missing, column.distinct, *summary_row(column)])
+        shown = f"{name} (target)" if name == schema.target else name
+        missing = percent(column.null_share) if column.nulls else ""
+        kind = kinds.get(name, "not in the schema")
+        rows.append([shown, kind, column.dtype, missing, f"{column.distinct:,}", *summary_row(column)])
     return table(["Column", "Kind", "Type", "Missing", "Distinct", "Smallest", "Largest", "Typical"], rows)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from stagewright.components.ingestion.profile import ColumnProfile, Profile
-from stagewright.components.runtime.report import ACCENT, BAD, MUTED, PALETTE, label, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, INK, MUTED, PALETTE, label, new_figure
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_BARS = 12
 MAX_ROWS_OF_BARS = 20
 HISTOGRAM_BINS = 30
-SMALL = {"width": 3.25, "height": 2.2}
+GRID_COLUMNS, SMALL_BARS = 4, 6
 
 
 def target_plot(profile: Profile, schema: Schema) -> "Figure":
@@ -29,17 +29,24 @@ def target_plot(profile: Profile, schema: Schema) -> "Figure":
     return figure
 
 
-def column_plot(profile: Profile, schema: Schema, name: str) -> "Figure":
-    """A small histogram or bar chart; classification shows the classes in it by colour where there are few."""
-    figures = profile.columns[name]
-    figure, axes = new_figure(label(name, 34), **SMALL)
-    values = profile.sample.get_column(name)
-    if figures.time or (figures.number and figures.distinct > MAX_BARS):
-        parts = _by_class(profile, schema, name)
-        _histogram(axes, values, ACCENT, parts)
-    else:
-        _bars(axes, figures.top[:6], figures.present, [ACCENT] * 6)
-    axes.tick_params(labelsize=8)
+def columns_plot(profile: Profile, schema: Schema, names: list[str]) -> "Figure":
+    """A small histogram or bar chart for each column; the classes are told apart by colour where there are few.
+
+    One figure for all, because laying out each for itself takes several times as long.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-len(names) // GRID_COLUMNS)
+    figure = Figure(figsize=(11.0, 1.75 * rows + 0.2), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.09, w_pad=0.06)  # type: ignore[union-attr]
+    places = figure.subplots(rows, GRID_COLUMNS, squeeze=False).flat
+    for axes in places[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(places, names, strict=False):
+        axes.set_title(label(name, 30), fontsize=9.5, color=INK, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=7.5, colors=MUTED)
+        _column(axes, profile, schema, profile.columns[name])
     return figure
 
 
@@ -49,13 +56,14 @@ def missing_plot(profile: Profile) -> "Figure | None":
     if not incomplete:
         return None
     height = 1.1 + 0.27 * len(incomplete)
-    figure, axes = new_figure("Missing values", width=5.4, height=height)
+    figure, axes = new_figure("Share of rows without a value", width=5.4, height=height)
     shares = [100 * column.null_share for column in incomplete]
     bars = axes.barh([label(column.name) for column in incomplete], shares, color=BAD, height=0.62)
-    axes.bar_label(bars, [f"{share:.2g} %" for share in shares], padding=4, fontsize=8, color=MUTED)
+    axes.bar_label(bars, [percent(share / 100) for share in shares], padding=4, fontsize=8, color=MUTED)
     axes.invert_yaxis()
-    axes.set_xlim(0, max(shares) * 1.22)
-    axes.set_xlabel("% of rows", fontsize=9, color=MUTED)
+    axes.set_xlim(0, min(max(1.25 * max(shares), 5.0), 118))
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
     return figure
 
 
@@ -109,6 +117,17 @@ def _correlation_ratio(pair: pl.DataFrame) -> float | None:
     return float(np.sqrt(min(1.0, float(means.var()) / float(whole))))  # type: ignore[arg-type]
 
 
+def _column(axes: Any, profile: Profile, schema: Schema, figures: ColumnProfile) -> None:
+    if figures.time or (figures.number and figures.distinct > MAX_BARS):
+        values = profile.sample.get_column(figures.name)
+        return _histogram(axes, values, ACCENT, _by_class(profile, schema, figures.name))
+    if figures.number:
+        values = profile.sample.get_column(figures.name)
+        counts = values.drop_nulls().value_counts().sort(figures.name)
+        return _bars(axes, tuple(counts.rows()), len(values) - values.null_count(), [ACCENT] * MAX_BARS)
+    return _bars(axes, figures.top[:SMALL_BARS], figures.present, [ACCENT] * SMALL_BARS)
+
+
 def _by_class(profile: Profile, schema: Schema, name: str) -> dict[Any, pl.Series] | None:
     target = schema.target or ""
     figures = profile.columns[target]
@@ -133,7 +152,7 @@ def _histogram(axes: Any, values: pl.Series, color: str, parts: dict[Any, pl.Ser
     else:
         series = [_plottable(part) for part in parts.values()]
         axes.hist(series, bins=edges, stacked=True, label=[label(key, 14) for key in parts], color=PALETTE[: len(series)])
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=6.5, frameon=False, handlelength=1)
     axes.locator_params(axis="y", nbins=4)
     if finite.dtype.kind != "M":
         axes.locator_params(axis="x", nbins=5)
@@ -155,23 +174,37 @@ def _bars(axes: Any, top: tuple[tuple[Any, int], ...], present: int, colors: lis
     places = np.arange(len(names))
     bars = axes.barh(places, counts, color=[*colors[: len(shown)], MUTED][: len(names)], height=0.66)
     axes.set_yticks(places, names)
-    axes.bar_label(bars, [f"{100 * rows / max(present, 1):.3g} %" for rows in counts], padding=3, fontsize=7, color=MUTED)
+    axes.bar_label(bars, [percent(rows / max(present, 1)) for rows in counts], padding=3, fontsize=7, color=MUTED)
     axes.invert_yaxis()
     axes.set_xlim(0, max([*counts, 1]) * 1.25)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
 
 
-def summary_row(figures: ColumnProfile) -> tuple[Any, Any, str]:
-    """Smallest, largest and most frequent value, for the table of columns."""
+def summary_row(figures: ColumnProfile) -> tuple[str, str, str]:
+    """Smallest, largest and typical value, for the table of columns."""
     if figures.number or figures.time:
-        most = ""
-        if figures.number and figures.mean is not None:
-            most = f"mean {figures.mean:.4g}, deviation {figures.deviation or 0:.3g}"
-        return _plain(figures.minimum), _plain(figures.maximum), most
-    top = ", ".join(f"{value} ({rows / max(figures.present, 1):.0%})" for value, rows in figures.top[:3])
-    return "", "", top
+        spread = "" if figures.mean is None else f"mean {number(figures.mean)}, deviation {number(figures.deviation or 0.0)}"
+        return number(figures.minimum), number(figures.maximum), spread
+    return "", "", ", ".join(f"{value} ({percent(rows / max(figures.present, 1))})" for value, rows in figures.top[:3])
 
 
-def _plain(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)
+def number(value: Any) -> str:
+    """A number or time for reading.
+
+    >>> number(2266.77), number(0.04951), number(7), number(None)
+    ('2,267', '0.04951', '7', '')
+    """
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def percent(share: float) -> str:
+    """A share for reading.
+
+    >>> percent(1.0), percent(0.2654), percent(0.00156), percent(0.00001)
+    ('100 %', '27 %', '0.16 %', '<0.01 %')
+    """
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.2g} %" if value >= 0.01 else "<0.01 %"

@@ -37,6 +37,7 @@ td.n, th.n {{ text-align: right; white-space: nowrap }}
 .figures {{ display: flex; flex-wrap: wrap; gap: 16px 24px }}
 .figures figure {{ flex: 1 1 340px; min-width: 0; max-width: 500px; margin: 0 }}
 .figures figure.wide {{ flex-basis: 100%; max-width: 100% }}
+.figures figure.wide {{ overflow-x: auto }} .figures figure.wide svg {{ min-width: 620px }}
 .figures svg {{ display: block; width: 100%; height: auto }} .figures svg text {{ font-family: inherit !important }}
 .beside {{ display: flex; flex-wrap: wrap; gap: 8px 28px }}
 .beside > div {{ flex: 1 1 340px; min-width: 0 }}
@@ -163,9 +164,10 @@ def new_figure(title: str, *, width: float = 5.0, height: float = 3.4) -> "tuple
 
 
 def label(value: Any, limit: int = 28) -> str:
-    """A value as text for a plot: shortened, on one line, and safe from being read as mathematics between dollar signs."""
+    """A value as text for a plot: on one line, its middle left out if it is long, dollar signs not read as mathematics."""
     shown = "".join(character if character.isprintable() else " " for character in str(value))
-    shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    tail = limit // 3  # names often differ at their end
+    shown = shown if len(shown) <= limit else f"{shown[: limit - tail - 1]}…{shown[-tail:]}"
     return shown.replace("$", r"\$")
 
 

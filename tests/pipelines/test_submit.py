@@ -126,6 +126,7 @@ def test_kubeconfig_context_goes_through_the_api_server(serve: Serve, tmp_path: 
         "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
     }  # fmt: skip
     (tmp_path / "config").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://elsewhere.invalid")  # what is named comes first
     # The kubernetes client reads KUBECONFIG when it is imported.
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
     started = start(server, host=None, kube_context="here")
@@ -194,6 +195,7 @@ def test_host_that_does_not_answer_is_named() -> None:
     ("settings", "message"),
     [
         ({}, "no Kubeflow Pipelines host; give --host URL"),
+        ({"host": "http://x", "kube_context": "y"}, "host http://x and context 'y' are two ways to one place; give one"),
         ({"host": "localhost:8080"}, "host 'localhost:8080' has no scheme; write http://localhost:8080 or https"),
         (
             {"host": "http://x", "service_account_token": "/nowhere/token"},

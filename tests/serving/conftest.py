@@ -82,9 +82,14 @@ def start() -> Iterator[Callable[..., Server]]:
         )
         running.append(process)
         assert process.stderr is not None
-        line = process.stderr.readline().decode()
-        assert "model_served" in line, line + process.stderr.read().decode()
-        announced = json.loads(line)
+        said = []
+        for line in process.stderr:
+            said.append(line.decode())
+            if b"model_served" in line:
+                break
+        else:
+            pytest.fail("the predictor ended: " + "".join(said))
+        announced = json.loads(said[-1])
         return Server(process, f"http://127.0.0.1:{announced['port']}", announced)
 
     yield begin

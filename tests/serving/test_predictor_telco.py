@@ -1,5 +1,7 @@
 """The served answers of a model that went through the project's own stages equal the model's own, row by row."""
 
+import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import urllib3
 
 from stagewright.components.features.fit import fit_features
 from stagewright.components.ingestion.kinds import inferred
@@ -58,6 +61,27 @@ def test_served_answers_equal_the_models_own(start: Callable[..., Any], exported
     assert np.abs(np.array(answer.probabilities) - own.probabilities).max() <= 1e-5
     passed = client.smoke_test(server.url, "churn", folder / "serving" / "baseline.parquet", rows=1000)
     assert passed.rows > 900
+
+
+def test_the_documented_examples_answer_as_documented(start: Callable[..., Any], exported: tuple[Path, Path]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    examples = re.findall(r"```bash\n(curl .*?)```\n```json\n(.*?)\n```", text, re.DOTALL)
+    server = start("--model", str(exported[0]), "--name", "churn", "--version", "v1.0.0")
+    assert len(examples) == 5
+
+    for command, documented in examples:
+        path, _, body = command.removeprefix("curl -s $URL").strip().partition(" -d ")
+        answer = urllib3.request("POST" if body else "GET", server.url + path, body=body.strip("'\n") or None)
+        assert without_floats(answer.json()) == without_floats(json.loads(documented))
+
+
+def without_floats(document: Any) -> Any:
+    """The same document with every float replaced: a model trained elsewhere moves in its last digits."""
+    if isinstance(document, dict):
+        return {name: without_floats(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [without_floats(value) for value in document]
+    return "a float" if isinstance(document, float) else document
 
 
 def test_a_small_model_is_ready_within_a_second(start: Callable[..., Any], exported: tuple[Path, Path]) -> None:

@@ -76,6 +76,10 @@ def test_any_name_can_label_a_plot(name: str) -> None:
         assert name in drawn
 
 
-def test_long_labels_are_shortened() -> None:
-    assert report.label("x" * 50) == "x" * 27 + "…"
-    assert report.label("x" * 50, 10) == "x" * 9 + "…"
+def test_long_labels_keep_their_ends() -> None:
+    names = [report.label(f"a rather long name of a class, number {number}") for number in range(20)]
+
+    assert len(set(names)) == 20
+    assert {len(name) for name in names} == {28}
+    assert report.label("abcdefghijkl", 10) == "abcdef…jkl"
+    assert report.label("x" * 28) == "x" * 28

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from kfp import dsl
 
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
 from stagewright.components.evaluation.metrics import of_task
 from stagewright.components.evaluation.page import page
+from stagewright.components.evaluation.record import to_kubeflow
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.model import Model
@@ -93,6 +95,20 @@ def test_a_real_model_passes_its_gate(evaluation: Evaluation) -> None:
     assert evaluation.metric.gain(
         evaluation.measured["test"].values[evaluation.metric.name], evaluation.baseline.values[evaluation.metric.name]
     ) > 0  # fmt: skip
+
+
+def test_kubeflow_gets_finite_numbers_of_every_task(evaluation: Evaluation) -> None:
+    metrics, classification = dsl.Metrics(), dsl.ClassificationMetrics()
+
+    to_kubeflow(evaluation, metrics, classification)
+
+    json.dumps([metrics.metadata, classification.metadata], allow_nan=False)
+    names = [metric.name for metric in of_task(evaluation.task)]
+    assert {*names, *(f"train_{name}" for name in names)} <= metrics.metadata.keys()
+    expected = {
+        Task.BINARY: {"confusionMatrix", "confidenceMetrics"}, Task.MULTICLASS: {"confusionMatrix"}, Task.REGRESSION: set(),
+    }  # fmt: skip
+    assert classification.metadata.keys() == expected[evaluation.task]
 
 
 def test_page_has_its_sections_and_plots_and_is_small(evaluation: Evaluation) -> None:

@@ -20,8 +20,8 @@ def test_scores_have_a_minimum_and_errors_a_maximum() -> None:
     checks = gate.threshold_checks({"roc_auc": 0.8, "log_loss": 0.4}, TEST)
 
     assert [check.failure for check in checks] == [
-        "roc_auc is 0.75, at least 0.8 is wanted",
-        "log_loss is 0.5, at most 0.4 is wanted",
+        "roc_auc is 0.7500, at least 0.8 is wanted",
+        "log_loss is 0.5000, at most 0.4 is wanted",
     ]
     assert all(check.passed for check in gate.threshold_checks({"roc_auc": 0.75, "log_loss": 0.5}, TEST))
 
@@ -88,7 +88,7 @@ def test_a_model_must_beat_the_baseline() -> None:
     good, equal = (gate.baseline_check(metric, Measured({"rmse": value}), Measured({"rmse": 2.0})) for value in (1.9, 2.0))
 
     assert good.passed
-    assert equal.failure == "rmse is 2, no better than 2 of a model that learned nothing"
+    assert equal.failure == "rmse is 2.000, no better than 2.000 of a model that learned nothing"
 
 
 def test_baseline_of_many_classes_has_the_shares_of_training() -> None:

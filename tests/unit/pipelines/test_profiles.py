@@ -120,3 +120,12 @@ def test_shipped_profiles_hold_no_secret_values() -> None:
         tree = yaml.safe_load((Path(profiles.__file__).parent / f"{name}.yaml").read_text())
         for settings in (tree.get("defaults") or {}, *(tree.get("components") or {}).values()):
             assert "environment" not in settings
+
+
+def test_the_documented_profile_is_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    profile = profiles.load(write(tmp_path, example))
+    assert profile.settings("train_model").accelerator is not None
+    assert profile.settings("train_model").timeout_seconds is None
+    assert profile.parameters == {"deploy_to": "cluster", "namespace": "models"}

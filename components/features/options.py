@@ -1,0 +1,132 @@
+"""Settings of each kind of column, and the one sentence that a wrong setting gets."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stagewright.components.runtime.errors import InputError, did_you_mean
+
+Part = Literal["year", "month", "day", "weekday", "hour", "minute", "day_of_year", "is_weekend", "elapsed_days"]
+Scale = Literal["standard", "robust", "minmax", "none"]
+SOURCE = "features specification"
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NumericOptions(_Options):
+    """Settings of numeric columns.
+
+    Attributes:
+        impute: What a missing value becomes; none leaves NaN, for models that take it.
+        fill: The value of `impute: constant`.
+        indicator: Whether a feature tells that the value was missing; None: if any is missing in the training split.
+        transform: log1p is sign(x) log(1 + |x|); yeo_johnson is fitted by maximum likelihood; auto is yeo_johnson for a
+            strongly skewed column and none for others.
+        scale: standard is mean and standard deviation, robust is median and interquartile range, minmax is the range 0 to 1.
+    """
+
+    impute: Literal["median", "mean", "most_frequent", "constant", "none"] = "median"
+    fill: Annotated[float, Field(allow_inf_nan=False, ge=-3e38, le=3e38)] = 0.0
+    indicator: bool | None = None
+    transform: Literal["none", "log1p", "yeo_johnson", "auto"] = "none"
+    scale: Scale = "none"
+
+
+class BooleanOptions(_Options):
+    """Settings of boolean columns, which become 0 and 1; see NumericOptions."""
+
+    impute: Literal["most_frequent", "mean", "median", "constant", "none"] = "most_frequent"
+    fill: Annotated[float, Field(ge=0, le=1)] = 0.0
+    indicator: bool | None = None
+
+
+class CategoricalOptions(_Options):
+    """Settings of categorical columns.
+
+    Attributes:
+        encode: one_hot, ordinal (codes by falling frequency), or auto: one_hot up to 8 levels.
+        min_frequency: A level seen in fewer rows is rare: a count from 1, or a share of the rows below 1.
+        max_levels: Most levels kept; the others are rare. None: 50 for one_hot, 1000 for ordinal.
+    """
+
+    encode: Literal["auto", "one_hot", "ordinal"] = "auto"
+    min_frequency: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_levels: Annotated[int, Field(ge=1)] | None = None
+
+
+class DatetimeOptions(_Options):
+    """Settings of datetime columns; times are in UTC.
+
+    Attributes:
+        parts: Which parts become features; weekday is 0 on Monday, elapsed_days counts from the first training time.
+        cyclic: Also the sine and cosine of month, day, weekday, hour, minute and day_of_year, of those in `parts`.
+        impute: What a missing time becomes.
+        indicator, scale: As for numeric columns.
+    """
+
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)] = (
+        "year", "month", "day", "weekday", "hour", "day_of_year", "is_weekend", "elapsed_days",
+    )  # fmt: skip
+    cyclic: bool = False
+    impute: Literal["median", "none"] = "median"
+    indicator: bool | None = None
+    scale: Scale = "none"
+
+
+class TextOptions(_Options):
+    """Settings of text columns: TF-IDF of lower-case words of two or more letters, digits or underscores.
+
+    Attributes:
+        max_features: Words kept, the most frequent first.
+        min_documents: A word must stand in this many rows.
+        sublinear: 1 + log(count) in place of the count.
+        norm: l2 makes each row's vector one long.
+    """
+
+    max_features: Annotated[int, Field(ge=1)] = 200
+    min_documents: Annotated[int, Field(ge=1)] = 1
+    sublinear: bool = False
+    norm: Literal["l2", "none"] = "l2"
+
+
+Options = NumericOptions | BooleanOptions | CategoricalOptions | DatetimeOptions | TextOptions
+OPTIONS: dict[str, type[Options]] = {
+    "numeric": NumericOptions, "boolean": BooleanOptions, "categorical": CategoricalOptions, "datetime": DatetimeOptions,
+    "text": TextOptions,
+}  # fmt: skip
+
+
+def validated(kind: str, settings: Mapping[str, Any], *, where: str) -> Options:
+    """The settings of a kind of column.
+
+    Args:
+        where: The place in the specification, for the error: "numeric", "columns.tenure".
+
+    Raises:
+        InputError: Naming the setting and what it may be.
+    """
+    options = OPTIONS.get(kind, CategoricalOptions)  # an identifier that is dropped has no settings of its own
+    try:
+        return options.model_validate(dict(settings))
+    except ValidationError as error:
+        raise InputError(f"{SOURCE}: {_sentence(error, kind, options, where)}") from None
+
+
+def _sentence(error: ValidationError, kind: str, options: type[Options], where: str) -> str:
+    first = error.errors()[0]
+    given = first["input"]
+    place = ".".join([where, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        of_column = ["kind", "drop"] if where.startswith("columns.") else []
+        names = [*of_column, *options.model_fields]
+        near = did_you_mean(str(first["loc"][-1]), names)
+        return f"{place} is not a setting; a {kind} column takes {', '.join(names)}{near}"
+    if first["type"] == "literal_error":
+        expected = first["ctx"]["expected"]
+        near = did_you_mean(str(given), re.findall(r"'(.+?)'", expected))
+        return f"{place} is {given!r}; expected {expected}{near}"
+    return f"{place} is {given!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
