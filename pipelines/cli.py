@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from rich.console import Console
 
-from stagewright.components.runtime.errors import StagewrightError, one_of
+from stagewright.components.runtime.errors import StagewrightError
 from stagewright.pipelines import catalog, options
 
 app = typer.Typer(
@@ -59,6 +59,9 @@ class SubmitGroup(options.PipelineGroup):
             Annotated[str | None, typer.Option(help="File with a service account's token, as the dashboard mounts it.")],
             None,
         ),
+        "kube_context": (_text("--kube-context", "Context of the kubeconfig to go through, instead of a host."), None),
+        "certificate": (_text("--certificate", "File of the authority that signed the host's certificate."), None),
+        "service_account": (_text("--service-account", "Identity of the steps in the cluster."), None),
         "profile": (_text("--profile", "Cluster settings: a profile's name or a YAML file."), "default"),
         "registry": (_text("--registry", "Registry that holds the images."), ""),
         "tag": (_text("--tag", "Tag of the images."), ""),
@@ -144,13 +147,14 @@ def compile_(
     tag: Annotated[str, typer.Option(help="Tag of the images; this version if not given.")] = "",
     profile: Annotated[str, typer.Option(help="Cluster settings: a profile's name or a YAML file.")] = "default",
     format: Annotated[str, typer.Option(help="spec for KFP, kubernetes for objects to apply.")] = "spec",  # noqa: A002
+    namespace: Annotated[str, typer.Option(help="Namespace of the objects, for --format kubernetes.")] = "",
 ) -> None:
     """Compile pipelines for a cluster."""
     from stagewright.pipelines.compile import compile_pipelines
 
-    one_of("format", format, ("spec", "kubernetes"))
-    names = pipelines or list(catalog.PIPELINES)
-    for path in compile_pipelines(names, output, registry=registry, tag=tag, profile=profile, format=format):
+    for path in compile_pipelines(
+        pipelines or [], output, registry=registry, tag=tag, profile=profile, format=format, namespace=namespace
+    ):
         Console().print(str(path), soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from stagewright.components.runtime.errors import GateFailed, InputError
 from stagewright.pipelines import local, results, services, view
-from stagewright.pipelines.run_command import example_row, execute
+from stagewright.pipelines.run_command import example_row, execute, prepare
 
 NAME, TARGET, ROWS = "telco-churn", "churn", 5
 TOLERANCE = 1e-5
@@ -28,6 +28,7 @@ def demo() -> int:
     """
     console = Console(file=sys.stdout)
     given = arguments()
+    prepare()
     console.print("Training on IBM's Telco customer churn, 7,043 customers: who is going to leave?\n")
     run, outputs = execute("train-model", given, console)
     if run.status == local.SUCCEEDED:
@@ -64,13 +65,12 @@ def compare(run: local.Run, endpoint: str) -> Table:
     difference = float(np.abs(own.probabilities - probabilities).max())
     if list(own.labels) != served.predictions or difference > TOLERANCE:
         raise GateFailed(f"endpoint {endpoint}", [f"its answers differ from the model's own by {difference:.2g}"])
-    table = Table("customer", "left", "model says", "service says", "probability", title=f"{ROWS} customers of the test split")
-    for index, (row, mine, theirs, probability) in enumerate(
-        zip(rows.to_dicts(), own.labels, served.predictions, probabilities[:, 1], strict=True), start=1
-    ):
-        customer = f"{index}: {row['contract']}, {row['tenure']} months"
-        table.add_row(customer, row[TARGET], str(mine), str(theirs), f"{probability:.4f}")
-    table.caption = f"largest difference in probability: {difference:.1e}"
+    table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
+    table.title = f"\n{ROWS} customers of the test split, asked over the network"
+    answers = zip(rows.to_dicts(), own.labels, served.predictions, probabilities[:, 1], strict=True)
+    for row, mine, theirs, probability in answers:
+        table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(mine), str(theirs), f"{probability:.4f}")
+    table.caption, table.caption_justify = f"largest difference in probability: {difference:.1e}", "left"
     return table
 
 

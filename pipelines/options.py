@@ -56,8 +56,8 @@ def _command(name: str, action: Action, own: Mapping[str, tuple[Option, Any]]) -
 def _option(parameter: describe.Parameter) -> inspect.Parameter:
     flag = "--" + parameter.name.replace("_", "-")
     if parameter.type == "bool":
-        annotation = Annotated[bool, typer.Option(f"{flag}/--no-{flag[2:]}", help=parameter.description)]
-        return _keyword(parameter.name, annotation, parameter.default)
+        shown = typer.Option(f"{flag}/--no-{flag[2:]}", help=parameter.description, show_default=_shown(parameter))
+        return _keyword(parameter.name, Annotated[bool | None, shown], None)
     shown = typer.Option(flag, help=parameter.description, metavar=parameter.type.upper(), show_default=_shown(parameter))
     if parameter.required:
         return _keyword(parameter.name, Annotated[str, shown], inspect.Parameter.empty)
@@ -65,7 +65,7 @@ def _option(parameter: describe.Parameter) -> inspect.Parameter:
 
 
 def _shown(parameter: describe.Parameter) -> str | bool:
-    return str(parameter.default) if parameter.default not in ("", None, {}, []) else False
+    return describe.format_value(parameter.default) if parameter.default not in ("", None, {}, []) else False
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -1,13 +1,16 @@
 """`stagewright run`: run a pipeline, show its steps, end with what it produced."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
-from stagewright.pipelines import checks, local, results, view
+from stagewright.components.runtime.settings import StorageSettings, load
+from stagewright.components.runtime.storage import ObjectStore
+from stagewright.pipelines import checks, local, results, services, view
 from stagewright.pipelines.local import Run
 
 
@@ -24,6 +27,7 @@ def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = Fa
         InputError: For an argument that can be refused without running anything.
     """
     checks.check(name, arguments)
+    prepare()
     # The console keeps the stream it has now: while a pipeline runs, sys.stdout belongs to kfp's log.
     console = Console(file=sys.stderr, quiet=not sys.stderr.isatty()) if only_json else Console(file=sys.stdout)
     run, outputs = execute(name, arguments, console)
@@ -33,6 +37,17 @@ def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = Fa
         view.summary(console, run, outputs, example_row(run), str(arguments.get("name", "")))
     failed = run.failed_step
     return 0 if run.status == local.SUCCEEDED else failed.exit_code if failed else 1
+
+
+def prepare() -> None:
+    """Start the local services that no setting replaces, and see that the store of models can be used before any work is done.
+
+    Raises:
+        StagewrightError: If the object store does not answer or refuses.
+    """
+    os.environ.update(services.environment())
+    store = ObjectStore.from_environment("models are published to the object store")
+    store.ensure_bucket(load(StorageSettings, "models are published to the object store").models_bucket)
 
 
 def execute(name: str, arguments: Mapping[str, Any], console: Console) -> tuple[Run, dict[str, Any]]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from stagewright.pipelines.local import SUCCEEDED, Run, Step, Watch
 
-HEADLINE = ("roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "f1", "log_loss", "r2", "rmse", "mae")
+HEADLINE = ("roc_auc", "accuracy", "f1", "log_loss", "r2", "rmse", "mae")
 
 
 @contextmanager

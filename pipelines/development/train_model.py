@@ -22,6 +22,9 @@ def train_model(
     framework: str = "xgboost",
     params: dict[str, Any] = {},  # noqa: B006  KFP writes the default into the spec
     query: str = "",
+    format: str = "auto",  # noqa: A002
+    encoding: str = "auto",
+    delimiter: str = "auto",
     on_bad_row: str = "error",
     schema: dict[str, Any] = {},  # noqa: B006
     suite: dict[str, Any] = {},  # noqa: B006
@@ -54,6 +57,9 @@ def train_model(
         framework: Library to train with. One of sklearn, xgboost, lightgbm, torch.
         params: Hyperparameters of the framework, as JSON; what is not given has a sensible default.
         query: SQL query, if `data` is a database.
+        format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet.
+        encoding: Encoding of text files, such as utf-8 or cp1252; detected if auto.
+        delimiter: What separates the fields of text files; detected if auto.
         on_bad_row: What to do with malformed rows. One of error, quarantine.
         schema: Schema to enforce, as JSON; inferred from the data if not given.
         suite: Great Expectations suite to check as well, as JSON.
@@ -76,7 +82,7 @@ def train_model(
     Returns:
         Version under which the model was published, like v1.0.0.
     """
-    ingested = ingest_data(data=data, query=query, on_bad_row=on_bad_row)
+    ingested = ingest_data(data=data, query=query, format=format, encoding=encoding, delimiter=delimiter, on_bad_row=on_bad_row)
     validated = validate_data(
         dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, suite=suite, leakage=leakage
     )

@@ -64,6 +64,7 @@ V1_ERRORS = [
         {"instances": [{**GOOD, "tenure": "x" * 1000}]},
         f"column 'tenure', row 0: '{'x' * 40}...' is not a number",
     ),
+    ({"instances": [{**GOOD, "tenure": "a\nb\u00fc\0"}]}, r"column 'tenure', row 0: 'a\nbü\x00' is not a number"),
     ({"inputs": {}}, '"inputs" is empty: send at least one column'),
     ({"inputs": {"note": []}}, '"inputs" is empty: send at least one row'),
     ({"inputs": {"note": "a"}}, "column 'note' is 'a'; expected a list of values"),

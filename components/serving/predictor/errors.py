@@ -115,7 +115,10 @@ def shown(value: object) -> str:
         return "a list" if isinstance(value, list) else "an object"
     text = str(value)
     text = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
-    return f"'{text}'" if isinstance(value, str) else text
+    if not isinstance(value, str):
+        return text
+    # A sentence stays on one line, whatever the client put into it.
+    return "'" + "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text) + "'"
 
 
 def counted(number: int, noun: str) -> str:
