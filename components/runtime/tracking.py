@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import re
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -47,13 +48,19 @@ def client(purpose: str) -> "MlflowClient":
         ServiceUnavailable: If nothing answers there; a dead server is reported within ten seconds.
     """
     uri = settings.load(settings.TrackingSettings, purpose).tracking_uri
-    if urlsplit(uri).scheme in {"http", "https"}:
-        _probe(uri, purpose)
+    _probe(uri, purpose)
     _configure_client()
     from mlflow import MlflowClient
 
-    with answering(purpose), _schema_lock(uri):
-        return MlflowClient(tracking_uri=uri)
+    try:
+        with answering(purpose), _schema_lock(uri):
+            return MlflowClient(tracking_uri=uri)
+    except ModuleNotFoundError as error:
+        raise InputError(f"MLflow at {_shown(uri)} needs package '{error.name}', which is not installed; {purpose}") from None
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"MLflow's database at {_shown(uri)} cannot be opened ({error.strerror}); {purpose}"
+        ) from error
 
 
 @contextmanager
@@ -220,9 +227,7 @@ def _probe(uri: str, purpose: str) -> None:
     last: Exception | None = None
     for pause in (*PROBE_PAUSES_SECONDS, 0.0):
         try:
-            urllib.request.urlopen(f"{_shown(uri).rstrip('/')}/health", timeout=PROBE_TIMEOUT_SECONDS).close()  # noqa: S310
-        except urllib.error.HTTPError:
-            return
+            _knock(uri)
         except (OSError, ValueError) as error:
             last = error
             time.sleep(pause)
@@ -230,6 +235,16 @@ def _probe(uri: str, purpose: str) -> None:
             return
     reason = getattr(last, "reason", None) or last
     raise ServiceUnavailable(f"MLflow does not answer at {_shown(uri)} ({reason}); {purpose}") from last
+
+
+def _knock(uri: str) -> None:
+    """Reach a web server, or a database server that stands at a port; a file has nobody to reach."""
+    parts = urlsplit(uri)
+    if parts.scheme in {"http", "https"}:
+        with suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{_shown(uri).rstrip('/')}/health", timeout=PROBE_TIMEOUT_SECONDS).close()  # noqa: S310
+    elif parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), timeout=PROBE_TIMEOUT_SECONDS).close()
 
 
 def _uri() -> str:

@@ -161,7 +161,7 @@ def test_bad_arguments(arguments: list[str], sentence: str) -> None:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return onnx_models.write_slow(tmp_path_factory.mktemp("slow"), size=2000, repeats=20)
+    return onnx_models.write_slow(tmp_path_factory.mktemp("slow"))
 
 
 def ask_slowly(url: str) -> tuple[threading.Thread, list[Any]]:

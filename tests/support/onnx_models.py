@@ -100,7 +100,7 @@ def write_diabetes(folder: Path) -> Path:
     return _write(folder, graph, Signature("regression", columns, target="progression", framework="sklearn"))
 
 
-def write_slow(folder: Path, *, size: int = 1500, repeats: int = 12) -> Path:
+def write_slow(folder: Path, *, size: int = 1500, repeats: int = 20) -> Path:
     """A regressor of one column that takes about a second of real work for a row: a chain of large matrix products."""
     node = helper.make_node
     nodes = [

@@ -54,7 +54,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
             environment.setenv("MLFLOW_TRACKING_URI", database)
             train_model(
                 paths["train"], paths["validation"], features=folder / "features", schema=folder / "schema.json", model=model,
-                name=target, framework=name, params=params,
+                name="trained", framework=name, params=params,
             )  # fmt: skip
         return Trained(model, **paths, schema=folder / "schema.json")
 

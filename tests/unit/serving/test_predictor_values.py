@@ -3,13 +3,14 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.signature import MISSING_TIME
 from stagewright.components.serving.predictor import values
 
+RELAXED = settings(deadline=None)  # a busy machine is no failure
 integers = st.integers(-(2**63), 2**63 - 1)
 floats = st.one_of(st.floats(-1e38, 1e38, allow_nan=False), st.floats(-1e-3, 1e-3), st.floats(1e14, 1e18))
 
@@ -19,33 +20,39 @@ def same(kind: str, given: list, dtype: pl.DataType) -> None:
     np.testing.assert_array_equal(values.CONVERSIONS[kind]("x", given), columns.feed(series, kind).ravel())
 
 
+@RELAXED
 @given(st.lists(st.one_of(st.none(), floats), min_size=1))
 def test_floats(given: list) -> None:
     same("numeric", given, pl.Float64)
     same("categorical", given, pl.Float64)
 
 
+@RELAXED
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**53), 2**53)), min_size=1))
 def test_integers(given: list) -> None:
     same("numeric", given, pl.Int64)
 
 
+@RELAXED
 @given(st.lists(st.one_of(st.none(), integers), min_size=1))
 def test_integer_categories(given: list) -> None:
     same("categorical", given, pl.Int64)
 
 
+@RELAXED
 @given(st.lists(st.one_of(st.none(), st.booleans()), min_size=1))
 def test_booleans(given: list) -> None:
     for kind in ("boolean", "numeric", "categorical"):
         same(kind, given, pl.Boolean)
 
 
+@RELAXED
 @given(st.lists(st.one_of(st.none(), st.text()), min_size=1))
 def test_text(given: list) -> None:
     same("text", given, pl.String)
 
 
+@RELAXED
 @given(st.lists(st.one_of(st.none(), st.datetimes()), min_size=1))
 def test_times(given: list) -> None:
     written = [None if moment is None else moment.isoformat() for moment in given]
