@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stagewright.components.evaluation import card_sections as sections
+from stagewright.components.evaluation.card_evaluation import evaluation
 from stagewright.components.evaluation.markdown import escape, to_html
 from stagewright.components.runtime import report
 from stagewright.components.runtime.errors import InputError
@@ -21,7 +22,7 @@ SECTIONS = {
     "Features": sections.features,
     "Architecture": sections.architecture,
     "Training": sections.training,
-    "Evaluation": sections.evaluation,
+    "Evaluation": evaluation,
     "Deployment": sections.deployment,
     "Monitoring": sections.monitoring,
     "Maintenance": sections.maintenance,

@@ -1,8 +1,9 @@
 """The sections of a model card. Each is a function from what is known to Markdown; what is not known is left to the owner."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from stagewright.components.evaluation.card_evaluation import interval, weaknesses
 from stagewright.components.evaluation.markdown import bullets, escape, for_owner, number, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ _TARGETS = {
 }
 MOST_VALUES = 8
 MOST_ROWS = 40
-POOR_CALIBRATION = 0.05
 
 
 def summary(sources: "Sources") -> str:
@@ -120,22 +120,6 @@ def training(sources: "Sources") -> str:
     return bullets(facts)
 
 
-def evaluation(sources: "Sources") -> str:
-    """Gate, metrics with intervals, slices, over-fitting, champion."""
-    document = sources.evaluation
-    gate = document["gate"]
-    verdict = "The model passed its gate." if gate["passed"] else "The model did not pass its gate:"
-    checks = table(
-        ["Condition", "Measured", "Required", "Outcome"],
-        [[c["subject"], c["measured"], c["required"], "passed" if c["passed"] else "failed"] for c in gate.get("checks", [])],
-    )
-    parts = [verdict, bullets(escape(failure) for failure in gate["failures"]), checks, _metrics_table(document)]
-    if document.get("overfitting"):
-        parts.append(f"Over-fitting: {escape(document['overfitting']['sentence'])}")
-    parts += [_champion(document.get("champion")), _importance(document), _slices(document)]
-    return "\n\n".join(filter(None, parts))
-
-
 def deployment(sources: "Sources") -> str:
     """Where and how it is served."""
     told = _TARGETS.get(sources.deploy_to, "")
@@ -157,7 +141,7 @@ def monitoring(sources: "Sources") -> str:
     main, facts = document.get("main_metric", ""), []
     reference = document["metrics"].get("test", {}).get(main)
     if reference is not None:
-        interval = _interval(document.get("intervals", {}).get("test", {}).get(main))
+        found = interval(document.get("intervals", {}).get("test", {}).get(main))
         facts.append(
             f"Reference for its performance: {escape(main)} {number(reference)}{f' ({interval})' if interval else ''} on test."
         )
@@ -183,92 +167,11 @@ def limitations(sources: "Sources") -> str:
     use = f"Intended use, in the owner's words: {escape(sources.intended_use)}" if sources.intended_use else for_owner(
         "what the model may be used for, and what it must not be used for."
     )  # fmt: skip
-    weak = _weaknesses(sources.evaluation)
+    weak = weaknesses(sources.evaluation)
     found = (
         bullets(weak) if weak else "The evaluation found no weakness that it looks for; that is not proof of there being none."
     )
     return f"{use}\n\nKnown from the evaluation:\n\n{found}"
-
-
-def _weaknesses(document: dict[str, Any]) -> list[str]:
-    main, test = document.get("main_metric", ""), document["metrics"].get("test", {})
-    weak = []
-    if (document.get("overfitting") or {}).get("warning"):
-        weak.append(escape(document["overfitting"]["sentence"]))
-    error = test.get("calibration_error")
-    if error is not None and error > POOR_CALIBRATION:
-        weak.append(f"Its probabilities are off by {error:.3f} on average: rank by them, but do not take them at their word.")
-    weak += [
-        f"It is weaker where {escape(part['column'])} is {escape(part['value'])}: {escape(main)} "
-        f"{number(part['metrics'][main])} ({_interval(part['intervals'][main])}) against {number(test[main])} of all rows."
-        for part in document.get("slices", [])
-        if main in test
-        and main in part["metrics"]
-        and main in part["intervals"]
-        and _is_weaker(part["intervals"][main], test[main], main)
-    ]
-    small = [part for part in document.get("slices", []) if part.get("small")]
-    if small:
-        named = ", ".join(f"{escape(part['column'])} = {escape(part['value'])}" for part in small[:MOST_VALUES])
-        more = f" and {len(small) - MOST_VALUES} more" if len(small) > MOST_VALUES else ""
-        weak.append(f"Too few test rows to judge it where {named}{more}.")
-    return weak
-
-
-def _is_weaker(interval: list[float], whole: float, main: str) -> bool:
-    return interval[0] > whole if main in {"rmse", "log_loss"} else interval[1] < whole
-
-
-def _metrics_table(document: dict[str, Any]) -> str:
-    metrics, intervals = document["metrics"], document.get("intervals", {}).get("test", {})
-    baseline = (document.get("baseline") or {}).get("metrics", {})
-    names = list(metrics.get("test", {}))
-    rows = [
-        [name, *(metrics.get(split, {}).get(name) for split in ("train", "validation", "test")), _interval(intervals.get(name)),
-         baseline.get(name)]
-        for name in names
-    ]  # fmt: skip
-    return table(["Metric", "Train", "Validation", "Test", "95% interval (test)", "Trivial baseline"], rows)
-
-
-def _champion(champion: dict[str, Any] | None) -> str:
-    if not champion:
-        return "There was no champion to compare with."
-    if not champion["comparable"]:
-        return f"Champion {escape(champion['version'])} could not be compared: {escape(champion['reason'])}."
-    return (
-        f"Gain over champion {escape(champion['version'])} by {escape(champion['metric'])} on the same test rows: "
-        f"{champion['gain']:+.4g} ({_interval(champion['interval'])})."
-    )
-
-
-def _importance(document: dict[str, Any]) -> str:
-    found = list((document.get("importance") or {}).items())[:10]
-    if not found:
-        return ""
-    shown = table(["Column", f"Loss of {document.get('main_metric', 'the metric')} when shuffled"], [[n, v] for n, v in found])
-    return f"What it relies on most:\n\n{shown}"
-
-
-def _slices(document: dict[str, Any]) -> str:
-    main = document.get("main_metric", "")
-    rows = [
-        [
-            part["column"],
-            part["value"],
-            part["rows"],
-            part["metrics"].get(main),
-            _interval(part["intervals"].get(main)),
-            part["note"],
-        ]
-        for part in document.get("slices", [])[:MOST_ROWS]
-    ]
-    shown = table(["Column", "Value", "Test rows", main, "95% interval", "Note"], rows)
-    return f"By slice:\n\n{shown}" if rows else ""
-
-
-def _interval(interval: list[float] | None) -> str:
-    return f"{number(interval[0])} to {number(interval[1])}" if interval else ""
 
 
 def _shares(counts: dict[str, int]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from stagewright.components.runtime.report import text
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")
+# An underscore inside a word is no emphasis: names stay readable.
+_SPECIAL = re.compile(r"([\\`*{}\[\]#|~$]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def escape(value: Any) -> str:

@@ -24,6 +24,7 @@ from stagewright.components.runtime.progress import progress
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 AUTO = "auto"
+MAX_ROW_GROUP_BYTES, MIN_ROW_GROUP_ROWS = 64 << 20, 1024  # a row group is held in memory while it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +154,24 @@ def _check_same_columns(first: Source, other: Source) -> None:
 
 def _store(sources: Sequence[Source], types: Types, path: str | Path) -> tables.TableInfo:
     failures: list[StagewrightError] = []
+    batches = (batch for source in sources for batch in source.batches(types))
+    first = next(batches, pl.DataFrame(schema={name: dtype(known) for name, known in types.items()}))
 
     def produce(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, size: int | None
     ) -> Iterator[pl.DataFrame]:
         try:
-            for source in sources:
-                yield from source.batches(types)
+            yield first
+            yield from batches
         except StagewrightError as error:
             failures.append(error)  # the engine would wrap it in an error of its own
             raise
 
-    frame = register_io_source(produce, schema={name: dtype(known) for name, known in types.items()})
+    row_bytes = max(1, first.estimated_size() // max(1, first.height))
+    fitting_rows = max(MIN_ROW_GROUP_ROWS, MAX_ROW_GROUP_BYTES // row_bytes)
     try:
-        return tables.write(frame, path)
+        frame = register_io_source(produce, schema=first.schema)
+        return tables.write(frame, path, row_group_rows=min(tables.ROW_GROUP_ROWS, fitting_rows))
     except pl.exceptions.PolarsError:
         if failures:
             raise failures[0] from None

@@ -52,11 +52,14 @@ def scan(path: str | Path) -> pl.LazyFrame:
     return pl.scan_parquet(_checked(path), glob=False, hive_partitioning=False)
 
 
-def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path) -> TableInfo:
+def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, *, row_group_rows: int = ROW_GROUP_ROWS) -> TableInfo:
     """Store a table; the file appears whole or not at all. A LazyFrame is streamed, never held in memory as a whole.
 
     Column types are brought to `STORED_TYPES`: narrower numbers are widened, categories become strings, times become
     microseconds without a zone (UTC).
+
+    Args:
+        row_group_rows: Rows that are held in memory at a time; fewer than usual for very wide rows.
 
     Raises:
         InputError: If a column's type cannot be stored, such as a list.
@@ -72,7 +75,7 @@ def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path) -> TableInfo:
                 file,
                 compression=COMPRESSION,
                 compression_level=COMPRESSION_LEVEL,
-                row_group_size=ROW_GROUP_ROWS,
+                row_group_size=row_group_rows,
                 maintain_order=True,
                 engine="streaming",
             )

@@ -72,6 +72,17 @@ def predict(
     return Answer(document["predictions"], document.get("probabilities"), document.get("model_version"))
 
 
+def columns(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> list[str]:
+    """Names of the columns that a served model takes, in its order.
+
+    Raises:
+        InputError: If the server knows no such model.
+        ServiceUnavailable: If it does not answer.
+    """
+    described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)
+    return [given["name"] for given in described["inputs"]]
+
+
 def wait_until_ready(
     endpoint: str, name: str, timeout: float = 60.0, *, headers: Headers | None = None, poll: float = POLL_SECONDS
 ) -> None:

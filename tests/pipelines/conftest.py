@@ -18,7 +18,7 @@ def run_pipeline(laptop: Path, object_store: str) -> Iterator[Callable[..., Fini
     patch = pytest.MonkeyPatch()
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
-    def run(name: str, **arguments: Any) -> Finished:
+    def run(name: str, /, **arguments: Any) -> Finished:
         finished = local.run(name, arguments)
         return Finished(finished, results.collect(finished))
 

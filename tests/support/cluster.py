@@ -158,7 +158,11 @@ def failing(service: Document, _reads: int) -> Document:
         "modelStatus": {
             "transitionStatus": "BlockedByFailedLoad",
             "states": {"activeModelState": "", "targetModelState": "FailedToLoad"},
-            "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "NoSuchBucket: the bucket\ndoes not exist", "exitCode": 1},
+            "lastFailureInfo": {
+                "reason": "ModelLoadFailed",
+                "message": "NoSuchBucket: the bucket\ndoes not exist",
+                "exitCode": 1,
+            },
         },
     }
 
@@ -206,7 +210,15 @@ def _kubeconfig(folder: Path, server: str) -> Path:
 
 def failure(code: int, reason: str, message: str, **extra: Any) -> Document:
     """A Status object as the API server answers it."""
-    return {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message, **extra}
+    return {
+        "apiVersion": "v1",
+        "kind": "Status",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+        **extra,
+    }
 
 
 def _failure(code: int, reason: str, message: str, **extra: Any) -> aiohttp.web.Response:

@@ -128,7 +128,7 @@ def test_what_is_no_uri_is_refused(uri: str) -> None:
 
 
 def test_missing_bucket_is_named(store: ObjectStore) -> None:
-    with pytest.raises(InputError, match="there is no bucket 'nobody-made-me' in the object store at .*; create it"):
+    with pytest.raises(InputError, match=r"there is no bucket 'nobody-made-me' in the object store at .*; create it"):
         store.list("s3://nobody-made-me/x")
 
 

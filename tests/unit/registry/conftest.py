@@ -16,7 +16,9 @@ from stagewright.components.training.train import train_model
 @pytest.fixture
 def trained(tmp_path: Path, tracking: str, wine: pl.DataFrame) -> Path:
     """An exported model of wines, whose run is recorded in this test's MLflow."""
-    columns = [Column(name=name, kind=ColumnKind.CATEGORICAL if name == "cultivar" else ColumnKind.NUMERIC) for name in wine.columns]
+    columns = [
+        Column(name=name, kind=ColumnKind.CATEGORICAL if name == "cultivar" else ColumnKind.NUMERIC) for name in wine.columns
+    ]
     schema = Schema(target="cultivar", task=Task.MULTICLASS, columns=columns)
     schema.write(tmp_path / "schema.json")
     shuffled = wine.sample(fraction=1.0, shuffle=True, seed=1)

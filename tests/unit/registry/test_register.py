@@ -134,7 +134,7 @@ def test_versions_of_somebody_else_are_left_alone(client: MlflowClient, tmp_path
 
 @pytest.mark.parametrize("alias", ["", "latest", "v1", "two words"])
 def test_aliases_that_mlflow_keeps_for_itself_are_refused(tmp_path: Path, alias: str) -> None:
-    with pytest.raises(BadParameter, match="parameter 'alias' is .*; expected a word such as 'challenger'"):
+    with pytest.raises(BadParameter, match=r"parameter 'alias' is .*; expected a word such as 'challenger'"):
         register(tmp_path, name="wine", alias=alias)
 
 
@@ -146,7 +146,9 @@ def test_a_model_that_was_not_exported_is_refused(client: MlflowClient, tmp_path
 def test_mlflow_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
 
-    with pytest.raises(ServiceUnavailable, match="MLflow does not answer at http://127.0.0.1:1 .*; MLflow keeps the registered"):
+    with pytest.raises(
+        ServiceUnavailable, match=r"MLflow does not answer at http://127.0.0.1:1 .*; MLflow keeps the registered"
+    ):
         register(model(tmp_path / "m"), name="wine")
 
 
@@ -182,7 +184,7 @@ def test_unknown_models_and_versions_name_those_that_exist(client: MlflowClient,
 
     with pytest.raises(InputError, match=r"model 'wines' is not in the registry \(did you mean 'wine'\?\); there are wine"):
         promote(name="wines", version="v1.0.0")
-    with pytest.raises(InputError, match="model 'wine' has no version 'v3.0.0' in the registry; there are v1.0.0, v1.0.1"):
+    with pytest.raises(InputError, match=r"model 'wine' has no version 'v3.0.0' in the registry; there are v1.0.0, v1.0.1"):
         promote(name="wine", version="v3.0.0")
 
 

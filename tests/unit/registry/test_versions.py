@@ -79,13 +79,13 @@ def test_versions_are_ordered_by_number_not_by_text() -> None:
 
 @pytest.mark.parametrize("text", ["1.0.0", "v1.0", "v01.0.0", "v1.0.0-rc1", "v1.0.0\n", "latest", ""])
 def test_other_texts_are_no_versions(text: str) -> None:
-    with pytest.raises(BadParameter, match="parameter 'version' is .*; expected vMAJOR.MINOR.PATCH, such as 'v1.0.0'"):
+    with pytest.raises(BadParameter, match=r"parameter 'version' is .*; expected vMAJOR.MINOR.PATCH, such as 'v1.0.0'"):
         Version.parse(text)
 
 
 @pytest.mark.parametrize("name", ["Churn", "-churn", "churn-", "1churn", "chu rn", "churn_2", "", "a" * 64, "churn\n"])
 def test_names_that_a_service_cannot_have_are_refused(name: str) -> None:
-    with pytest.raises(BadParameter, match="parameter 'name' is .*; expected lower-case letters, digits and '-'"):
+    with pytest.raises(BadParameter, match=r"parameter 'name' is .*; expected lower-case letters, digits and '-'"):
         model_name(name)
 
 

@@ -71,7 +71,7 @@ def test_a_baseline_of_another_model_stops_a_deployment(home: Path, store: Objec
         write_wine_model(tmp_path / "wrong", wrong_baseline=True), store, name=f"wrong-{uuid4().hex[:8]}", version="v1.0.0"
     )
 
-    with pytest.raises(GateFailed, match="the deployment of model 'wine' v1.0.0 did not pass: the smoke test"):
+    with pytest.raises(GateFailed, match=r"the deployment of model 'wine' v1.0.0 did not pass: the smoke test"):
         deploy(name="wine", version="v1.0.0", model_uri=wrong.uri, timeout_seconds=30)
     assert local.services() == []
 
@@ -92,7 +92,12 @@ def test_gitops_writes_the_same_manifest(published: Published, tmp_path: Path) -
     (tmp_path / "apps").mkdir()
 
     deployed = deploy(
-        name="wine", version="v1.0.0", model_uri=published.uri, target="gitops", namespace="models", gitops=str(tmp_path / "apps")
+        name="wine",
+        version="v1.0.0",
+        model_uri=published.uri,
+        target="gitops",
+        namespace="models",
+        gitops=str(tmp_path / "apps"),
     )
 
     assert deployed.endpoint == ""
@@ -102,7 +107,7 @@ def test_gitops_writes_the_same_manifest(published: Published, tmp_path: Path) -
 def test_a_model_that_is_not_published_is_told_before_anything_changes(cluster: KServeCluster, store: ObjectStore) -> None:
     store.ensure_bucket("models")
 
-    with pytest.raises(InputError, match="no model is published at s3://models/nobody/v1.0.0/"):
+    with pytest.raises(InputError, match=r"no model is published at s3://models/nobody/v1.0.0/"):
         deploy(name="wine", version="v1.0.0", model_uri="s3://models/nobody/v1.0.0/", target="cluster")
     assert cluster.applied == []
 
@@ -112,7 +117,10 @@ def test_a_model_that_is_not_published_is_told_before_anything_changes(cluster: 
     [
         ({"target": "clusters"}, r"parameter 'target' is 'clusters'; expected one of local, cluster, gitops \(did you mean"),
         ({"variant": "tpu"}, "parameter 'variant' is 'tpu'; expected one of cpu"),
-        ({"target": "cluster", "model_uri": "FOLDER"}, "parameter 'model_uri' is .*; expected the s3:// URI of a published model"),
+        (
+            {"target": "cluster", "model_uri": "FOLDER"},
+            "parameter 'model_uri' is .*; expected the s3:// URI of a published model",
+        ),
     ],
 )
 def test_unusable_parameters_are_named(published: Published, model: Path, changes: dict[str, str], sentence: str) -> None:

@@ -105,12 +105,12 @@ def test_a_missing_identity_is_quoted(repository: Path, tmp_path: Path, monkeypa
     for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL", "EMAIL"):
         monkeypatch.delenv(name, raising=False)
 
-    with pytest.raises(ServiceUnavailable, match="git commit in .* failed: .*"):
+    with pytest.raises(ServiceUnavailable, match=r"git commit in .* failed: .*"):
         put(repository)
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the gitops folder .*/nowhere does not exist; make it or clone the repository first"):
+    with pytest.raises(InputError, match=r"the gitops folder .*/nowhere does not exist; make it or clone the repository first"):
         put(tmp_path / "nowhere")
 
 

@@ -8,12 +8,12 @@ import onnx
 import polars as pl
 import pytest
 from onnx import TensorProto, helper
+from skl2onnx import convert_sklearn, to_onnx
+from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from skl2onnx import convert_sklearn, to_onnx
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from support.exported_models import write_wine_model
 
 from stagewright.components.registry.promote import promote
@@ -58,7 +58,12 @@ def wines() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("label", ["integers", "strings", "booleans"])
 @pytest.mark.parametrize(
     "estimator",
-    [LogisticRegression(max_iter=20), RandomForestClassifier(5), KNeighborsClassifier(), HistGradientBoostingClassifier(max_iter=5)],
+    [
+        LogisticRegression(max_iter=20),
+        RandomForestClassifier(5),
+        KNeighborsClassifier(),
+        HistGradientBoostingClassifier(max_iter=5),
+    ],
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_a_bare_classifier_answers_as_before(
@@ -93,11 +98,10 @@ def test_a_bare_regressor_answers_as_before(
 
 
 def test_columns_of_other_types_are_cast(tmp_path: Path) -> None:
+    import pandas as pd
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
-
-    import pandas as pd
 
     frame = pd.DataFrame({"age": [1, 2, 3, 4] * 10, "pay": [0.5, 1.5, 0.1, 3.0] * 10, "city": ["x", "y", "z", "x"] * 10})
     encode = ColumnTransformer([("city", OneHotEncoder(handle_unknown="ignore"), ["city"])], remainder="passthrough")
@@ -133,7 +137,11 @@ def test_a_graph_with_maps_is_told_how_to_export(tmp_path: Path, wines: tuple[np
 @pytest.mark.parametrize(
     ("inputs", "outputs", "sentence"),
     [
-        ([("x", 1, ["N", 3, 8, 8])], [("y", 1, ["N"])], r"input 'x' has shape \[N, 3, 8, 8\]; expected one tensor \[N, features\]"),
+        (
+            [("x", 1, ["N", 3, 8, 8])],
+            [("y", 1, ["N"])],
+            r"input 'x' has shape \[N, 3, 8, 8\]; expected one tensor \[N, features\]",
+        ),
         ([("x", 1, ["N", "F"])], [("y", 1, ["N"])], r"input 'x' has shape \[N, F\]; expected one tensor"),
         ([("x", 10, ["N", 2])], [("y", 10, ["N"])], "input 'x' is of type float16; expected numbers or strings"),
         ([("x", 1, ["N", 2])], [("y", 1, ["N", 2])], r"the graph answers 'y' \[N, 2\]; expected a label"),
@@ -193,7 +201,9 @@ def published(store: ObjectStore, tmp_path: Path) -> str:
     return publish(write_wine_model(tmp_path / "model"), store, name=f"wine-{uuid4().hex[:8]}", version="v1.0.0").uri
 
 
-def test_a_published_model_is_imported_and_published_again_unchanged(store: ObjectStore, published: str, tmp_path: Path) -> None:
+def test_a_published_model_is_imported_and_published_again_unchanged(
+    store: ObjectStore, published: str, tmp_path: Path
+) -> None:
     import_model(published, tmp_path / "imported")
 
     assert not (tmp_path / "imported/manifest.json").exists()
@@ -204,7 +214,7 @@ def test_a_published_model_is_imported_and_published_again_unchanged(store: Obje
 def test_a_published_file_that_changed_is_refused(store: ObjectStore, published: str, tmp_path: Path) -> None:
     store.write(f"{published}serving/model.onnx", b"something else")
 
-    with pytest.raises(InputError, match="serving/model.onnx differs from its checksum in manifest.json: the copy is damaged"):
+    with pytest.raises(InputError, match=r"serving/model.onnx differs from its checksum in manifest.json: the copy is damaged"):
         import_model(published, tmp_path / "imported")
 
 
@@ -212,7 +222,7 @@ def test_a_downloaded_publication_is_checked_too(store: ObjectStore, published: 
     store.download_folder(published, tmp_path / "copy")
     (tmp_path / "copy/serving/baseline.parquet").unlink()
 
-    with pytest.raises(InputError, match="baseline.parquet is named in manifest.json but missing: the copy is incomplete"):
+    with pytest.raises(InputError, match=r"baseline.parquet is named in manifest.json but missing: the copy is incomplete"):
         import_model(str(tmp_path / "copy"), tmp_path / "imported")
 
 
@@ -220,14 +230,14 @@ def test_a_manifest_that_leaves_its_folder_is_refused(store: ObjectStore, publis
     manifest = store.read(f"{published}manifest.json").decode()
     store.write(f"{published}manifest.json", manifest.replace('"MLmodel"', '"../../../escaped"').encode())
 
-    with pytest.raises(InputError, match="names a file outside the model: ../../../escaped"):
+    with pytest.raises(InputError, match=r"names a file outside the model: ../../../escaped"):
         import_model(published, tmp_path / "imported")
 
 
 def test_nothing_published_is_told(store: ObjectStore, tmp_path: Path) -> None:
     store.ensure_bucket("models")
 
-    with pytest.raises(InputError, match="no model is published at s3://models/nobody/v1.0.0/: there is no manifest.json"):
+    with pytest.raises(InputError, match=r"no model is published at s3://models/nobody/v1.0.0/: there is no manifest.json"):
         import_model("s3://models/nobody/v1.0.0/", tmp_path / "imported")
 
 
@@ -275,7 +285,7 @@ def test_what_is_not_in_mlflow_is_told(tracking: str, tmp_path: Path, reference:
 def test_an_mlflow_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
 
-    with pytest.raises(ServiceUnavailable, match="MLflow does not answer at http://127.0.0.1:1"):
+    with pytest.raises(ServiceUnavailable, match=r"MLflow does not answer at http://127.0.0.1:1"):
         import_model("models:/wine@champion", tmp_path / "imported")
 
 
@@ -283,7 +293,9 @@ def test_other_folders_and_missing_ones_are_told(tmp_path: Path) -> None:
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled/model.pkl").write_bytes(b"...")
 
-    with pytest.raises(InputError, match=r"is not an exported model \(it has no serving/model.onnx and no .onnx file\); export it"):
+    with pytest.raises(
+        InputError, match=r"is not an exported model \(it has no serving/model.onnx and no .onnx file\); export it"
+    ):
         import_model(str(tmp_path / "pickled"), tmp_path / "imported")
-    with pytest.raises(InputError, match="there is no model at '.*/nowhere'; expected a model folder, an .onnx file, s3://"):
+    with pytest.raises(InputError, match=r"there is no model at '.*/nowhere'; expected a model folder, an .onnx file, s3://"):
         import_model(str(tmp_path / "nowhere"), tmp_path / "imported")

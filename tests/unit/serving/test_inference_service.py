@@ -48,7 +48,9 @@ def test_the_validator_would_see_a_mistake(tmp_path: Path) -> None:
     document["spec"]["predictor"]["model"]["storageURI"] = "s3://typo"
     (tmp_path / "manifest.yaml").write_text(to_yaml(document))
 
-    done = subprocess.run([sys.executable, str(VALIDATOR), "--crds", str(CRDS), str(tmp_path)], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(VALIDATOR), "--crds", str(CRDS), str(tmp_path)], capture_output=True, check=False
+    )
 
     assert done.returncode == 1
 
@@ -125,7 +127,10 @@ def test_a_canary_is_refused_where_kserve_would_ignore_it() -> None:
         ({"namespace": "My Space"}, "parameter 'namespace' is 'My Space'"),
         ({"version": "1.0"}, "parameter 'version' is '1.0'"),
         ({"model_uri": "/tmp/model"}, "parameter 'model_uri' is '/tmp/model'; expected the s3:// URI"),
-        ({"resources": Resources(memory_limit="512 MB")}, "parameter 'memory_limit' is '512 MB'; expected a Kubernetes quantity"),
+        (
+            {"resources": Resources(memory_limit="512 MB")},
+            "parameter 'memory_limit' is '512 MB'; expected a Kubernetes quantity",
+        ),
         ({"replicas": Replicas(0, 1)}, "parameter 'min_replicas' is 0; expected at least 1 in Standard mode"),
         ({"replicas": Replicas(3, 2)}, "parameter 'max_replicas' is 2; expected at least 3"),
         ({"traffic": 0}, "parameter 'traffic' is 0; expected a percentage"),
@@ -142,7 +147,9 @@ def test_the_text_is_the_same_every_time_and_reads_back() -> None:
     assert yaml.safe_load(to_yaml(make())) == make()
 
 
-@pytest.mark.parametrize("value", ["y", "on", "1e3", "0x1f", "1_000", "null", "~", "12:30:00", "# no", "a: b", "", "- x", "two\nlines"])
+@pytest.mark.parametrize(
+    "value", ["y", "on", "1e3", "0x1f", "1_000", "null", "~", "12:30:00", "# no", "a: b", "", "- x", "two\nlines"]
+)
 def test_strings_stay_strings(value: str) -> None:
     text = to_yaml({"value": value})
 

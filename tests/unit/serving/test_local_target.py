@@ -89,7 +89,9 @@ def test_a_model_that_does_not_load_is_told_in_the_predictors_words(model: Path,
     (damaged / "serving/model.onnx").write_bytes(b"no graph")
     (damaged / "serving/signature.json").write_bytes((model / "serving/signature.json").read_bytes())
 
-    with pytest.raises(GateFailed, match=r"the predictor ended; its log ends with: .*cannot be loaded.*\(.*predictor-\d+.log\)"):
+    with pytest.raises(
+        GateFailed, match=r"the predictor ended; its log ends with: .*cannot be loaded.*\(.*predictor-\d+.log\)"
+    ):
         serve(damaged, None, "v2.0.0")
 
     assert local.services() == [old]
@@ -149,5 +151,5 @@ def test_a_damaged_record_is_no_deployment(home: Path) -> None:
 
 
 def test_a_name_that_no_service_can_have_is_refused(model: Path) -> None:
-    with pytest.raises(BadParameter, match="parameter 'name' is '../wine'"):
+    with pytest.raises(BadParameter, match=r"parameter 'name' is '../wine'"):
         local.deploy(name="../wine", version="v1.0.0", model_uri=str(model))

@@ -9,11 +9,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from support import onnx_models
+from support.asgi_client import AsgiClient
 from support.mixed_rows import FEEDS
 
+from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.predictor import cpu, source
+from stagewright.components.serving.predictor.app import Application
 from stagewright.components.serving.predictor.model import OnnxModel
 
 
@@ -87,6 +90,22 @@ def test_a_graph_that_cannot_run_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"^the model at .* loads but cannot answer a row: "):
         load(tmp_path)
+
+
+def test_a_model_that_breaks_while_serving_is_a_500_with_a_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one_column(tmp_path, [None, 1], [1])  # fits the one row of the rehearsal, and no other batch
+    application = Application("m")
+    application.serve(load(tmp_path))
+    client = AsgiClient(application)
+    logs.LOGGER.addHandler(caplog.handler)
+
+    broken = client.post("/v1/models/m:predict", {"instances": [1, 2]})
+
+    logs.LOGGER.removeHandler(caplog.handler)
+    assert (broken.status, broken.json) == (500, {"error": "the model could not answer; the server's log says why"})
+    assert "request_failed" in caplog.messages
+    assert caplog.records[-1].exc_info
+    assert client.post("/v1/models/m:predict", {"instances": [3.5]}).json["predictions"] == [3.5]
 
 
 def test_a_malformed_signature_is_refused(tmp_path: Path) -> None:

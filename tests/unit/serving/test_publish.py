@@ -94,7 +94,6 @@ def test_an_upload_that_breaks_off_publishes_nothing(
     store: ObjectStore, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = write_wine_model(tmp_path / "model")
-    (model / "zzz").symlink_to("/nonexistent")
     real = store.upload
 
     def upload(path: Path, uri: str) -> None:
@@ -102,9 +101,10 @@ def test_an_upload_that_breaks_off_publishes_nothing(
             raise KeyboardInterrupt
         real(path, uri)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(store, "upload", upload)
-        publish(model, store, name=name, version="v1.0.0")
+        with pytest.raises(KeyboardInterrupt):
+            publish(model, store, name=name, version="v1.0.0")
     assert not store.exists(f"s3://models/{name}/v1.0.0/manifest.json")
 
     assert publish(model, store, name=name, version="v1.0.0").changed
@@ -130,14 +130,14 @@ def test_the_bucket_is_a_setting(object_store: str, name: str, tmp_path: Path, m
     ("name", "version"), [("Wine", "v1.0.0"), ("wine/../x", "v1.0.0"), ("wine", "1.0"), ("wine", "../v1.0.0")]
 )
 def test_unusable_names_and_versions_are_refused(store: ObjectStore, tmp_path: Path, name: str, version: str) -> None:
-    with pytest.raises(BadParameter, match="parameter '(name|version)' is"):
+    with pytest.raises(BadParameter, match=r"parameter '(name|version)' is"):
         publish(write_wine_model(tmp_path / "m"), store, name=name, version=version)
 
 
 def test_a_model_that_was_not_exported_is_refused(store: ObjectStore, name: str, tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{}")
 
-    with pytest.raises(InputError, match="no serving/model.onnx in .*: the model is not exported; run export_model"):
+    with pytest.raises(InputError, match=r"no serving/model.onnx in .*: the model is not exported; run export_model"):
         publish(tmp_path, store, name=name, version="v1.0.0")
 
 
