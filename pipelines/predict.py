@@ -37,7 +37,7 @@ def predict(name: str, data: str, *, endpoint: str | None = None, output: Path |
     with tempfile.TemporaryDirectory() as folder:
         table_path, quarantine = Path(folder) / "rows.parquet", Path(folder) / "quarantine.parquet"
         ingest(data, table_path, quarantine)
-        answers = pl.concat(_answers(address, name, table_path))
+        answers = pl.concat(_answers(address, name, table_path, data))
     if output is None:
         answers.write_csv(sys.stdout)
         return
@@ -46,10 +46,15 @@ def predict(name: str, data: str, *, endpoint: str | None = None, output: Path |
     temporary.replace(output)
 
 
-def _answers(address: str, name: str, table_path: Path) -> Iterator[pl.DataFrame]:
-    columns = client.columns(address, name)
+def _answers(address: str, name: str, table_path: Path, source: str) -> Iterator[pl.DataFrame]:
     table = pl.read_parquet(table_path)
-    table = table.select(column for column in table.columns if column in columns)
+    columns = client.columns(address, name)
+    for column in columns:
+        if column not in table.columns:
+            raise InputError(
+                f"{source} has no column '{column}'{did_you_mean(column, table.columns)}, which model '{name}' takes"
+            )
+    table = table.select(columns)
     with progress("predicting", total=len(table), unit="rows") as advance:
         for batch in table.iter_slices(BATCH_ROWS):
             answer = client.predict(address, name, batch.to_dicts())

@@ -143,7 +143,7 @@ def monitoring(sources: "Sources") -> str:
     if reference is not None:
         found = interval(document.get("intervals", {}).get("test", {}).get(main))
         facts.append(
-            f"Reference for its performance: {escape(main)} {number(reference)}{f' ({interval})' if interval else ''} on test."
+            f"Reference for its performance: {escape(main)} {number(reference)}{f' ({found})' if found else ''} on test."
         )
     if sources.exported:
         facts.append("Reference for drift of inputs and answers: the rows of `serving/baseline.parquet`.")

@@ -70,6 +70,8 @@ class Faults:
             )
         if code in {"NoSuchKey", "ResourceNotFound"}:
             return InputError(f"there is no object {uri} in the object store at {self.endpoint}")
+        if code == "PreconditionFailed":
+            return InputError(f"{uri} was replaced while it was read; read it again")
         if is_transient(fault) or _is_tls(fault):
             advice = (
                 f"correct {self.variable}, whose scheme says https"

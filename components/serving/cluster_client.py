@@ -1,6 +1,7 @@
 """The few requests to a Kubernetes API that deploying needs, and a sentence for each way in which they fail."""
 
 import json
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class InferenceServices:
         except config.ConfigException as error:
             raise InputError(f"no cluster to deploy to: {error}; set KUBECONFIG or run inside the cluster") from error
         configuration.retries = 2
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would tell of each retry before we tell of the failure
         return cls(client.ApiClient(configuration), namespace)
 
     def get(self, name: str) -> Document | None:

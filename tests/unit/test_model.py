@@ -71,7 +71,7 @@ def test_no_rows_get_no_answers(model: Path, churn: Data) -> None:
 
 
 def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no model.json in .*: this is not a model that train_model wrote"):
+    with pytest.raises(InputError, match=r"no model\.json in .*: this is not a model that train_model wrote"):
         Model.load(tmp_path)
 
 

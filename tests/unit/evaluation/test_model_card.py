@@ -44,6 +44,7 @@ def test_card_tells_what_was_measured(churn_model, evaluated: Path, tmp_path: Pa
     document = json.loads(evaluated.read_text())
     test, (low, high) = document["metrics"]["test"]["roc_auc"], document["intervals"]["test"]["roc_auc"]
 
+    assert f"Reference for its performance: roc_auc {test:#.4g} ({low:#.4g} to {high:#.4g}) on test." in markdown
     assert f"{test:#.4g} | {low:#.4g} to {high:#.4g}" in markdown
     assert "The model did not pass its gate:" in markdown
     assert escape(document["gate"]["failures"][0]) in markdown

@@ -267,6 +267,14 @@ def test_no_cluster_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         deploy(service())
 
 
+def test_a_pod_without_a_token_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+
+    with pytest.raises(InputError, match=r"no cluster to deploy to: Service token file does not exist"):
+        deploy(service())
+
+
 class Gateway(BaseHTTPRequestHandler):
     """Lets requests with the right token through to a server behind it."""
 

@@ -153,9 +153,8 @@ def test_missing_value_names_its_feature_where_a_method_takes_none(small: Data, 
     holes = telco.head(400).with_columns(pl.when(pl.col("tenure") > 3).then(pl.col("tenure")))
     data = trainings.split(tmp_path / "holes", holes, "churn", Task.BINARY)
     specification = {"numeric": {"impute": "none"}}
-    fit_features(data.train, Schema.read(data.schema), framework="sklearn", specification=specification).save(
-        tmp_path / "features"
-    )
+    graph = fit_features(data.train, Schema.read(data.schema), framework="sklearn", specification=specification)
+    graph.save(tmp_path / "features")
     given = arguments(data, tmp_path, features=tmp_path / "features", framework="sklearn")
 
     with pytest.raises(InputError, match="feature 'tenure' has missing values and sklearn linear takes none; impute it"):
