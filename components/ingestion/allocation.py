@@ -1,10 +1,12 @@
-"""Which row goes to which split: by chance, by class, by time, by group. Only NumPy's seeded generator decides, so the same seed
-gives the same splits on every machine.
+"""Which row goes to which split: by chance, by class, by time, by group.
+
+Only NumPy's seeded generator decides, so the same seed gives the same splits on every machine.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+
 from stagewright.components.runtime.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -23,8 +25,8 @@ def at_random(rows: int, fractions: Fractions, seed: int) -> Assignment:
 def by_stratum(strata: np.ndarray, fractions: Fractions, seed: int) -> Assignment:
     """Rows by chance within each stratum, so that every split has the strata in the same proportions.
 
-    What is lost by rounding in one stratum is made up for in the next, so the splits have the right sizes as a whole. A stratum of
-    three rows or more is present in every split.
+    What is lost by rounding in one stratum is made up for in the next, so the splits have the right sizes as a whole. A
+    stratum of three rows or more is present in every split.
 
     Args:
         strata: Number of each row's stratum, 0 and up.
@@ -78,7 +80,9 @@ def by_group(groups: np.ndarray, fractions: Fractions, seed: int, column: str) -
     """
     sizes = np.bincount(groups)
     if len(sizes) < len(SPLITS):
-        raise InputError(f"column '{column}' has {len(sizes)} groups; a split by group needs at least three, one for each split")
+        raise InputError(
+            f"column '{column}' has {len(sizes)} groups; a split by group needs at least three, one for each split"
+        )
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     wanted = np.array(fractions) * len(groups)
     split_of = np.empty(len(sizes), np.int8)
@@ -99,7 +103,7 @@ def _shares(rows: int, wanted: np.ndarray) -> np.ndarray:
     for _ in range(rows - shares.sum()):
         shares[np.argmax(wanted - shares)] += 1
     for _ in range(shares.sum() - rows):
-        shares[np.argmax(shares - wanted + (shares > 0))] -= 1
+        shares[np.argmax(shares)] -= 1
     while rows >= len(SPLITS) and shares.min() == 0:
         shares[np.argmax(shares)] -= 1
         shares[np.argmin(shares)] += 1

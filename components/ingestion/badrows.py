@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import polars as pl
+
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError, one_of
 

@@ -4,9 +4,10 @@ import io
 import lzma
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import pyarrow as pa
+
 from stagewright.components.runtime.errors import InputError
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz"}
@@ -23,8 +24,8 @@ def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.Buff
         advance: Told the number of stored bytes as they are read.
     """
     codec = compression(path)
-    raw = _Counted(path.open("rb"), advance or (lambda _: None))
-    content: BinaryIO = raw
+    raw = _Counted(path, advance or (lambda _: None))
+    content: Any = raw
     if codec == "xz":
         content = lzma.open(raw)
     elif codec:
@@ -42,14 +43,14 @@ def compression(path: Path) -> str | None:
 class _Counted(io.RawIOBase):
     """The stored bytes."""
 
-    def __init__(self, file: BinaryIO, advance: Advance) -> None:
-        self.file, self.advance = file, advance
+    def __init__(self, path: Path, advance: Advance) -> None:
+        self.file, self.advance = io.FileIO(path), advance
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = self.file.readinto(buffer)  # type: ignore[attr-defined]
+        count = self.file.readinto(buffer)
         self.advance(count)
         return count
 
@@ -61,7 +62,7 @@ class _Counted(io.RawIOBase):
 class _Content(io.RawIOBase):
     """The decompressed bytes; every way in which a compressed file can be damaged is an InputError."""
 
-    def __init__(self, content: BinaryIO, raw: io.RawIOBase, name: str) -> None:
+    def __init__(self, content: Any, raw: io.RawIOBase, name: str) -> None:
         self.content, self.raw, self.name = content, raw, name
 
     def readable(self) -> bool:

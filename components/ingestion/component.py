@@ -1,6 +1,7 @@
 """Ingestion as Kubeflow sees it: read raw data, check it, split it."""
 
 from kfp import dsl
+
 from stagewright.components.authoring import component
 
 

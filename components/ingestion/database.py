@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.progress import progress
 

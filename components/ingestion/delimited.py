@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 from pyarrow import csv as pacsv
+
 from stagewright.components.ingestion.bytestreams import Advance, open_bytes
 from stagewright.components.ingestion.dialect import delimiter_of
 from stagewright.components.ingestion.records import Record, records
@@ -138,7 +139,7 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch
 
 
 class _Balanced:
-    """A file's bytes on their way to the block reader, with the quotes counted: an odd number means that one is never closed."""
+    """A file's bytes on their way to the block reader; an odd number of quotes means that one of them is never closed."""
 
     def __init__(self, file: RawFile, advance: Advance) -> None:
         self.file, self.quotes = open_bytes(file.path, file.name, advance), 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
+
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.progress import progress

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from stagewright.components.ingestion.profile import ColumnProfile, Profile
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
@@ -66,14 +67,19 @@ def _conditions(column: Column, figures: ColumnProfile) -> Iterator[tuple[pl.Exp
     if column.values is not None:
         text = values.cast(pl.String)
         allowed = [str(value).lower() if isinstance(value, bool) else _plain(value) for value in column.values]
-        yield ~text.is_in(allowed), f"expected one of {', '.join(map(repr, column.values[:10]))}{', ...' * (len(column.values) > 10)}"
+        yield (
+            ~text.is_in(allowed),
+            f"expected one of {', '.join(map(repr, column.values[:10]))}{', ...' * (len(column.values) > 10)}",
+        )
     if column.pattern is not None:
         try:
             re.compile(column.pattern)
             wrong = ~values.cast(pl.String).str.contains(f"^(?:{column.pattern})$")
             pl.Series(column.name, [""], dtype=pl.String).to_frame().select(~pl.col(column.name).str.contains(column.pattern))
         except (re.error, pl.exceptions.ComputeError):
-            raise InputError(f"the schema's pattern for column '{column.name}', {column.pattern!r}, is no regular expression") from None
+            raise InputError(
+                f"the schema's pattern for column '{column.name}', {column.pattern!r}, is no regular expression"
+            ) from None
         yield wrong, f"expected the pattern {column.pattern}"
 
 

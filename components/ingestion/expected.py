@@ -1,8 +1,8 @@
 """A schema given by the user: completed from the data where it says nothing, then enforced.
 
-Partial means: every field of a column but its name may be left out. A kind left out is inferred; any other field left out expects
-nothing. The list of columns is whole: a column of the table that it does not name is a violation, and so is one that the table
-lacks. Target and task may be left out; they come from the parameters.
+Partial means: every field of a column but its name may be left out. A kind left out is inferred; any other field left out
+expects nothing. The list of columns is whole: a column of the table that it does not name is a violation, and so is one that
+the table lacks. Target and task may be left out; they come from the parameters.
 """
 
 from typing import Any
@@ -30,7 +30,9 @@ def completed(document: dict[str, Any], profile: Profile, target: str, task: Tas
     """
     columns = document.get("columns")
     if not isinstance(columns, list) or not columns:
-        raise InputError("parameter 'expected' has no list of columns; expected {\"columns\": [{\"name\": ..., \"kind\": ...}, ...]}")
+        raise InputError(
+            'parameter \'expected\' has no list of columns; expected {"columns": [{"name": ..., "kind": ...}, ...]}'
+        )
     filled = [_with_kind(column, profile, target, task) for column in columns]
     for name, asked in (("target", target), ("task", task.value)):
         if document.get(name, asked) != asked:
@@ -51,7 +53,10 @@ def differences(schema: Schema, profile: Profile) -> list[str]:
 
 def _type_differences(column: Column, figures: ColumnProfile) -> list[str]:
     # A column of whole numbers is a fine column of decimal numbers that happens to have none.
-    same = column.dtype in {None, figures.dtype} or (column.dtype, figures.dtype) in {("float64", "int64"), ("datetime", "date")}
+    same = column.dtype in {None, figures.dtype} or (column.dtype, figures.dtype) in {
+        ("float64", "int64"),
+        ("datetime", "date"),
+    }
     if not same:
         return [f"column '{column.name}' holds {figures.dtype} values, expected {column.dtype}"]
     if column.kind not in _KINDS_OF[figures.dtype]:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 from polars.io.plugins import register_io_source
+
 from stagewright.components.ingestion.badrows import BadRows
 from stagewright.components.ingestion.bytestreams import compression, open_bytes
 from stagewright.components.ingestion.delimited import DelimitedFile

@@ -1,7 +1,7 @@
-"""Columns that give the target away: one column alone predicts it almost perfectly, in rows that it was not fitted to.
+"""Columns that give the target away: one alone predicts it almost perfectly, in rows that it was not fitted to.
 
-For each column the rows are cut in two halves by chance; the answer for each value (numbers: for each of up to 256 quantile bins;
-missing counts as a value) is learned on one half and checked on the other. Values not seen before predict nothing, so a column of
+For each column the rows are cut in two halves by chance; the answer for each value (numbers of many values: for each of up to 256
+quantile bins of at least 20 rows; missing counts as a value) is learned on one half and checked on the other. Values not seen before predict nothing, so a column of
 all different values, such as a key, scores no better than chance.
 """
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 
 MIN_ROWS = 50
@@ -16,7 +17,7 @@ MIN_RARE_ROWS = 10  # of a class, or outside the largest one: fewer prove nothin
 LIMIT = 0.999
 ERROR_LEFT = 0.1  # share of the errors of always guessing the largest class that may remain
 MIN_PRESENT = 0.5
-BINS = 256
+MAX_BINS, BIN_ROWS = 256, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,10 @@ def _area(values: pl.Series, classes: np.ndarray) -> float | None:
 
 def _binned(values: pl.Series) -> np.ndarray:
     """Each value's number; equal values have equal numbers, near numbers share one when there are many. Missing is number 0."""
-    if _ordered(values) and values.n_unique() > BINS:
-        ranks = values.rank("dense").cast(pl.Int64)
-        share = (ranks - 1) * BINS // int(ranks.max() or 1)
+    bins = max(2, min(MAX_BINS, len(values) // BIN_ROWS))
+    if _ordered(values) and values.n_unique() > bins:
+        ranks = values.rank("min").cast(pl.Int64)  # equal values share a rank, and so a bin
+        share = (ranks - 1) * bins // int(ranks.max() or 1)
         return (share + 1).fill_null(0).to_numpy()
     return values.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
 

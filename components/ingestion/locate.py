@@ -74,7 +74,11 @@ def _local(data: str) -> list[Path]:
             raise InputError(f"folder {data} has no data files; they end in {_endings()}")
         return found
     if _WILD.search(data):
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        found = sorted(
+            Path(name)
+            for name in glob.glob(str(path), recursive=True)  # noqa: PTH207
+            if Path(name).is_file()
+        )
         if not found:
             raise InputError(f"no file matches {data}")
         return found

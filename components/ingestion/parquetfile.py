@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.valuetypes import DTYPES, Types, ValueType, dtype
 from stagewright.components.runtime import tables

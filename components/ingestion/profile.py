@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from stagewright.components.runtime import tables
 
 EXACT_ROWS = 1_000_000  # up to here distinct values are counted exactly, above to about 1 %
@@ -104,7 +105,10 @@ def profile(path: str | Path) -> Profile:
     sample = frame.gather_every(max(1, -(-rows // SAMPLE_ROWS))).collect(engine="streaming")
     columns = {}
     for name, dtype in schema.items():
-        own = {key: figures[f"{key}:{name}"] for key in ("nulls", "infinite", "distinct", "minimum", "maximum", "mean", "deviation", "words")}
+        own = {
+            key: figures[f"{key}:{name}"]
+            for key in ("nulls", "infinite", "distinct", "minimum", "maximum", "mean", "deviation", "words")
+        }
         top = _top(frame if own["distinct"] <= COUNTED_DISTINCT else sample.lazy(), name, dtype, rows)
         columns[name] = ColumnProfile(name, DTYPE_NAMES[dtype.base_type()], rows, top=top, **own)
     return Profile(rows, columns, rows - distinct_rows, sample)

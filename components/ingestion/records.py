@@ -1,7 +1,7 @@
 """Delimited text read row by row, exactly: each row's fields, the physical line it begins on, and what is wrong with it.
 
-Slower than the reader of whole blocks, which it replaces where that one meets trouble. Both read the same dialect (RFC 4180, and
-a quote inside an unquoted field is an ordinary character), so a file gives the same rows either way.
+Slower than the reader of whole blocks, which it replaces where that one meets trouble. Both read the same dialect (RFC 4180,
+and a quote inside an unquoted field is an ordinary character), so a file gives the same rows either way.
 """
 
 import csv

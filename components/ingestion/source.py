@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+
 from stagewright.components.ingestion.badrows import BadRows
 from stagewright.components.ingestion.bytestreams import Advance
 from stagewright.components.ingestion.valuetypes import Types

@@ -9,8 +9,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.ingestion.allocation import (
-    SPLITS, Assignment, at_random, by_group, by_stratum, by_time, quantile_bins,
+    SPLITS,
+    Assignment,
+    at_random,
+    by_group,
+    by_stratum,
+    by_time,
+    quantile_bins,
 )  # fmt: skip
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
@@ -130,7 +137,13 @@ def _check_columns_fit(method: str, time_column: str | None, group_column: str |
 
 
 def _assigned(
-    frame: pl.LazyFrame, schema: Schema, method: str, fractions: tuple[float, ...], time: str | None, group: str | None, seed: int
+    frame: pl.LazyFrame,
+    schema: Schema,
+    method: str,
+    fractions: tuple[float, ...],
+    time: str | None,
+    group: str | None,
+    seed: int,
 ) -> Assignment:
     rows = frame.select(pl.len()).collect().item()
     if method == "random":
@@ -168,7 +181,9 @@ def _column(frame: pl.LazyFrame, name: str, role: str) -> pl.Series:
     column = frame.select(name).collect(engine="streaming").to_series()
     missing = column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
     if missing:
-        raise InputError(f"{role} '{name}' is missing in {missing} of {len(column)} rows; fill them in or remove the rows first")
+        raise InputError(
+            f"{role} '{name}' is missing in {missing} of {len(column)} rows; fill them in or remove the rows first"
+        )
     return column
 
 

@@ -53,7 +53,9 @@ def _suite(gx: Any, document: dict[str, Any]) -> Any:
     suite = gx.ExpectationSuite(name=str(document.get("name", document.get("expectation_suite_name", "suite"))))
     for expectation in expectations:
         try:
-            suite.add_expectation_configuration(gx.expectations.expectation_configuration.ExpectationConfiguration(**expectation))
+            suite.add_expectation_configuration(
+                gx.expectations.expectation_configuration.ExpectationConfiguration(**expectation)
+            )
         except Exception as error:  # noqa: BLE001  the library raises its own, pydantic's and plain errors here
             reason = str(error).strip().splitlines()[-1].strip()
             raise InputError(f"parameter 'suite': expectation {expectation['type']} cannot be used: {reason}") from None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from charset_normalizer import from_bytes
+
 from stagewright.components.ingestion.bytestreams import Advance, open_bytes
 from stagewright.components.runtime.errors import BadParameter, InputError
 

@@ -9,7 +9,7 @@ from stagewright.components.ingestion.expected import completed, differences
 from stagewright.components.ingestion.kinds import inferred, target_figures, task_of
 from stagewright.components.ingestion.leakage import leaks
 from stagewright.components.ingestion.profile import ColumnProfile, Profile, profile
-from stagewright.components.runtime import logs, tables
+from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import GateFailed, one_of
 from stagewright.components.runtime.schema import Schema, Task
 
@@ -39,8 +39,8 @@ def validate(
 ) -> Schema:
     """Check a table; the report and the schema are written before anything is raised.
 
-    Without `expected` the schema is inferred, and what any table must fulfil is checked: a target that can be learned, no column
-    without values, no infinite values, no leak. With it, its columns and expectations are checked as well.
+    Without `expected` the schema is inferred, and what any table must fulfil is checked: a target that can be learned, no
+    column without values, no infinite values, no leak. With it, its columns and expectations are checked as well.
 
     Args:
         schema: Where to write the schema that holds.
@@ -68,7 +68,9 @@ def validate(
         logs.event("data_warning", warning=warning)
     if found.violations:
         raise GateFailed("the data", found.violations)
-    logs.event("data_validated", rows=figures.rows, columns=len(figures.columns), task=chosen.value, warnings=len(found.warnings))
+    logs.event(
+        "data_validated", rows=figures.rows, columns=len(figures.columns), task=chosen.value, warnings=len(found.warnings)
+    )
     return holds
 
 
@@ -78,7 +80,9 @@ def examine(
     """Everything that is wrong with a table, and everything that is odd about it."""
     goal = figures.columns[schema.target or ""]
     wrong = differences(schema, figures) + _of_target(goal, schema.task) + _of_values(figures, goal.name)
-    wrong += [clause for clause in violations(table, schema, figures) if not clause.startswith(f"column '{goal.name}' is missing in")]
+    wrong += [
+        clause for clause in violations(table, schema, figures) if not clause.startswith(f"column '{goal.name}' is missing in")
+    ]
     odd = _oddities(figures, schema)
     suspects = [str(leak) for leak in leaks(figures.sample, schema)] if goal.distinct > 1 else []
     (wrong if leakage == "error" else odd).extend(suspects)

@@ -2,7 +2,12 @@
 
 from stagewright.components.ingestion.profile import Profile
 from stagewright.components.ingestion.validation_plots import (
-    association_plot, columns_plot, missing_plot, percent, summary_row, target_plot,
+    association_plot,
+    columns_plot,
+    missing_plot,
+    percent,
+    summary_row,
+    target_plot,
 )  # fmt: skip
 from stagewright.components.runtime.report import Page, bullets, figures, paragraph, table
 from stagewright.components.runtime.schema import ColumnKind, Schema
@@ -12,7 +17,9 @@ MAX_COLUMN_PLOTS = 24
 
 def page(profile: Profile, schema: Schema, violations: list[str], warnings: list[str]) -> Page:
     """The report, ready to be written."""
-    report = Page("Data validation", f"{profile.rows:,} rows, {len(profile.columns)} columns; target {schema.target} ({schema.task})")
+    report = Page(
+        "Data validation", f"{profile.rows:,} rows, {len(profile.columns)} columns; target {schema.target} ({schema.task})"
+    )
     _verdict(report, violations, warnings)
     _tiles(report, profile, schema)
     target = profile.columns[schema.target or ""]

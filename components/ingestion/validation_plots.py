@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+
 from stagewright.components.ingestion.profile import ColumnProfile, Profile
 from stagewright.components.runtime.report import ACCENT, BAD, INK, MUTED, PALETTE, label, new_figure
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
@@ -38,7 +39,7 @@ def columns_plot(profile: Profile, schema: Schema, names: list[str]) -> "Figure"
 
     rows = -(-len(names) // GRID_COLUMNS)
     figure = Figure(figsize=(11.0, 1.75 * rows + 0.2), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.09, w_pad=0.06)  # type: ignore[union-attr]
+    figure.get_layout_engine().set(h_pad=0.09, w_pad=0.06)  # type: ignore[union-attr,call-arg]
     places = figure.subplots(rows, GRID_COLUMNS, squeeze=False).flat
     for axes in places[len(names) :]:
         axes.set_axis_off()
@@ -82,7 +83,9 @@ def association_plot(profile: Profile, schema: Schema) -> "Figure | None":
     scores = [score for _, score in found]
     colors = [ACCENT if score >= 0 else PALETTE[1] for score in scores]
     bars = axes.barh([label(name) for name, _ in found], scores, color=colors, height=0.62)
-    axes.bar_label(bars, [f"{score:+.2f}" if not several else f"{score:.2f}" for score in scores], padding=4, fontsize=8, color=MUTED)
+    axes.bar_label(
+        bars, [f"{score:+.2f}" if not several else f"{score:.2f}" for score in scores], padding=4, fontsize=8, color=MUTED
+    )
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.invert_yaxis()
     axes.set_xlim(-1.2 if min(scores) < 0 else 0, 1.2)

@@ -14,6 +14,7 @@ Text (CSV, TSV) is read by these rules, the same in every file:
 A column's type is the narrowest that fits all its values: integer widens to float, date to datetime, any other mix to text.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
@@ -166,12 +167,12 @@ def _where(condition: pl.Series, values: pl.Series) -> pl.Series:
     return values.set(~condition.fill_null(value=False), None)
 
 
-_TIME_READERS = (
+_TIME_READERS: tuple[Callable[[pl.Series], pl.Series], ...] = (
     *(partial(_local, form) for form in LOCAL_FORMATS),
     _midnight,
     *(partial(_zoned, form) for form in ZONED_FORMATS),
 )
-_READERS = {
+_READERS: dict[ValueType, Callable[[pl.Series], pl.Series]] = {
     ValueType.BOOLEAN: _boolean,
     ValueType.INTEGER: _integer,
     ValueType.FLOAT: _float,

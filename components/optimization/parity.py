@@ -10,7 +10,7 @@ import polars as pl
 from stagewright.components.runtime.feature_graph import FeatureGraph
 from stagewright.components.runtime.model import Label, Predictions
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 8192
 SINGLE_ROWS = 10  # asked one at a time too: a graph may treat a batch of one otherwise
 
 

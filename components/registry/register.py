@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings
 
 from stagewright.components.registry import catalogue
 from stagewright.components.registry.catalogue import CHALLENGER, PURPOSE, Tag
+from stagewright.components.registry.published import unregistered
 from stagewright.components.registry.versions import Decision, decide
 from stagewright.components.runtime import logs, settings, tracking
 from stagewright.components.runtime.content import Content, content
@@ -57,9 +58,10 @@ def register(
     _check_alias(alias)
     client = tracking.client(PURPOSE)
     model = content(folder)
-    decision = decide(model, catalogue.versions(client, name))
+    known = catalogue.versions(client, name)
+    decision = decide(model, [*known, *unregistered(name, known)])
     version = str(decision.version)
-    if decision.existing is not None:
+    if decision.existing is not None and decision.existing.number:
         number = decision.existing.number
         logs.event("model_already_registered", name=name, version=version, digest=model.digest)
     else:
@@ -90,7 +92,7 @@ def _create(
         Tag.DATA: json.dumps(model.data, sort_keys=True),
         Tag.RUN_ID: run_id,
         Tag.MODEL_URI: published_uri(settings.load(ModelsBucket, PURPOSE).models_bucket, name, version),
-        Tag.CHANGE: decision.change or "first",
+        Tag.CHANGE: decision.change or ("recovered" if decision.existing else "first"),
         Tag.PARENT: str(decision.parent.version) if decision.parent else "",
         **{f"test.{metric}": f"{value:.6g}" for metric, value in _test_metrics(evaluation).items()},
     }

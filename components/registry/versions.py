@@ -1,6 +1,6 @@
 """Which version a model gets, from what changed since the versions that exist. Pure: no registry is asked here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stagewright.components.runtime.content import Content
@@ -9,7 +9,7 @@ from stagewright.components.runtime.naming import FIRST, Change, Version
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What is known of a registered version; `number` is the registry's own count.
+    """What is known of a version; `number` is the registry's own count, empty for one that is published but not registered.
 
     Attributes:
         digest: Its content; `signature` and `recipe` are hashes of parts of it.
@@ -29,7 +29,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The version of a model; `existing` when the same content was registered before, `parent` what it follows."""
+    """The version of a model; `existing` when the same content was there before, `parent` what it follows."""
 
     version: Version
     change: Change | None
@@ -37,16 +37,17 @@ class Decision:
     parent: Registered | None = None
 
 
-def decide(model: Content, registered: Sequence[Registered]) -> Decision:
+def decide(model: Content, known: Iterable[Registered]) -> Decision:
     """The version that a model's content deserves.
 
     Major: what callers see changed (task, classes, names or kinds of the inputs). Minor: the recipe changed (features,
-    framework, hyperparameters). Patch: the same recipe on new data. A content that was registered before keeps its version.
+    framework, hyperparameters). Patch: the same recipe on new data. A content that was there before keeps its version.
     """
-    for known in registered:
-        if known.digest == model.digest:
-            return Decision(known.version, None, existing=known)
-    parent = max(registered, key=lambda known: known.version, default=None)
+    versions = sorted(known, key=lambda version: version.version)
+    for version in versions:
+        if version.digest == model.digest:
+            return Decision(version.version, None, existing=version)
+    parent = versions[-1] if versions else None
     if parent is None:
         return Decision(FIRST, None)
     change = change_between(parent, model)

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import METADATA_FILE, Model
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 
 class Pyfunc:
@@ -22,16 +24,26 @@ class Pyfunc:
             `label` and one `probability_<class>` for each class, or `prediction`; the index is that of the input.
         """
         import pandas as pd
-        import polars as pl
 
-        given = pl.from_pandas(model_input.reset_index(drop=True), nan_to_null=False)
-        predictions = self.model.predict(given)
+        predictions = self.model.predict(_table(model_input))
         if predictions.probabilities is None:
             return pd.DataFrame({"prediction": predictions.values}, index=model_input.index)
         columns = {"label": predictions.labels}
         for position, name in enumerate(self.model.metadata.classes or ()):
             columns[f"probability_{name}"] = predictions.probabilities[:, position]
         return pd.DataFrame(columns, index=model_input.index)
+
+
+def _table(frame: "pd.DataFrame") -> "pl.DataFrame":
+    import polars as pl
+
+    columns = []
+    for name in frame.columns:
+        try:
+            columns.append(pl.from_pandas(frame[name]).alias(str(name)))
+        except (TypeError, ValueError) as error:  # Arrow's errors are these
+            raise InputError(f"column '{name}' holds values of mixed types: {error}") from None
+    return pl.DataFrame(columns)
 
 
 def _load_pyfunc(path: str) -> Pyfunc:

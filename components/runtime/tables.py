@@ -4,13 +4,14 @@ import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
+
 from stagewright.components.runtime.errors import InputError
 
 ROW_GROUP_ROWS = 131_072
-COMPRESSION = "zstd"
+COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL = 3
 MAGIC = b"PAR1"
 STORED_TYPES = (pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Datetime("us"), pl.Date)

@@ -129,7 +129,8 @@ class Run:
     def _batches(self, kind: str, entries: list[Any]) -> None:
         with answering(self._purpose):
             for start in range(0, len(entries), BATCH[kind]):
-                self.client.log_batch(self.run_id, **{kind: entries[start : start + BATCH[kind]]})
+                batch: dict[str, Any] = {kind: entries[start : start + BATCH[kind]]}
+                self.client.log_batch(self.run_id, **batch)
 
 
 @contextmanager
@@ -176,7 +177,7 @@ def _experiment(mlflow_client: "MlflowClient", name: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = mlflow_client.get_experiment_by_name(name)
-    if found.lifecycle_stage == "deleted":
+    if found is None or found.lifecycle_stage == "deleted":
         raise InputError(f"experiment '{name}' is deleted in MLflow; restore it there or choose another name")
     return str(found.experiment_id)
 

@@ -57,7 +57,13 @@ def publish(folder: str | Path, store: ObjectStore, *, name: str, version: str, 
         "digest": model.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": files,
-        "lineage": {"run_id": model.run_id, "recipe": model.recipe, "data": model.data, **model.origin},
+        "lineage": {
+            "run_id": model.run_id,
+            "signature": model.signature,
+            "recipe": model.recipe,
+            "data": model.data,
+            **model.origin,
+        },
     }
     store.write(join(uri, MANIFEST), (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
     logs.event("model_published", uri=uri, digest=model.digest, files=len(files), bytes=sum(file["size"] for file in files))

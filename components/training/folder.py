@@ -83,7 +83,7 @@ def _signature(metadata: ModelMetadata, inputs: tuple[Input, ...], dtypes: pl.Sc
         return ColSpec(kind, given.name, required=False)
 
     if metadata.classes is None:
-        answers = [ColSpec("float", "prediction")]
+        answers: list[Any] = [ColSpec("float", "prediction")]
     else:
         first = metadata.classes[0]
         label = "boolean" if isinstance(first, bool) else "long" if isinstance(first, int) else "string"

@@ -1,11 +1,11 @@
 """The ingestion components as Kubeflow calls them: artifacts in and out, metadata, exit codes."""
 
-import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 from kfp import dsl
+
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
 from stagewright.components.runtime import tables
 
@@ -74,11 +74,9 @@ def test_wrong_input_ends_a_step_with_code_2_and_a_failed_gate_with_1(
 
 
 @pytest.mark.parametrize("component", [ingest_data, validate_data, split_data])
-def test_the_spec_describes_every_input_and_output(component) -> None:
+def test_the_spec_describes_every_input(component) -> None:
     spec = component.component_spec
-    described = {**(spec.inputs or {}), **(spec.outputs or {})}
 
-    assert component.cacheable
     assert component.group == "base"
-    assert all(given.description for name, given in described.items() if name != "Output"), described
-    assert json.dumps(spec.description)
+    assert spec.description.endswith(".")
+    assert [name for name, given in spec.inputs.items() if not given.description] == []

@@ -160,6 +160,16 @@ class TestMlflow:
         assert answered.index.tolist() == frame.index.tolist()
         assert answered["label"].isin(["No", "Yes"]).all()
 
+    def test_pyfunc_refuses_a_column_of_mixed_types(self, model: Path, churn: Data) -> None:
+        from stagewright.components.runtime.mlflow_flavor import _load_pyfunc
+
+        frame = tables.read(churn.validation).head(2).to_pandas()
+        frame["tenure"] = frame["tenure"].astype(object)
+        frame.loc[1, "tenure"] = "long"
+
+        with pytest.raises(InputError, match="column 'tenure' holds values of mixed types"):
+            _load_pyfunc(str(model)).predict(frame)
+
     def test_input_example_and_signature_are_there(self, model: Path, churn: Data) -> None:
         import mlflow
 

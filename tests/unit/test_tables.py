@@ -1,5 +1,7 @@
 """Tables: stored types, streaming, equal bytes for equal tables, atomic writes, clear errors."""
 
+# ruff: noqa: DTZ001  (stored times have no zone)
+
 import hashlib
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
+
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
 

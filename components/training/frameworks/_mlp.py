@@ -92,12 +92,12 @@ def architecture(features: "Sequence[Feature]", train: Split, classes: int, para
 class Network(nn.Module):
     """Embeddings beside numeric columns, then linear, batch normalization, ReLU and dropout for each hidden layer."""
 
+    columns: torch.Tensor
+
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.shape = shape
-        self.tables = nn.ModuleList(nn.Embedding(entry.cardinality + 1, entry.size) for entry in shape.embeddings)
-        for table in self.tables:
-            nn.init.zeros_(table.weight)  # a code that training never shows stays there, and says nothing
+        self.tables = nn.ModuleList(_silent_table(entry) for entry in shape.embeddings)
         sizes = (shape.inputs, *shape.hidden)
         self.linears = nn.ModuleList(nn.Linear(given, made) for given, made in pairwise(sizes))
         self.norms = nn.ModuleList(nn.BatchNorm1d(made) for made in shape.hidden)
@@ -120,6 +120,11 @@ class Network(nn.Module):
         """Cross-entropy of each row, or its squared error."""
         raw = self(X)
         return nn.functional.cross_entropy(raw, y, reduction="none") if self.shape.classes else (raw[:, 0] - y) ** 2
+
+
+def _silent_table(entry: Embedding) -> nn.Embedding:
+    """Vectors of zeros: a code that training never shows keeps its own, and says nothing."""
+    return nn.Embedding.from_pretrained(torch.zeros(entry.cardinality + 1, entry.size), freeze=False)
 
 
 def graph(network: Network) -> ModelProto:
@@ -184,7 +189,7 @@ def _entrance(network: Network, builder: _Builder) -> str:
     return builder.add("Concat", *parts, axis=1)
 
 
-def _folded(linear: nn.Module, norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+def _folded(linear: Any, norm: Any) -> tuple[np.ndarray, np.ndarray]:
     """Weight [in, out] and bias of a linear layer together with the batch normalization after it."""
     mean, variance, gamma, beta = (
         _array(value).astype(np.float64) for value in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
@@ -195,5 +200,6 @@ def _folded(linear: nn.Module, norm: nn.Module) -> tuple[np.ndarray, np.ndarray]
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def _array(value: torch.Tensor) -> np.ndarray:
-    return value.detach().cpu().numpy()
+def _array(value: Any) -> np.ndarray:
+    made: np.ndarray = value.detach().cpu().numpy()
+    return made

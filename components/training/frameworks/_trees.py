@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
@@ -74,7 +75,7 @@ def ensemble(trees: Sequence[Tree], *, mode: str, base: Sequence[float], classes
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
-def _nodes(trees: Sequence[Tree], mode: str) -> dict[str, list]:
+def _nodes(trees: Sequence[Tree], mode: str) -> dict[str, Any]:
     leaf = np.concatenate([tree.left < 0 for tree in trees])
 
     def over_all(name: str, in_leaves: float) -> np.ndarray:

@@ -60,7 +60,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
         "seed": seed, "num_threads": threads(), "deterministic": True, "force_row_wise": True, "verbosity": -1,
         "feature_pre_filter": False,
     }  # fmt: skip
-    train_set = lgb.Dataset(data.train.X, data.train.y, weight=data.train.weights, free_raw_data=False)
+    train_set = lgb.Dataset(data.train.X, data.train.y, weight=data.train.weights)
     validation_set = train_set.create_valid(data.validation.X, data.validation.y, weight=data.validation.weights)
     recorded: dict[str, dict[str, list[float]]] = {}
     with progress("training lightgbm", total=rounds, unit="trees") as advance:

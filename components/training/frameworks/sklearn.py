@@ -34,8 +34,8 @@ from stagewright.components.training.parameters import Parameter, resolve
 FILE = "model.skops"
 PARAMETERS = {
     "linear": {
-        "C": Parameter(1.0, float, 0, above=True),
-        "alpha": Parameter(1.0, float, 0),
+        "C": Parameter(None, float, 0, above=True, optional=True),  # of a classifier: 1 unless given
+        "alpha": Parameter(None, float, 0, optional=True),  # of a regression: 1 unless given
         "max_iter": Parameter(1000, int, 1),
         "tol": Parameter(1e-6, float, 0, above=True),
     },
@@ -86,6 +86,8 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
         make = _linear if plan.algorithm == "linear" else _forest
         model = make(data.classes, settings, seed)
         model.fit(data.train.X, data.train.y, sample_weight=data.train.weights)
+    if plan.algorithm == "random_forest":
+        model.n_jobs = 1  # threads add up a forest's answers in any order, and so to other last digits each time
     estimator = SklearnEstimator(model)
     name = loss_name(data.classes)
     splits = {"train": data.train, "validation": data.validation}
@@ -159,9 +161,13 @@ class SklearnEstimator:
 
 
 def _linear(classes: int, settings: dict[str, Any], seed: int) -> Any:
-    if classes:
-        return LogisticRegression(C=settings["C"], max_iter=settings["max_iter"], tol=settings["tol"], random_state=seed)
-    return Ridge(alpha=settings["alpha"], max_iter=settings["max_iter"], tol=settings["tol"], random_state=seed)
+    foreign, own = ("alpha", "C") if classes else ("C", "alpha")
+    if settings[foreign] is not None:
+        what = "a classifier" if classes else "a regression"
+        raise InputError(f"sklearn linear takes no parameter '{foreign}' for {what}; its regularization is '{own}'")
+    common = {"max_iter": settings["max_iter"], "tol": settings["tol"], "random_state": seed}
+    strength = 1.0 if settings[own] is None else settings[own]
+    return LogisticRegression(C=strength, **common) if classes else Ridge(alpha=strength, **common)
 
 
 def _forest(classes: int, settings: dict[str, Any], seed: int) -> Any:

@@ -74,6 +74,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
             callbacks=callbacks,
             verbose_eval=False,
         )
+    booster.set_param({"device": "cpu"})  # where it was trained; it answers wherever it is loaded
     name = loss_name(data.classes)
     history = {f"{split}_{name}": next(iter(metrics.values())) for split, metrics in recorded.items()}
     return Fit(XGBoostEstimator(booster, data.classes), history, booster.num_boosted_rounds())
@@ -112,7 +113,7 @@ class XGBoostEstimator:
 
     def importances(self) -> np.ndarray | None:
         """Shares of the total gain of each feature's splits."""
-        gains = self.booster.get_score(importance_type="total_gain")
+        gains: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
         names = [f"f{position}" for position in range(self.booster.num_features())]
         return shares(np.array([float(gains.get(name, 0.0)) for name in names]))
 

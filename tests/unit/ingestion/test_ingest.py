@@ -1,5 +1,8 @@
 """ingest: formats, compression, encodings, delimiters, types over the whole data, places, bad rows, clear errors."""
 
+# ruff: noqa: DTZ001  (stored times have no zone)
+# ruff: noqa: RUF001
+
 import bz2
 import gzip
 import json
@@ -11,6 +14,7 @@ import polars as pl
 import pytest
 import zstandard
 from polars.testing import assert_frame_equal
+
 from stagewright.components.ingestion.ingest import Ingested, ingest
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, InputError

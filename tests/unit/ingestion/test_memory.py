@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from stagewright.components.runtime import tables
 
 LIMIT = 240 << 20
@@ -53,7 +54,10 @@ def test_a_file_ten_times_larger_than_the_memory_limit_is_read(tmp_path: Path) -
     The limit is that of a memory control group: the kernel ends the process when it needs more. Where no control group can be
     made, the process runs without a limit and its own peak of resident memory, less the mapped library files, is compared.
     """
-    texts = ('the line was dead, and nobody answered before noon; ""not good"" enough', "asked for a refund, was told to write by post")
+    texts = (
+        'the line was dead, and nobody answered before noon; ""not good"" enough',
+        "asked for a refund, was told to write by post",
+    )
     block = "".join(
         f'{row},2024-{row % 12 + 1:02}-{row % 28 + 1:02},{row % 977}.{row % 100:02},"{texts[row % 2]} {texts[row % 2]}"\n'
         for row in range(50_000)

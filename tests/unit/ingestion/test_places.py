@@ -8,6 +8,7 @@ from threading import Thread
 
 import polars as pl
 import pytest
+
 from stagewright.components.ingestion import download
 from stagewright.components.ingestion.ingest import Ingested, ingest
 from stagewright.components.runtime import tables
@@ -79,7 +80,9 @@ def test_a_url_is_read_though_the_server_fails_and_breaks_off(tmp_path: Path, we
 
 
 def test_a_url_that_is_not_there_is_told_at_once(tmp_path: Path, web: Server) -> None:
-    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:\d+/missing\.csv cannot be read: the server answers 404 Not Found$"):
+    with pytest.raises(
+        InputError, match=r"^http://127\.0\.0\.1:\d+/missing\.csv cannot be read: the server answers 404 Not Found$"
+    ):
         read(tmp_path, f"http://127.0.0.1:{web.server_port}/missing.csv")
     assert len(web.asked) == 1
 
@@ -87,11 +90,15 @@ def test_a_url_that_is_not_there_is_told_at_once(tmp_path: Path, web: Server) ->
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, web: Server) -> None:
     web.busy = 99
 
-    with pytest.raises(ServiceUnavailable, match=r"^http://.*/rows\.csv could not be read in 5 attempts: status 503 Service Unavail"):
+    with pytest.raises(
+        ServiceUnavailable, match=r"^http://.*/rows\.csv could not be read in 5 attempts: status 503 Service Unavail"
+    ):
         read(tmp_path, f"http://127.0.0.1:{web.server_port}/rows.csv")
     web.shutdown()
     web.server_close()
-    with pytest.raises(ServiceUnavailable, match=r"^http://.*/rows\.csv could not be read in 5 attempts: .*Connection refused$"):
+    with pytest.raises(
+        ServiceUnavailable, match=r"^http://.*/rows\.csv could not be read in 5 attempts: .*Connection refused$"
+    ):
         read(tmp_path, f"http://127.0.0.1:{web.server_port}/rows.csv")
 
 
@@ -137,11 +144,20 @@ def test_a_query_is_streamed_into_a_table(tmp_path: Path, database: str) -> None
 
 def test_wrong_queries_and_databases_are_told_in_one_sentence(tmp_path: Path, database: str) -> None:
     cases = {
-        (database, ""): r"parameter 'query' is not set; sqlite:///.*shop\.db is a database, which needs a query such as SELECT \* .*",
+        (
+            database,
+            "",
+        ): r"parameter 'query' is not set; sqlite:///.*shop\.db is a database, which needs a query such as SELECT \* .*",
         (database, "SELECT * FROM sail"): r"the query failed on sqlite:///.*shop\.db: no such table: sail",
         (database, "SELECT id FROM sale WHERE id < 0"): r"the query returned no row from sqlite:///.*shop\.db",
-        (database, "SELECT id, code AS id FROM sale"): r"the query returns column 'id' more than once; give one of them another .*",
-        (database, "SELECT picture FROM sale"): r"the query's column 'picture' holds bytes values; turn it into numbers, text or .*",
+        (
+            database,
+            "SELECT id, code AS id FROM sale",
+        ): r"the query returns column 'id' more than once; give one of them another .*",
+        (
+            database,
+            "SELECT picture FROM sale",
+        ): r"the query's column 'picture' holds bytes values; turn it into numbers, text or .*",
         ("sqlite:////no/where.db", "SELECT 1"): r"no database file /no/where\.db",
         ("oracel://host/name", "SELECT 1"): r"oracel://host/name: 'oracel' is no kind of database that SQLAlchemy knows",
     }
@@ -154,4 +170,7 @@ def test_a_missing_driver_and_passwords_are_handled(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         read(tmp_path, "mysql+pymysql://anna:secret@host/shop", query="SELECT 1")
 
-    assert str(raised.value) == "mysql+pymysql://anna:***@host/shop needs the package 'pymysql', which is not installed in this image"
+    assert (
+        str(raised.value)
+        == "mysql+pymysql://anna:***@host/shop needs the package 'pymysql', which is not installed in this image"
+    )

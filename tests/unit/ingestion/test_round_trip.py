@@ -9,6 +9,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.ingest import ingest
 from stagewright.components.ingestion.valuetypes import MISSING

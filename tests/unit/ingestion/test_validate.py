@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from stagewright.components.ingestion.validate import validate
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
@@ -66,7 +67,9 @@ def test_the_inferred_schema_is_fulfilled_by_its_own_table_and_guards_the_next(t
     ]
 
 
-@pytest.mark.parametrize(("name", "target", "task"), [("wine", "cultivar", "multiclass"), ("diabetes", "progression", "regression")])
+@pytest.mark.parametrize(
+    ("name", "target", "task"), [("wine", "cultivar", "multiclass"), ("diabetes", "progression", "regression")]
+)
 def test_real_tables_pass(tmp_path: Path, request: pytest.FixtureRequest, name: str, target: str, task: str) -> None:
     assert check(tmp_path, request.getfixturevalue(name), target).task == task
 
@@ -129,7 +132,11 @@ def test_a_target_that_does_not_fit_is_told_in_one_sentence(tmp_path: Path) -> N
         ("three", "binary", r"task is binary, but target 'three' has 3 different values; set task to auto or multiclass"),
         ("y", "multiclass", r"task is multiclass, but target 'y' has two different values; set task to auto or binary"),
         ("y", "regression", r"task is regression, but target 'y' holds no numbers; set task to auto, binary or multiclass"),
-        ("name", "auto", r"target 'name' has 50 different texts in 50 rows; that is neither a number nor classes to tell apart"),
+        (
+            "name",
+            "auto",
+            r"target 'name' has 50 different texts in 50 rows; that is neither a number nor classes to tell apart",
+        ),
         ("day", "auto", r"target 'day' holds times; predict a number or classes instead"),
         ("y", "classify", r"parameter 'task' is 'classify'; expected one of auto, binary, multiclass, regression"),
     ):
@@ -170,14 +177,13 @@ LEAKS = {
 def test_a_column_that_gives_the_class_away_is_a_violation_or_a_warning(tmp_path: Path, leak: pl.Expr) -> None:
     table = small(1000).with_columns(leak=leak)
 
-    assert [clause[:65] for clause in violations(tmp_path, table, "y")] == [
-        "column 'leak' alone predicts the target almost perfectly (accurac"
-    ]
+    (clause,) = violations(tmp_path, table, "y")
+    assert clause.startswith("column 'leak' alone predicts the target almost perfectly (")
     check(tmp_path, table, "y", leakage="warn")
     assert "column &#x27;leak&#x27; alone predicts" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.parametrize("leak", [pl.col("x") * 3 + 1, pl.col("x").exp(), pl.col("x").rank().cast(pl.Int64)])
+@pytest.mark.parametrize("leak", [pl.col("x") * 3 + 1, pl.col("x").exp(), 2 * pl.col("x").rank().cast(pl.Int64)])
 def test_a_column_that_gives_the_number_away_is_a_violation(tmp_path: Path, leak: pl.Expr) -> None:
     table = small(1000).drop("y").with_columns(leak=leak)
 
@@ -242,7 +248,10 @@ def test_a_wrong_expected_schema_is_told_in_one_sentence(tmp_path: Path) -> None
     for expected, sentence in (
         ({"target": "y"}, r"parameter 'expected' has no list of columns; expected .*"),
         ({"columns": [x, y], "target": "x"}, r"parameter 'expected' has target 'x', but this run has 'y'; make them agree"),
-        ({"columns": [x, y], "task": "regression"}, r"parameter 'expected' has task 'regression', but this run has 'binary'; .*"),
+        (
+            {"columns": [x, y], "task": "regression"},
+            r"parameter 'expected' has task 'regression', but this run has 'binary'; .*",
+        ),
         ({"columns": [x | {"kind": "number"}, y]}, r"parameter 'expected': columns\.0\.kind: Input should be 'numeric', .*"),
         ({"columns": [x | {"min": 0}, y]}, r"parameter 'expected': columns\.0\.min: Extra inputs are not permitted"),
         ({"columns": [x]}, r"parameter 'expected': Value error, target 'y' is not among the columns"),
@@ -266,7 +275,7 @@ def test_great_expectations_suites_are_checked(tmp_path: Path) -> None:
 
     assert violations(tmp_path, table, "y", suite=suite) == [
         "column 'age': expect_column_values_to_be_between(min_value=0.0, max_value=120.0) failed for 1 values (150)",
-        "expect_table_row_count_to_be_between(min_value=500.0) failed, observed 200",
+        "expect_table_row_count_to_be_between(min_value=500) failed, observed 200",
     ]
     suite["expectations"] = suite["expectations"][1:2]
     check(tmp_path, table, "y", suite=suite)

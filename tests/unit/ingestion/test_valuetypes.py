@@ -1,9 +1,13 @@
 """What text is read as."""
 
+# ruff: noqa: DTZ001  (stored times have no zone)
+# ruff: noqa: RUF001
+
 from datetime import date, datetime
 
 import polars as pl
 import pytest
+
 from stagewright.components.ingestion.valuetypes import ValueType, converted, narrowest, trimmed, widened
 
 CASES = {

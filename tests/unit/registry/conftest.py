@@ -13,6 +13,13 @@ from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Ta
 from stagewright.components.training.train import train_model
 
 
+@pytest.fixture(autouse=True)
+def no_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions follow from the registry alone, unless a test asks for the object store."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def trained(tmp_path: Path, tracking: str, wine: pl.DataFrame) -> Path:
     """An exported model of wines, whose run is recorded in this test's MLflow."""

@@ -1,6 +1,7 @@
 """Registration and promotion in a real MLflow registry."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
@@ -13,6 +14,8 @@ from stagewright.components.registry.register import register
 from stagewright.components.runtime import tracking as tracker
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
 from stagewright.components.runtime.model import ModelMetadata
+from stagewright.components.runtime.storage import ObjectStore
+from stagewright.components.serving.publish import publish
 
 EVALUATION = {"metrics": {"train": {"accuracy": 1.0}, "test": {"accuracy": 0.975, "roc_auc": None}}}
 
@@ -195,3 +198,43 @@ def test_no_champion_is_none(client: MlflowClient, tmp_path: Path) -> None:
     challenger = catalogue.version_of("wine", "challenger", client=client)
     assert challenger is not None
     assert challenger.aliases == ("challenger",)
+
+
+@pytest.fixture
+def store(object_store: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)
+    return ObjectStore.from_environment("the object store is needed by a test")
+
+
+def test_versions_that_a_lost_registry_published_are_not_given_again(
+    client: MlflowClient, store: ObjectStore, tmp_path: Path
+) -> None:
+    name = f"wine-{uuid4().hex[:8]}"
+    publish(model(tmp_path / "lost"), store, name=name, version="v1.4.0")
+
+    assert register(model(tmp_path / "new", data="data-2"), name=name) == "v1.4.1"
+    assert register(model(tmp_path / "recipe", recipe="recipe-2", data="data-2"), name=name) == "v1.5.0"
+
+
+def test_a_content_that_a_lost_registry_published_gets_its_version_back(
+    client: MlflowClient, store: ObjectStore, tmp_path: Path
+) -> None:
+    name = f"wine-{uuid4().hex[:8]}"
+    publish(model(tmp_path / "lost"), store, name=name, version="v1.4.0")
+
+    assert register(model(tmp_path / "found"), name=name) == "v1.4.0"
+    assert register(model(tmp_path / "again"), name=name) == "v1.4.0"
+
+    assert only_version(client, name).tags["model_uri"] == f"s3://models/{name}/v1.4.0/"
+    assert not publish(model(tmp_path / "published"), store, name=name, version="v1.4.0").changed
+
+
+def test_a_damaged_publication_is_told(client: MlflowClient, store: ObjectStore, tmp_path: Path) -> None:
+    name = f"wine-{uuid4().hex[:8]}"
+    store.ensure_bucket("models")
+    store.write(f"s3://models/{name}/v1.0.0/manifest.json", b"{}")
+
+    with pytest.raises(
+        InputError, match=r"v1.0.0/manifest.json is not the manifest of a published model; remove what is there"
+    ):
+        register(model(tmp_path / "m"), name=name)

@@ -179,6 +179,13 @@ def test_single_row_left_over_does_not_stop_the_network() -> None:
     assert fitted("torch", one_less, max_epochs=2).best_iteration in {1, 2}
 
 
+def test_regularization_of_the_other_task_is_refused() -> None:
+    with pytest.raises(InputError, match="takes no parameter 'alpha' for a classifier; its regularization is 'C'"):
+        fitted("sklearn", made(2), model="linear", alpha=2)
+    with pytest.raises(InputError, match="takes no parameter 'C' for a regression; its regularization is 'alpha'"):
+        fitted("sklearn", made(0), model="linear", C=2)
+
+
 def test_constant_target_of_a_regression_is_answered() -> None:
     data = made(0)
     flat = TrainingData(

@@ -119,6 +119,7 @@ def arguments(data: Data, folder: Path, **changed: object) -> dict[str, object]:
         ({"features": Path("/nowhere")}, "no features.json in /nowhere: these are not fitted features"),
         ({"class_weight": "heavy"}, "parameter 'class_weight' is 'heavy'; expected one of none, balanced"),
         ({"name": "My Model"}, "parameter 'name' is 'My Model'; expected lower-case letters"),
+        ({"seed": -1}, "parameter 'seed' is -1; expected a whole number of at least 0 and at most 2147483647"),
         ({"params": {"eta": 0.1}}, "xgboost has no parameter 'eta'"),
     ],
 )
