@@ -12,6 +12,7 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl.pipeline_task import PipelineTask
 from kfp.dsl.python_component import PythonComponent
+
 from stagewright.components.images import image
 
 Configure = Callable[["Component", PipelineTask], None]

@@ -1,39 +1,50 @@
 """What can be refused before anything runs: a mistake found here costs a second, by the last step it costs the training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import model_name
-from stagewright.pipelines import describe
+from stagewright.pipelines import description
+from stagewright.pipelines.parameters import check_arguments
 
 
-def check(pipeline: str, arguments: Mapping[str, Any]) -> None:
+def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) -> None:
     """Check a pipeline's arguments by what is known without data or services.
+
+    Args:
+        pipeline: Its name.
+        arguments: Values by parameter.
+        remote: Whether it runs on a cluster, where neither this machine's files nor its processes exist.
 
     Raises:
         InputError: For the first argument that the pipeline would refuse, in one sentence.
     """
-    describe.check_arguments(describe.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
-    for name, examine in _CHECKS.items():
-        if name in arguments:
-            examine(arguments)
+    check_arguments(description.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
+    if "name" in arguments:
+        model_name(arguments["name"])
+    _check_split(arguments)
+    _check_remote(arguments) if remote else _check_local(arguments)
 
 
-def _name(arguments: Mapping[str, Any]) -> None:
-    model_name(arguments["name"])
-
-
-def _gitops(arguments: Mapping[str, Any]) -> None:
-    if arguments["deploy_to"] == "gitops" and not Path(arguments.get("gitops") or "").is_dir():
-        raise BadParameter("gitops", got=arguments.get("gitops", ""), expected="an existing folder for deploy_to=gitops")
-
-
-def _split(arguments: Mapping[str, Any]) -> None:
+def _check_split(arguments: Mapping[str, Any]) -> None:
     for method in ("time", "group"):
-        if arguments["split"] == method and not arguments.get(f"{method}_column"):
+        if arguments.get("split") == method and not arguments.get(f"{method}_column"):
             raise InputError(f"split={method} needs --{method}-column: the column to split by")
 
 
-_CHECKS: dict[str, Callable[[Mapping[str, Any]], None]] = {"name": _name, "deploy_to": _gitops, "split": _split}
+def _check_local(arguments: Mapping[str, Any]) -> None:
+    if arguments.get("deploy_to") == "gitops" and not Path(arguments.get("gitops") or "").is_dir():
+        raise BadParameter("gitops", got=arguments.get("gitops", ""), expected="an existing folder for deploy_to=gitops")
+
+
+def _check_remote(arguments: Mapping[str, Any]) -> None:
+    if arguments.get("deploy_to") == "local":
+        raise BadParameter("deploy_to", got="local", expected="cluster, gitops or none where the run is not on this machine")
+    for name in ("data", "model"):
+        place = arguments.get(name)
+        if isinstance(place, str) and ":/" not in place:
+            raise InputError(
+                f"parameter '{name}' is {place}, a file of this machine; the cluster needs an address such as s3://data/{Path(place).name}"
+            )

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -34,42 +34,42 @@ def _submit(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> 
     from stagewright.pipelines import checks
     from stagewright.pipelines.submit import submit
 
-    checks.check(name, arguments)
+    checks.check(name, arguments, remote=True)
     Console().print(submit(name, arguments, **own).message, soft_wrap=True)
 
 
-class RunGroup(options.PipelineGroup):
-    action = staticmethod(_run)
-    own: ClassVar = {"only_json": (OnlyJson, False)}
+_RUN_OPTIONS = {"only_json": (OnlyJson, False)}
 
 
 def _text(flag: str, description: str, variable: str | None = None) -> Any:
     return Annotated[str | None, typer.Option(flag, help=description, envvar=variable)]
 
 
-class SubmitGroup(options.PipelineGroup):
-    action = staticmethod(_submit)
-    own: ClassVar = {
-        "host": (_text("--host", "Address of the Kubeflow Pipelines API.", "KFP_HOST"), None),
-        "experiment": (_text("--experiment", "Experiment to file the run under."), "Default"),
-        "run_namespace": (_text("--kubeflow-namespace", "Your namespace in a multi-user Kubeflow."), None),
-        "token": (_text("--token", "Bearer token.", "KFP_TOKEN"), None),
-        "cookie": (_text("--cookie", "Session cookie of the dashboard.", "KFP_COOKIE"), None),
-        "service_account_token": (
-            Annotated[str | None, typer.Option(help="File with a service account's token, as the dashboard mounts it.")],
-            None,
-        ),
-        "kube_context": (_text("--kube-context", "Context of the kubeconfig to go through, instead of a host."), None),
-        "certificate": (_text("--certificate", "File of the authority that signed the host's certificate."), None),
-        "service_account": (_text("--service-account", "Identity of the steps in the cluster."), None),
-        "profile": (_text("--profile", "Cluster settings: a profile's name or a YAML file."), "default"),
-        "registry": (_text("--registry", "Registry that holds the images."), ""),
-        "tag": (_text("--tag", "Tag of the images."), ""),
-    }
+_SUBMIT_OPTIONS = {
+    "host": (_text("--host", "Address of the Kubeflow Pipelines API.", "KFP_HOST"), None),
+    "experiment": (_text("--experiment", "Experiment to file the run under."), "Default"),
+    "run_namespace": (_text("--kubeflow-namespace", "Your namespace in a multi-user Kubeflow."), None),
+    "token": (_text("--token", "Bearer token.", "KFP_TOKEN"), None),
+    "cookie": (_text("--cookie", "Session cookie of the dashboard.", "KFP_COOKIE"), None),
+    "service_account_token": (
+        Annotated[str | None, typer.Option(help="File with a service account's token, as the dashboard mounts it.")],
+        None,
+    ),
+    "kube_context": (_text("--kube-context", "Context of the kubeconfig to go through, instead of a host."), None),
+    "certificate": (_text("--certificate", "File of the authority that signed the host's certificate."), None),
+    "service_account": (_text("--service-account", "Identity of the steps in the cluster."), None),
+    "profile": (_text("--profile", "Cluster settings: a profile's name or a YAML file."), "default"),
+    "registry": (_text("--registry", "Registry that holds the images."), ""),
+    "tag": (_text("--tag", "Tag of the images."), ""),
+}
 
 
-app.add_typer(typer.Typer(cls=RunGroup, no_args_is_help=True), name="run", help="Run a pipeline on this machine.")
-app.add_typer(typer.Typer(cls=SubmitGroup, no_args_is_help=True), name="submit", help="Run a pipeline on a cluster.")
+def _group(action: options.Action, own: options.OwnOptions) -> typer.Typer:
+    return typer.Typer(cls=options.pipeline_group(action, own), no_args_is_help=True)
+
+
+app.add_typer(_group(_run, _RUN_OPTIONS), name="run", help="Run a pipeline on this machine.")
+app.add_typer(_group(_submit, _SUBMIT_OPTIONS), name="submit", help="Run a pipeline on a cluster.")
 
 
 @app.command()

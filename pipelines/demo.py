@@ -60,16 +60,17 @@ def compare(run: local.Run, endpoint: str) -> Table:
     rows = pl.read_parquet(results.artifact(run, "split-data", "test"), n_rows=ROWS)
     model = Model.load(folder)
     own = model.predict(rows)
+    labels, mine = np.asarray(own.labels).tolist(), np.asarray(own.probabilities)
     served = client.predict(endpoint, NAME, rows.select(column.name for column in model.features.inputs).to_dicts())
     probabilities = np.asarray(served.probabilities, dtype=np.float32)
-    difference = float(np.abs(own.probabilities - probabilities).max())
-    if list(own.labels) != served.predictions or difference > TOLERANCE:
+    difference = float(np.abs(mine - probabilities).max())
+    if labels != served.predictions or difference > TOLERANCE:
         raise GateFailed(f"endpoint {endpoint}", [f"its answers differ from the model's own by {difference:.2g}"])
     table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
     table.title = f"\n{ROWS} customers of the test split, asked over the network"
-    answers = zip(rows.to_dicts(), own.labels, served.predictions, probabilities[:, 1], strict=True)
-    for row, mine, theirs, probability in answers:
-        table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(mine), str(theirs), f"{probability:.4f}")
+    answers = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
+    for row, label, theirs, probability in answers:
+        table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(label), str(theirs), f"{probability:.4f}")
     table.caption, table.caption_justify = f"largest difference in probability: {difference:.1e}", "left"
     return table
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -10,30 +10,30 @@ from typer.core import TyperGroup
 from stagewright.pipelines import catalog, describe
 
 Action = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
-Option = Annotated[Any, "annotated with typer.Option"]
+OwnOptions = Mapping[str, tuple[Any, Any]]
 
 
-class PipelineGroup(TyperGroup):
-    """A group with one command a pipeline, built only when it is used: reading a pipeline imports kfp.
+def pipeline_group(action: Action, own: OwnOptions) -> type[TyperGroup]:
+    """A group with one command a pipeline, each built only when it is used: reading a pipeline imports kfp.
 
-    Attributes:
+    Args:
         action: Called with the pipeline's name, its arguments, and the command's own options.
         own: The command's own options: name to (annotation, default).
     """
 
-    action: ClassVar[Action]
-    own: ClassVar[Mapping[str, tuple[Option, Any]]]
+    class PipelineGroup(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return list(catalog.PIPELINES)
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(catalog.PIPELINES)
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            name = cmd_name.replace("_", "-")
+            catalog.pipeline(name)
+            return _command(name, action, own)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        name = cmd_name.replace("_", "-")
-        catalog.pipeline(name)
-        return _command(name, type(self).action, self.own)
+    return PipelineGroup
 
 
-def _command(name: str, action: Action, own: Mapping[str, tuple[Option, Any]]) -> Any:
+def _command(name: str, action: Action, own: OwnOptions) -> Any:
     parameters = {parameter.name: parameter for parameter in describe.parameters(name)}
 
     def call(**given: Any) -> None:

@@ -156,8 +156,8 @@ def _credentials() -> dict[str, str]:
     path = home() / "services" / "credentials.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        keys = {"AWS_ACCESS_KEY_ID": "stagewright", "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
-        _write(path, json.dumps(keys))
+        made = {"AWS_ACCESS_KEY_ID": "stagewright", "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
+        _write(path, json.dumps(made))
     keys: dict[str, str] = json.loads(path.read_text())
     return keys
 

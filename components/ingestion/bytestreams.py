@@ -4,7 +4,7 @@ import io
 import lzma
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.Buff
     raw = _Counted(path, advance or (lambda _: None))
     content: Any = raw
     if codec == "xz":
-        content = lzma.open(raw)
+        content = lzma.LZMAFile(cast(BinaryIO, raw))  # noqa: SIM115  closed with what it reads from
     elif codec:
         content = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
     return io.BufferedReader(_Content(content, raw, name), BUFFER_BYTES)

@@ -78,8 +78,8 @@ def validate_data(
             dataset.path, schema.path, report.path,
             target=target, task=task, expected=expected, leakage=leakage, suite=suite,
         )  # fmt: skip
-        schema.metadata.update({"target": target, "task": found.task, "columns": len(found.columns)})
-        return found.task
+        schema.metadata.update({"target": target, "task": str(found.task), "columns": len(found.columns)})
+    return str(found.task)
 
 
 @component(group="base", cacheable=True)

@@ -43,7 +43,8 @@ def _of_table(schema: Schema, profile: Profile) -> Iterator[str]:
 
 def _of_column(frame: pl.LazyFrame, column: Column, figures: ColumnProfile) -> Iterator[str]:
     if not column.nullable and figures.nulls:
-        yield f"column '{column.name}' is missing in {figures.nulls} rows ({_percent(figures.null_share)}), expected in every row"
+        share = _percent(figures.null_share)
+        yield f"column '{column.name}' is missing in {figures.nulls} rows ({share}), expected in every row"
     elif column.max_null_share is not None and figures.null_share > column.max_null_share:
         yield (
             f"column '{column.name}' is missing in {figures.nulls} rows ({_percent(figures.null_share)}), "
@@ -105,10 +106,8 @@ def _decreasing(frame: pl.LazyFrame, name: str) -> Iterator[str]:
     falls = (values < values.shift(1)).fill_null(value=False)
     if falls.any():
         place = int(falls.arg_true()[0])
-        yield (
-            f"column '{name}' decreases {falls.sum()} times, first from {_shown(values[place - 1])} to {_shown(values[place])}, "
-            "expected never"
-        )
+        first = f"from {_shown(values[place - 1])} to {_shown(values[place])}"
+        yield f"column '{name}' decreases {falls.sum()} times, first {first}, expected never"
 
 
 def _bound(column: Column, figures: ColumnProfile, bound: float | str) -> Any:

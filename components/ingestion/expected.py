@@ -41,7 +41,7 @@ def completed(document: dict[str, Any], profile: Profile, target: str, task: Tas
 
 
 def differences(schema: Schema, profile: Profile) -> list[str]:
-    """How the table's columns differ from the schema's: missing, unexpected, of another type, of values that do not fit the kind."""
+    """How the table's columns differ from the schema's: missing, unexpected, of another type, unfit for their kind."""
     found = [f"column '{name}' is missing" for name in schema.names if name not in profile.columns]
     found += [f"column '{name}' is not in the schema" for name in profile.columns if name not in schema.names]
     for column in schema.columns:

@@ -149,7 +149,8 @@ def _check_same_columns(first: Source, other: Source) -> None:
         clauses = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
         clauses += [f"has {', '.join(map(repr, extra))} besides"] if extra else []
         raise InputError(
-            f"{other.file.name} {' and '.join(clauses)}, compared with {first.file.name}; files read together need the same columns"
+            f"{other.file.name} {' and '.join(clauses)}, compared with {first.file.name}; "
+            "files read together need the same columns"
         )
 
 
@@ -169,7 +170,7 @@ def _store(sources: Sequence[Source], types: Types, path: str | Path) -> tables.
             raise
 
     row_bytes = max(1, first.estimated_size() // max(1, first.height))
-    fitting_rows = max(MIN_ROW_GROUP_ROWS, MAX_ROW_GROUP_BYTES // row_bytes)
+    fitting_rows = max(MIN_ROW_GROUP_ROWS, int(MAX_ROW_GROUP_BYTES // row_bytes))
     try:
         frame = register_io_source(produce, schema=first.schema)
         return tables.write(frame, path, row_group_rows=min(tables.ROW_GROUP_ROWS, fitting_rows))

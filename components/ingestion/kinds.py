@@ -1,8 +1,8 @@
 """What the columns of a table mean and what is to be predicted, as far as the values tell.
 
-Kinds: booleans, dates and times are what they are; numbers are numeric; text is text when it is mostly different and has several
-words, otherwise categorical. An identifier is a column whose values are all different and that is either text of one or two
-words, or named like an identifier, or counts the rows. The target is never an identifier.
+Kinds: booleans, dates and times are what they are; numbers are numeric; text is text when it is mostly different and has
+several words, otherwise categorical. An identifier is a column whose values are all different and that is either text of one
+or two words, or named like an identifier, or counts the rows. The target is never an identifier.
 
 Task: text and booleans are classes; decimal numbers are a regression; whole numbers are classes when there are at most 20
 different ones and at least five rows for each, otherwise a regression.
@@ -27,7 +27,7 @@ _CAMEL_ID = re.compile(r"[a-z]I[Dd]$")
 def inferred(profile: Profile, target: str, task: Task) -> Schema:
     """A schema that the table fulfils: kind, type, whether values may be missing, and the domain of small categories."""
     columns = [_column(figures, target, task) for figures in profile.columns.values()]
-    return Schema(target=target, task=task, columns=columns)
+    return Schema(target=target, task=task, columns=columns)  # type: ignore[call-arg]  # pydantic has defaults
 
 
 def kind_of(figures: ColumnProfile, *, target: bool = False, classes: bool = False) -> ColumnKind:
@@ -107,10 +107,14 @@ def _column(figures: ColumnProfile, target: str, task: Task) -> Column:
     domain = None
     if kind is ColumnKind.CATEGORICAL and 0 < figures.distinct <= min(MAX_DOMAIN, len(figures.top)):
         domain = sorted((value for value, _ in figures.top), key=str)
-    return Column(
-        name=figures.name, kind=kind, dtype=figures.dtype, nullable=figures.nulls > 0, values=domain,
+    return Column(  # type: ignore[call-arg]  # pydantic has defaults
+        name=figures.name,
+        kind=kind,
+        dtype=figures.dtype,
+        nullable=figures.nulls > 0,
+        values=domain,
         unique=kind is ColumnKind.IDENTIFIER,
-    )  # fmt: skip
+    )
 
 
 def _identifies(figures: ColumnProfile) -> bool:

@@ -1,8 +1,8 @@
 """Columns that give the target away: one alone predicts it almost perfectly, in rows that it was not fitted to.
 
-For each column the rows are cut in two halves by chance; the answer for each value (numbers of many values: for each of up to 256
-quantile bins of at least 20 rows; missing counts as a value) is learned on one half and checked on the other. Values not seen before predict nothing, so a column of
-all different values, such as a key, scores no better than chance.
+For each column the rows are cut in two halves by chance. What each value answers is learned on one half and checked on the
+other; numbers of many values are taken by up to 256 quantile bins of at least 20 rows, and missing counts as a value. Values
+not seen before predict nothing, so a column of all different values, such as a key, scores no better than chance.
 """
 
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def _binned(values: pl.Series) -> np.ndarray:
     bins = max(2, min(MAX_BINS, len(values) // BIN_ROWS))
     if _ordered(values) and values.n_unique() > bins:
         ranks = values.rank("min").cast(pl.Int64)  # equal values share a rank, and so a bin
-        share = (ranks - 1) * bins // int(ranks.max() or 1)
+        share = (ranks - 1) * bins // len(values)
         return (share + 1).fill_null(0).to_numpy()
     return values.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
 

@@ -74,11 +74,8 @@ def _local(data: str) -> list[Path]:
             raise InputError(f"folder {data} has no data files; they end in {_endings()}")
         return found
     if _WILD.search(data):
-        found = sorted(
-            Path(name)
-            for name in glob.glob(str(path), recursive=True)  # noqa: PTH207
-            if Path(name).is_file()
-        )
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207  pathlib cannot begin at any folder
+        found = sorted(Path(name) for name in names if Path(name).is_file())
         if not found:
             raise InputError(f"no file matches {data}")
         return found
@@ -123,9 +120,8 @@ def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], s
 
     shown = public_url(url)
     if not query:
-        raise InputError(
-            f"parameter 'query' is not set; {shown} is a database, which needs a query such as SELECT * FROM table"
-        )
+        example = "SELECT * FROM table"
+        raise InputError(f"parameter 'query' is not set; {shown} is a database, which needs a query such as {example}")
     path = folder / "query.jsonl"
     spool(url, query, path)
     return [RawFile(path, f"the query on {shown}")], shown

@@ -14,7 +14,8 @@ TOP_VALUES = 20
 COUNTED_DISTINCT = 10_000  # above, the most frequent values are taken from the sample
 
 DTYPE_NAMES = {
-    pl.Int64: "int64", pl.Float64: "float64", pl.String: "string", pl.Boolean: "boolean", pl.Datetime: "datetime", pl.Date: "date",
+    pl.Int64: "int64", pl.Float64: "float64", pl.String: "string", pl.Boolean: "boolean", pl.Datetime: "datetime",
+    pl.Date: "date",
 }  # fmt: skip
 
 

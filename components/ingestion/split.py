@@ -75,8 +75,8 @@ def split(
 
     Args:
         outputs: Where to store train, validation and test.
-        method: stratified (each class, or each tenth of a number, in the same proportions), random, time (the oldest rows train)
-            or group (all rows of a group in one split).
+        method: stratified (each class, or each tenth of a number, in the same proportions), random, time (the oldest rows
+            train) or group (all rows of a group in one split).
         fractions: Shares of train, validation and test; they sum to 1.
         time_column: What `method="time"` sorts by.
         group_column: What `method="group"` keeps together.
@@ -93,28 +93,36 @@ def split(
     stored = tuple(
         tables.write(labelled.filter(pl.col(_SPLIT) == number).drop(_SPLIT), path) for number, path in enumerate(outputs)
     )
-    proof = prove(tables.info(table).rows, assignment, outputs, group_column)
+    proof = prove(table, assignment, outputs, group_column)
     if proof.rows_repeated:
         logs.event("rows_repeated_across_splits", level=logging.WARNING, rows=proof.rows_repeated)
     logs.event("table_split", method=method, **{name: info.rows for name, info in zip(SPLITS, stored, strict=True)})
     return Split(stored, method, proof)
 
 
-def prove(rows: int, assignment: Assignment, outputs: Sequence[str | Path], group_column: str | None) -> Proof:
-    """Compare the splits as they were stored.
+def prove(table: str | Path, assignment: Assignment, outputs: Sequence[str | Path], group_column: str | None = None) -> Proof:
+    """Compare the splits as they were stored with each other and with the table.
+
+    Every row is given a hash of all its values. The table and the splits together must have the same ones, each as often.
 
     Raises:
         RuntimeError: If a row or a group is in two splits, or a row is in none: a defect, which must not reach training.
     """
-    members = [np.flatnonzero(assignment == number) for number in range(len(SPLITS))]
-    stored = [tables.info(path).rows for path in outputs]
-    union = np.concatenate(members)
-    shared = len(union) - len(np.unique(union))
-    lost = rows - len(np.unique(union))
+    times_used = np.zeros(len(assignment), np.uint8)
+    for number in range(len(SPLITS)):
+        times_used[assignment == number] += 1
+    shared, lost = int((times_used > 1).sum()), int((times_used == 0).sum())
     groups = _shared_groups(outputs, group_column) if group_column else 0
-    if shared or lost or groups or stored != [len(part) for part in members]:
-        raise RuntimeError(f"the splits are wrong: {shared} rows and {groups} groups shared, {lost} rows lost, sizes {stored}")
-    return Proof(shared, groups, lost, _repeated(outputs))
+    hashes = [_hashes(path) for path in outputs]
+    sizes = [len(part) for part in hashes]
+    wanted = np.bincount(assignment, minlength=len(SPLITS)).tolist()
+    same = _fingerprint([_hashes(table)]) == _fingerprint(hashes)
+    if shared or lost or groups or sizes != wanted or not same:
+        raise RuntimeError(
+            f"the splits are wrong: {shared} rows and {groups} groups shared, {lost} rows lost, "
+            f"sizes {sizes} instead of {wanted}, {'same' if same else 'other'} rows than the table"
+        )
+    return Proof(shared, groups, lost, _repeated(hashes))
 
 
 def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
@@ -132,7 +140,8 @@ def _check_columns_fit(method: str, time_column: str | None, group_column: str |
             raise InputError(f"parameter '{name}_column' is not set; method '{name}' needs it")
         if value and method != name:
             raise InputError(
-                f"parameter '{name}_column' is '{value}' but the method is '{method}'; set method to {name}, or leave the column out"
+                f"parameter '{name}_column' is '{value}' but the method is '{method}'; "
+                f"set method to {name}, or leave the column out"
             )
 
 
@@ -198,12 +207,19 @@ def _shared_groups(outputs: Sequence[str | Path], column: str) -> int:
     return counts.select(pl.len()).collect(engine="streaming").item()
 
 
-def _repeated(outputs: Sequence[str | Path]) -> int:
-    earlier: pl.Series | None = None
-    repeated = 0
-    for path in outputs:
-        hashes = tables.scan(path).select(pl.struct(pl.all()).hash().alias("hash")).collect(engine="streaming").to_series()
-        if earlier is not None:
-            repeated += int(hashes.is_in(earlier.implode()).sum())
-        earlier = hashes.unique() if earlier is None else pl.concat([earlier, hashes]).unique()
+def _hashes(path: str | Path) -> pl.Series:
+    return tables.scan(path).select(pl.struct(pl.all()).hash().alias("hash")).collect(engine="streaming").to_series()
+
+
+def _fingerprint(parts: Sequence[pl.Series]) -> int:
+    """The sum of all hashes, modulo 2^64: the same for the same rows in any order."""
+    with np.errstate(over="ignore"):
+        return sum(int(part.to_numpy().sum(dtype=np.uint64)) for part in parts) % 2**64
+
+
+def _repeated(parts: Sequence[pl.Series]) -> int:
+    earlier, repeated = parts[0].unique(), 0
+    for part in parts[1:]:
+        repeated += int(part.is_in(earlier.implode()).sum())
+        earlier = pl.concat([earlier, part]).unique()
     return repeated

@@ -37,7 +37,8 @@ def _library() -> Any:
         import great_expectations
     except ImportError:
         raise InputError(
-            "parameter 'suite' needs the package great-expectations, which is not installed; install stagewright[gx], or leave it out"
+            "parameter 'suite' needs the package great-expectations, which is not installed; "
+            "install stagewright[gx], or leave it out"
         ) from None
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     return great_expectations

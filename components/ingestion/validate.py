@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from stagewright.components.ingestion.expectations import violations
 from stagewright.components.ingestion.expected import completed, differences
 from stagewright.components.ingestion.kinds import inferred, target_figures, task_of
 from stagewright.components.ingestion.leakage import leaks
 from stagewright.components.ingestion.profile import ColumnProfile, Profile, profile
-from stagewright.components.runtime import logs
+from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import GateFailed, one_of
 from stagewright.components.runtime.schema import Schema, Task
 
@@ -79,11 +81,12 @@ def examine(
 ) -> Findings:
     """Everything that is wrong with a table, and everything that is odd about it."""
     goal = figures.columns[schema.target or ""]
-    wrong = differences(schema, figures) + _of_target(goal, schema.task) + _of_values(figures, goal.name)
+    classes = [] if schema.task is Task.REGRESSION or goal.distinct < 2 else class_counts(table, goal.name)
+    wrong = differences(schema, figures) + _of_target(goal, schema.task, classes) + _of_values(figures, goal.name)
     wrong += [
         clause for clause in violations(table, schema, figures) if not clause.startswith(f"column '{goal.name}' is missing in")
     ]
-    odd = _oddities(figures, schema)
+    odd = _oddities(figures, schema, classes)
     suspects = [str(leak) for leak in leaks(figures.sample, schema)] if goal.distinct > 1 else []
     (wrong if leakage == "error" else odd).extend(suspects)
     if not schema.features:
@@ -95,7 +98,14 @@ def examine(
     return Findings(wrong, odd)
 
 
-def _of_target(goal: ColumnProfile, task: Task | None) -> list[str]:
+def class_counts(table: str | Path, target: str) -> list[tuple[Any, int]]:
+    """Each class with its number of rows, rarest first."""
+    values = tables.scan(table).select(pl.col(target).alias("class")).drop_nulls()
+    counts = values.group_by("class").agg(pl.len().alias("rows")).sort("rows", "class").collect(engine="streaming")
+    return counts.rows()
+
+
+def _of_target(goal: ColumnProfile, task: Task | None, classes: list[tuple[Any, int]]) -> list[str]:
     found = []
     if not goal.present:
         return []  # said of every column without values
@@ -107,8 +117,8 @@ def _of_target(goal: ColumnProfile, task: Task | None) -> list[str]:
         only = goal.top[0][0] if goal.top else goal.minimum
         what = "one value" if task is Task.REGRESSION else "one class"
         found.append(f"target '{goal.name}' has only {what}, {only!r}; a model needs at least two")
-    elif task is not Task.REGRESSION:
-        rare = [f"{value!r} ({rows})" for value, rows in goal.top if rows < MIN_CLASS_ROWS]
+    else:
+        rare = [f"{value!r} ({rows})" for value, rows in classes if rows < MIN_CLASS_ROWS]
         if rare:
             found.append(
                 f"target '{goal.name}' has classes with fewer than {MIN_CLASS_ROWS} rows: {', '.join(rare[:5])}"
@@ -128,7 +138,7 @@ def _of_values(figures: Profile, target: str) -> list[str]:
     return found
 
 
-def _oddities(figures: Profile, schema: Schema) -> list[str]:
+def _oddities(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) -> list[str]:
     found = []
     if figures.duplicates and schema.max_duplicate_share is None:
         found.append(f"{figures.duplicates} rows are equal to an earlier row ({figures.duplicate_share:.1%})")
@@ -141,8 +151,9 @@ def _oddities(figures: Profile, schema: Schema) -> list[str]:
     identifiers = [column.name for column in schema.columns if column.kind == "identifier" and column.name != goal.name]
     if identifiers:
         found.append(f"not learned from, because they identify rows: {', '.join(identifiers)}")
-    if schema.task is not Task.REGRESSION and goal.distinct > 1:
-        few = [f"{value!r} ({rows})" for value, rows in goal.top if MIN_CLASS_ROWS <= rows < FEW_CLASS_ROWS]
-        if few:
-            found.append(f"target '{goal.name}' has classes with fewer than {FEW_CLASS_ROWS} rows: {', '.join(few[:5])}")
+    few = [f"{value!r} ({rows})" for value, rows in classes if MIN_CLASS_ROWS <= rows < FEW_CLASS_ROWS]
+    if few:
+        found.append(
+            f"target '{goal.name}' has classes with fewer than {FEW_CLASS_ROWS} rows: {', '.join(few[:5])}{' and more' * (len(few) > 5)}"
+        )
     return found

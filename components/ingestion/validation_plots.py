@@ -71,8 +71,8 @@ def missing_plot(profile: Profile) -> "Figure | None":
 def association_plot(profile: Profile, schema: Schema) -> "Figure | None":
     """How strongly numbers go along with the target; None if there is no number.
 
-    Correlation by Pearson for a number or two classes (the second class counts as 1); for more classes the correlation ratio, the
-    square root of the share of variance that the classes explain.
+    Correlation by Pearson for a number or two classes (the second class counts as 1); for more classes the correlation ratio,
+    the square root of the share of variance that the classes explain.
     """
     found = associations(profile, schema)[:MAX_ROWS_OF_BARS]
     if not found:

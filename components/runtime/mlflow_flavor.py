@@ -37,12 +37,13 @@ class Pyfunc:
 def _table(frame: "pd.DataFrame") -> "pl.DataFrame":
     import polars as pl
 
-    columns = []
+    columns: list[pl.Series] = []
     for name in frame.columns:
         try:
-            columns.append(pl.from_pandas(frame[name]).alias(str(name)))
+            values: Any = pl.from_pandas(frame[name])
         except (TypeError, ValueError) as error:  # Arrow's errors are these
             raise InputError(f"column '{name}' holds values of mixed types: {error}") from None
+        columns.append(values.alias(str(name)))
     return pl.DataFrame(columns)
 
 

@@ -4,9 +4,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stagewright.components.runtime import logs
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 QUIET_SECONDS = 2.0
 EVENT_SECONDS = 1.0
@@ -39,7 +42,8 @@ class _Reporter:
         self.description, self.total, self.unit = description, total, unit
         self.done = 0.0
         self.started = self.reported = time.monotonic()
-        self.bar = None
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
 
     def advance(self, amount: float = 1.0, *, total: float | None = None) -> None:
         self.done += amount
@@ -61,7 +65,8 @@ class _Reporter:
             self.bar = Progress(console=Console(stderr=True), transient=True)
             self.bar.start()
             self.task = self.bar.add_task(self.description, total=self.total)
-        self.bar.update(self.task, completed=self.done, total=self.total)
+        if self.task is not None:
+            self.bar.update(self.task, completed=self.done, total=self.total)
 
     def close(self) -> None:
         if self.bar is not None:

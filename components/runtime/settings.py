@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from stagewright.components.runtime.errors import InputError, MissingSetting
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -54,8 +55,17 @@ def load(settings: type[AnySettings], purpose: str) -> AnySettings:
     try:
         return settings()
     except ValidationError as error:
-        missing = [str(issue["loc"][0]) for issue in error.errors() if issue["type"] == "missing"]
+        missing = [_usual_name(settings, str(issue["loc"][0])) for issue in error.errors() if issue["type"] == "missing"]
         if missing:
             raise MissingSetting(missing, purpose) from None
         first = error.errors()[0]
         raise InputError(f"environment variable {first['loc'][0]}: {first['msg']}; {purpose}") from None
+
+
+def _usual_name(settings: type[BaseSettings], first_name: str) -> str:
+    """The name to suggest where a setting has several: the last, which is the common one."""
+    for field in settings.model_fields.values():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices) and alias.choices[0] == first_name:
+            return str(alias.choices[-1])
+    return first_name

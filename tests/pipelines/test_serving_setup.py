@@ -55,7 +55,8 @@ def test_bare_onnx_file_is_served(run_pipeline: Run, tmp_path: Path) -> None:
         "import sys, skl2onnx, sklearn.datasets as d, sklearn.linear_model as m, numpy as n\n"
         "x, y = d.load_iris(return_X_y=True)\n"
         "model = m.LogisticRegression(max_iter=500).fit(x.astype(n.float32), y)\n"
-        "graph = skl2onnx.to_onnx(model, x[:1].astype(n.float32), options={'zipmap': False}, target_opset={'': 18, 'ai.onnx.ml': 3})\n"
+        "opset, row = {'': 18, 'ai.onnx.ml': 3}, x[:1].astype(n.float32)\n"
+        "graph = skl2onnx.to_onnx(model, row, options={'zipmap': False}, target_opset=opset)\n"
         "open(sys.argv[1], 'wb').write(graph.SerializeToString())"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)

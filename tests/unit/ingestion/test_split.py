@@ -1,6 +1,7 @@
 """split: a partition by any method, its sizes, its proof, and what it refuses."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -108,13 +109,27 @@ def test_a_wrong_split_does_not_pass_the_proof(tmp_path: Path) -> None:
         tables.write(table[rows], path)
     assignment = np.array([0, 1, 0, 2], np.int8)
 
-    assert prove(4, assignment, outputs, None).rows_shared == 0
-    with pytest.raises(
-        RuntimeError, match=r"^the splits are wrong: 0 rows and 1 groups shared, 0 rows lost, sizes \[2, 1, 1\]$"
+    tables.write(table, tmp_path / "table")
+    tables.write(table.with_columns(g=pl.col("g") + 1), tmp_path / "other")
+
+    assert prove(tmp_path / "table", assignment, outputs).rows_shared == 0
+    for source, rows, group, sentence in (
+        ("table", assignment, "g", "0 rows and 1 groups shared, 0 rows lost, sizes [2, 1, 1] instead of [2, 1, 1], same rows"),
+        (
+            "other",
+            assignment,
+            None,
+            "0 rows and 0 groups shared, 0 rows lost, sizes [2, 1, 1] instead of [2, 1, 1], other rows",
+        ),
+        (
+            "table",
+            assignment[[0, 1, 1, 3]],
+            None,
+            "0 rows and 0 groups shared, 0 rows lost, sizes [2, 1, 1] instead of [1, 2, 1]",
+        ),
     ):
-        prove(4, assignment, outputs, "g")
-    with pytest.raises(RuntimeError, match=r"0 rows and 0 groups shared, 1 rows lost"):
-        prove(5, assignment, outputs, None)
+        with pytest.raises(RuntimeError, match="^the splits are wrong: " + re.escape(sentence)):
+            prove(tmp_path / source, rows, outputs, group)
 
 
 @settings(max_examples=200, deadline=None)

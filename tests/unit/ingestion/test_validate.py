@@ -162,6 +162,10 @@ def test_what_would_make_a_model_worthless_is_a_violation(tmp_path: Path) -> Non
     }
     for sentence, table in cases.items():
         assert sentence in violations(tmp_path, table, "y")
+    many = base.with_columns(y=pl.Series([f"c{n % 30}" for n in range(199)] + ["once"]))
+    assert violations(tmp_path, many, "y") == [
+        "target 'y' has classes with fewer than 3 rows: 'once' (1); merge them or collect more"
+    ]
     everything_missing = base.with_columns(y=pl.lit(None, pl.String))
     assert violations(tmp_path, everything_missing, "y") == ["target 'y' has no values at all; remove the column or fill it"]
 
@@ -194,7 +198,8 @@ def test_columns_of_all_different_values_are_no_leak(tmp_path: Path) -> None:
     rows = 2000
     rare = ["b" if n % 100 == 0 else "a" for n in range(rows)]
     table = small(rows).drop("y").with_columns(
-        y=pl.Series(rare), code=pl.Series([f"c {n} of d e" for n in range(rows)]), number=pl.Series(np.random.default_rng(1).permutation(rows))
+        y=pl.Series(rare), code=pl.Series([f"c {n} of d e" for n in range(rows)]),
+        number=pl.Series(np.random.default_rng(1).permutation(rows)),
     )  # fmt: skip
 
     check(tmp_path, table, "y")

@@ -26,6 +26,13 @@ def test_each_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert str(caught.value) == "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY not set; a model is published"
 
 
+def test_setting_with_two_names_is_asked_for_by_the_common_one() -> None:
+    with pytest.raises(
+        MissingSetting, match=r"^AWS_ENDPOINT_URL and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY not set; tests$"
+    ):
+        load(StorageSettings, "tests")
+
+
 def test_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in zip(NAMES[1:4], ("http://store:9000", "key", "hush"), strict=True):
         monkeypatch.setenv(name, value)

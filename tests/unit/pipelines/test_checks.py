@@ -1,0 +1,38 @@
+"""What is refused before a run begins, here and on a cluster."""
+
+from pathlib import Path
+
+import pytest
+
+from stagewright.components.runtime.errors import InputError
+from stagewright.pipelines.checks import check
+
+GIVEN = {"data": "s3://data/churn.csv", "target": "churn", "name": "churn"}
+
+
+def test_good_arguments_pass_here_and_on_a_cluster(tmp_path: Path) -> None:
+    check("train-model", {**GIVEN, "deploy_to": "gitops", "gitops": str(tmp_path)})
+    check("train-model", {**GIVEN, "deploy_to": "cluster", "split": "time", "time_column": "day"}, remote=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "remote", "sentence"),
+    [
+        ({"name": "Churn!"}, False, "parameter 'name' is 'Churn!'; expected lower-case letters"),
+        ({"split": "time"}, False, "split=time needs --time-column: the column to split by"),
+        ({"split": "group"}, True, "split=group needs --group-column: the column to split by"),
+        ({"deploy_to": "gitops", "gitops": "absent"}, False, "parameter 'gitops' is 'absent'; expected an existing folder"),
+        ({"deploy_to": "local"}, True, "parameter 'deploy_to' is 'local'; expected cluster, gitops or none"),
+        ({"data": "churn.csv"}, True, "parameter 'data' is churn.csv, a file of this machine; .* s3://data/churn.csv"),
+        ({"seed": "one"}, False, "parameter 'seed' is 'one'; expected a value of type int"),
+        ({"sed": 1}, False, r"pipeline 'train-model' has no parameter 'sed' \(did you mean 'seed'\?\)"),
+    ],
+)
+def test_wrong_argument_is_one_sentence(change: dict[str, object], remote: bool, sentence: str) -> None:
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        check("train-model", {**GIVEN, **change}, remote=remote)
+
+
+def test_required_parameters_are_named() -> None:
+    with pytest.raises(InputError, match="pipeline 'train-model' needs --target and --name"):
+        check("train-model", {"data": "x.csv"})
