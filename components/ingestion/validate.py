@@ -153,7 +153,6 @@ def _oddities(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) 
         found.append(f"not learned from, because they identify rows: {', '.join(identifiers)}")
     few = [f"{value!r} ({rows})" for value, rows in classes if MIN_CLASS_ROWS <= rows < FEW_CLASS_ROWS]
     if few:
-        found.append(
-            f"target '{goal.name}' has classes with fewer than {FEW_CLASS_ROWS} rows: {', '.join(few[:5])}{' and more' * (len(few) > 5)}"
-        )
+        shown = ", ".join(few[:5]) + " and more" * (len(few) > 5)
+        found.append(f"target '{goal.name}' has classes with fewer than {FEW_CLASS_ROWS} rows: {shown}")
     return found

@@ -26,7 +26,9 @@ def target_plot(profile: Profile, schema: Schema) -> "Figure":
         _histogram(axes, profile.sample.get_column(figures.name), ACCENT)
         axes.set_ylabel("rows", fontsize=9, color=MUTED)
     else:
-        _bars(axes, figures.top[:MAX_BARS], figures.present, [PALETTE[place % len(PALETTE)] for place in range(MAX_BARS)])
+        shown = figures.top[:MAX_BARS]
+        in_order = sorted((value for value, _ in shown), key=str)  # the colours that the classes have in the histograms
+        _bars(axes, shown, figures.present, [PALETTE[in_order.index(value) % len(PALETTE)] for value, _ in shown])
     return figure
 
 
