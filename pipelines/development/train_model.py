@@ -8,9 +8,10 @@ from stagewright.components.evaluation.component import evaluate_model, write_mo
 from stagewright.components.features.component import fit_features
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
 from stagewright.components.optimization.component import export_model
-from stagewright.components.registry.component import promote_model, register_model
-from stagewright.components.serving.component import deploy_model, publish_model
+from stagewright.components.registry.component import register_model
+from stagewright.components.serving.component import publish_model
 from stagewright.components.training.component import train_model as train_model_step
+from stagewright.pipelines.production.deployment import deploy_and_promote
 
 
 @dsl.pipeline(name="train-model", display_name="Train a model")
@@ -144,15 +145,13 @@ def train_model(
     published = publish_model(
         model=exported.outputs["exported"], card=carded.outputs["card"], name=name, version=registered.outputs["Output"]
     )
-    with dsl.If(deploy_to != "none", name="deployment"):
-        deployed = deploy_model(
-            name=name,
-            version=registered.outputs["Output"],
-            model_uri=published.outputs["Output"],
-            target=deploy_to,
-            mode=mode,
-            namespace=namespace,
-            gitops=gitops,
-        )
-        promote_model(name=name, version=registered.outputs["Output"]).after(deployed)
+    deploy_and_promote(
+        published,
+        name=name,
+        version=registered.outputs["Output"],
+        deploy_to=deploy_to,
+        mode=mode,
+        namespace=namespace,
+        gitops=gitops,
+    )
     return registered.outputs["Output"]

@@ -2,8 +2,9 @@
 
 from kfp import dsl
 
-from stagewright.components.registry.component import promote_model, register_model
-from stagewright.components.serving.component import deploy_model, import_model, publish_model
+from stagewright.components.registry.component import register_model
+from stagewright.components.serving.component import import_model, publish_model
+from stagewright.pipelines.production.deployment import deploy_and_promote
 
 
 @dsl.pipeline(name="serving-setup", display_name="Serve an existing model")
@@ -31,15 +32,13 @@ def serving_setup(
     imported = import_model(source=model)
     registered = register_model(model=imported.outputs["model"], name=name)
     published = publish_model(model=imported.outputs["model"], name=name, version=registered.outputs["Output"])
-    with dsl.If(deploy_to != "none", name="deployment"):
-        deployed = deploy_model(
-            name=name,
-            version=registered.outputs["Output"],
-            model_uri=published.outputs["Output"],
-            target=deploy_to,
-            mode=mode,
-            namespace=namespace,
-            gitops=gitops,
-        )
-        promote_model(name=name, version=registered.outputs["Output"]).after(deployed)
+    deploy_and_promote(
+        published,
+        name=name,
+        version=registered.outputs["Output"],
+        deploy_to=deploy_to,
+        mode=mode,
+        namespace=namespace,
+        gitops=gitops,
+    )
     return registered.outputs["Output"]
