@@ -1,4 +1,4 @@
-"""The main job, run for real: four frameworks, three tasks, string and integer targets, gates that open and gates that shut."""
+"""The main job, run for real: versions, gates that shut, and what is kept of a run."""
 
 import json
 from collections.abc import Callable
@@ -6,77 +6,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support.runs import Finished, assert_served_equals_own
+from support.runs import STEPS, Finished
 
 from stagewright.components.runtime.storage import ObjectStore
 
 pytestmark = pytest.mark.slow
 
-STEPS = [
-    "ingest-data", "validate-data", "split-data", "fit-features", "train-model", "evaluate-model", "export-model",
-    "write-model-card", "register-model", "publish-model",
-]  # fmt: skip
-DEPLOYMENT = ["deploy-model", "promote-model"]
 Run = Callable[..., Finished]
-
-
-@pytest.mark.parametrize(
-    ("framework", "params"),
-    [
-        ("sklearn", {"model": "linear"}),
-        ("sklearn", {"model": "random_forest", "n_estimators": 60}),
-        ("sklearn", {"model": "hist_gradient_boosting"}),
-        ("xgboost", {}),
-        ("lightgbm", {}),
-        ("torch", {"max_epochs": 8}),
-    ],
-)
-def test_each_framework_trains_and_serves_telco_churn(
-    run_pipeline: Run, telco_csv: Path, telco: pl.DataFrame, framework: str, params: dict[str, object]
-) -> None:
-    name = "-".join(["churn", framework, str(params.get("model", "")).replace("_", "-")]).rstrip("-")
-
-    finished = run_pipeline("train-model", data=str(telco_csv), target="churn", name=name, framework=framework, params=params)
-
-    assert finished.error == ""
-    assert finished.steps == STEPS + DEPLOYMENT
-    assert finished.outputs["version"] == "v1.0.0"
-    assert finished.outputs["metrics"]["test"]["roc_auc"] > 0.82
-    assert_served_equals_own(finished, name, telco.sample(300, seed=1))
-
-
-@pytest.mark.parametrize("target", ["integer", "string"])
-def test_three_classes(run_pipeline: Run, wine: pl.DataFrame, tmp_path: Path, target: str) -> None:
-    table = wine if target == "integer" else wine.with_columns(pl.format("cultivar {}", "cultivar").alias("cultivar"))
-    table.write_parquet(tmp_path / "wine.parquet")
-
-    finished = run_pipeline(
-        "train-model", data=str(tmp_path / "wine.parquet"), target="cultivar", name=f"wine-{target}", framework="xgboost"
-    )
-
-    assert finished.error == ""
-    assert finished.outputs["metrics"]["test"]["accuracy"] > 0.85
-    assert_served_equals_own(finished, f"wine-{target}", table)
-
-
-@pytest.mark.parametrize("framework", ["sklearn", "lightgbm"])
-def test_regression(run_pipeline: Run, diabetes: pl.DataFrame, tmp_path: Path, framework: str) -> None:
-    diabetes.write_ndjson(tmp_path / "diabetes.jsonl")
-    params = {"model": "linear"} if framework == "sklearn" else {}
-
-    finished = run_pipeline(
-        "train-model",
-        data=str(tmp_path / "diabetes.jsonl"),
-        target="progression",
-        name=f"diabetes-{framework}",
-        framework=framework,
-        params=params,
-        deploy_to="local",
-    )
-
-    assert finished.error == ""
-    assert finished.outputs["metrics"]["test"]["r2"] > 0.2
-    assert_served_equals_own(finished, f"diabetes-{framework}", diabetes)
 
 
 def test_same_data_again_changes_nothing_and_new_data_is_a_patch(

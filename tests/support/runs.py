@@ -12,6 +12,11 @@ from stagewright.components.serving import client
 from stagewright.pipelines import local, results
 
 TOLERANCE = 1e-5
+# What train-model does before it deploys.
+STEPS = [
+    "ingest-data", "validate-data", "split-data", "fit-features", "train-model", "evaluate-model", "export-model",
+    "write-model-card", "register-model", "publish-model",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
