@@ -91,7 +91,9 @@ def features(sources: "Sources") -> str:
 def architecture(sources: "Sources") -> str:
     """The method and its parameters."""
     metadata = sources.metadata
-    params = table(["Parameter", "Value"], [[name, str(value)] for name, value in metadata.params.items()])
+    params = table(
+        ["Parameter", "Value"], [[name, "not set" if value is None else str(value)] for name, value in metadata.params.items()]
+    )
     versions = ", ".join(f"{escape(name)} {escape(version)}" for name, version in metadata.libraries.items())
     return "\n\n".join(
         filter(
