@@ -29,7 +29,7 @@ def demo() -> int:
     console = Console(file=sys.stdout)
     given = arguments()
     prepare()
-    console.print("Training on IBM's Telco customer churn, 7,043 customers: who is going to leave?\n")
+    console.print("Training on IBM's Telco customer churn, 7,043 customers: who is going to leave?\n", highlight=False)
     run, outputs = execute("train-model", given, console)
     if run.status == local.SUCCEEDED:
         console.print(compare(run, outputs["endpoint"]))
@@ -67,7 +67,7 @@ def compare(run: local.Run, endpoint: str) -> Table:
     if labels != served.predictions or difference > TOLERANCE:
         raise GateFailed(f"endpoint {endpoint}", [f"its answers differ from the model's own by {difference:.2g}"])
     table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
-    table.title = f"\n{ROWS} customers of the test split, asked over the network"
+    table.title = f"{ROWS} customers of the test split, asked over the network"
     answers = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
     for row, label, theirs, probability in answers:
         table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(label), str(theirs), f"{probability:.4f}")
