@@ -190,6 +190,12 @@ def main() -> None:
     except StagewrightError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "stagewright").startswith("stagewright"):
+            raise
+        # The core compiles and submits; what runs on this machine needs the extra.
+        sys.stderr.write(f"error: '{error.name}' is not installed here; install stagewright[local] to run, serve and predict\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         sys.exit(130)

@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 FIRST_PORT, PORTS_TRIED = 8080, 20
 POLL_SECONDS = 0.1
 STATE = "state.json"
+STARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,19 @@ def deploy(
             _check(before, baseline, timeout)
             logs.event("deployment_unchanged", name=name, version=version, endpoint=before.endpoint)
             return before
-        started = _start(name, version, model_uri, _port(before, port))
-        try:
-            _check(started, baseline, timeout)
-        except BaseException:
-            processes.stop(started.process)
-            raise
+        tries = 1 if port else STARTS
+        while True:
+            free = _port(before, port)
+            started = _start(name, version, model_uri, free)
+            try:
+                _check(started, baseline, timeout)
+                break
+            except BaseException as error:
+                processes.stop(started.process)
+                tries -= 1
+                # Something else may have taken the port between the look and the start.
+                if not (tries and isinstance(error, GateFailed) and processes.free_port(free, host=HOST) != free):
+                    raise
         _write(started)
         if before:
             processes.stop(before.process)

@@ -153,3 +153,19 @@ def test_a_damaged_record_is_no_deployment(home: Path) -> None:
 def test_a_name_that_no_service_can_have_is_refused(model: Path) -> None:
     with pytest.raises(BadParameter, match=r"parameter 'name' is '../wine'"):
         local.deploy(name="../wine", version="v1.0.0", model_uri=str(model))
+
+
+def test_port_that_is_taken_between_the_look_and_the_start_is_given_up(
+    model: Path, baseline: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        looks = iter([port, processes.free_port()])
+        monkeypatch.setattr(local, "_port", lambda before, wanted: next(looks))
+
+        deployment = serve(model, baseline)
+
+    assert deployment.alive
+    assert deployment.port != port
