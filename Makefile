@@ -7,7 +7,7 @@ TORCH := -r requirements/torch-version.txt
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint format golden docs lock bench manifests clean
+.PHONY: help run test test-fast lint format golden docs lock bench images test-images manifests clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,13 @@ test: $(VENV)/dev.stamp ## Run every test.
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds each.
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+images: $(VENV)/dev.stamp ## Build the images that need no GPU; show their sizes and what building took.
+	@images/docker start >/dev/null
+	$(BIN)/python images/build.py
+
+test-images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
+	images/test
 
 lint: $(VENV)/dev.stamp build/mypy/stagewright ## Check style, types, and that generated files are up to date.
 	$(BIN)/ruff format --check .
@@ -40,9 +47,14 @@ docs: $(VENV)/dev.stamp ## Write the pages of pipelines and components anew.
 bench: $(VENV)/dev.stamp ## Measure what a step and an import cost.
 	$(BIN)/python benchmarks/overhead.py
 
-manifests: $(VENV)/dev.stamp ## Validate what is generated for a cluster against the real schemas in SHARED.
+manifests: $(VENV)/dev.stamp ## Render every manifest, and validate it and the compiled pipelines against the real schemas in SHARED.
 	rm -rf build/manifests
-	$(BIN)/stagewright compile --output build/manifests --format kubernetes
+	$(BIN)/python -m stagewright.pipelines.examples --check
+	$(BIN)/stagewright compile --output build/manifests/compiled --format kubernetes
+	@for file in $$(grep -rlx --include=kustomization.yaml 'kind: Kustomization' manifests | sort); do \
+	  folder=$${file%/kustomization.yaml}; \
+	  $(BIN)/kubectl kustomize $$folder > build/manifests/$$(echo $${folder#manifests/} | tr / -).yaml || exit 1; \
+	done
 	$(BIN)/python $(SHARED)/tools/validate_manifests.py --crds $(SHARED)/crds build/manifests
 
 lock: $(VENV)/dev.stamp ## Resolve the lock files anew.

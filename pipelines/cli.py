@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.pipelines import catalog, options
+from stagewright.pipelines import catalog, cluster_commands, options, render_command
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -27,40 +27,15 @@ def stagewright() -> None:
 def _run(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     from stagewright.pipelines.run_command import run_command
 
-    raise typer.Exit(run_command(name, arguments, only_json=own["only_json"]))
+    raise typer.Exit(run_command(name, arguments, **own))
 
 
-def _submit(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    from stagewright.pipelines import checks
-    from stagewright.pipelines.submit import submit
-
-    checks.check(name, arguments, remote=True)
-    Console().print(submit(name, arguments, **own).message, soft_wrap=True)
-
-
-_RUN_OPTIONS = {"only_json": (OnlyJson, False)}
-
-
-def _text(flag: str, description: str, variable: str | None = None) -> Any:
-    return Annotated[str | None, typer.Option(flag, help=description, envvar=variable)]
-
-
-_SUBMIT_OPTIONS = {
-    "host": (_text("--host", "Address of the Kubeflow Pipelines API.", "KFP_HOST"), None),
-    "experiment": (_text("--experiment", "Experiment to file the run under."), "Default"),
-    "run_namespace": (_text("--kubeflow-namespace", "Your namespace in a multi-user Kubeflow."), None),
-    "token": (_text("--token", "Bearer token.", "KFP_TOKEN"), None),
-    "cookie": (_text("--cookie", "Session cookie of the dashboard.", "KFP_COOKIE"), None),
-    "service_account_token": (
-        Annotated[str | None, typer.Option(help="File with a service account's token, as the dashboard mounts it.")],
-        None,
+_RUN_OPTIONS = {
+    "only_json": (OnlyJson, False),
+    "runner": (
+        Annotated[str, typer.Option("--runner", help="process: on this machine; docker: each step in its image.")],
+        "process",
     ),
-    "kube_context": (_text("--kube-context", "Context of the kubeconfig to go through, instead of a host."), None),
-    "certificate": (_text("--certificate", "File of the authority that signed the host's certificate."), None),
-    "service_account": (_text("--service-account", "Identity of the steps in the cluster."), None),
-    "profile": (_text("--profile", "Cluster settings: a profile's name or a YAML file."), "default"),
-    "registry": (_text("--registry", "Registry that holds the images."), ""),
-    "tag": (_text("--tag", "Tag of the images."), ""),
 }
 
 
@@ -69,7 +44,8 @@ def _group(action: options.Action, own: options.OwnOptions) -> typer.Typer:
 
 
 app.add_typer(_group(_run, _RUN_OPTIONS), name="run", help="Run a pipeline on this machine.")
-app.add_typer(_group(_submit, _SUBMIT_OPTIONS), name="submit", help="Run a pipeline on a cluster.")
+cluster_commands.register(app)
+render_command.register(app)
 
 
 @app.command()
@@ -156,6 +132,19 @@ def compile_(
         pipelines or [], output, registry=registry, tag=tag, profile=profile, format=format, namespace=namespace
     ):
         Console().print(str(path), soft_wrap=True)
+
+
+@app.command("secrets")
+def secrets_(
+    namespace: Annotated[str, typer.Option(help="Namespace that receives them.")] = "stagewright",
+    endpoint: Annotated[str, typer.Option(help="Object store as pods see it; MinIO of that namespace if not given.")] = "",
+    authority: Annotated[str, typer.Option(help="ConfigMap with the store's private authority, key cabundle.crt.")] = "",
+    show: Annotated[bool, typer.Option("--print", help="Print YAML for kubectl instead of talking to a cluster.")] = False,
+) -> None:
+    """Make random credentials and put them into a cluster as Secrets; those that exist are left."""
+    from stagewright.pipelines.secrets import command
+
+    command(namespace, endpoint=endpoint, authority=authority, show=show)
 
 
 @app.command("list")

@@ -212,17 +212,36 @@ def _write(pipeline: GraphComponent, folder: Path, *, format: str, namespace: st
     return path
 
 
-def _objects(pipeline: GraphComponent, *, namespace: str, tag: str) -> KubernetesManifestOptions:
-    """Names of the Kubernetes objects; a version's carries the hash of its content, which may not change in a cluster."""
-    name = pipeline.name
-    digest = hashlib.sha256(json.dumps(spec_of(pipeline), sort_keys=True).encode()).hexdigest()[:10]
+@dataclass(frozen=True, slots=True)
+class VersionName:
+    """What a pipeline's version is called: `name` for the API and for Kubernetes, `label` for people."""
+
+    name: str
+    label: str
+
+
+def version_name(pipeline: str, documents: Any, tag: str) -> VersionName:
+    """The name of a version: it carries the hash of its content, so that equal content has one name and one name one content.
+
+    Args:
+        pipeline: The pipeline's name.
+        documents: Its pipeline spec and its platform spec.
+        tag: Tag of the images; empty for the installed version.
+    """
+    digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()[:10]
     label = re.sub(r"[^a-z0-9.]+", "-", (tag or version("stagewright")).lower()).strip("-.")
     label = re.sub(r"\.(?=[.-])|(?<=-)\.", "", label)[:63]
+    return VersionName(f"{pipeline}-{label}-{digest}", f"{tag or version('stagewright')} ({digest})")
+
+
+def _objects(pipeline: GraphComponent, *, namespace: str, tag: str) -> KubernetesManifestOptions:
+    """Names of the Kubernetes objects; a version's content may not change in a cluster."""
+    named = version_name(pipeline.name, spec_of(pipeline), tag)
     return KubernetesManifestOptions(
-        pipeline_name=name,
-        pipeline_display_name=pipeline.pipeline_spec.pipeline_info.display_name or name,
-        pipeline_version_name=f"{name}-{label}-{digest}",
-        pipeline_version_display_name=f"{tag or version('stagewright')} ({digest})",
+        pipeline_name=pipeline.name,
+        pipeline_display_name=pipeline.pipeline_spec.pipeline_info.display_name or pipeline.name,
+        pipeline_version_name=named.name,
+        pipeline_version_display_name=named.label,
         namespace=namespace or None,
         include_pipeline_manifest=True,
     )

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import kfp
 import kfp_server_api
 import urllib3
-from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
-from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
+TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105  a variable's name
+TOKEN_FILE = Path("/var/run/secrets/kubeflow/pipelines/token")  # where Kubeflow mounts it into notebooks
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _TIMEOUT = (5, 20)  # seconds to connect, to answer
+NOT_FOUND = 5  # of gRPC, in the body of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +78,23 @@ def _token_file(connection: Connection) -> str | None:
     """The token file that was named, or the one that is mounted if no other credential was given."""
     if connection.token or connection.cookie or connection.kube_context:
         return None
-    named = connection.token_file or os.environ.get(KF_PIPELINES_SA_TOKEN_ENV)
+    named = connection.token_file or os.environ.get(TOKEN_VARIABLE)
     if named and not Path(named).is_file():
         raise InputError(f"service-account token {named} does not exist; mount one with audience pipelines.kubeflow.org")
-    return named or (KF_PIPELINES_SA_TOKEN_PATH if Path(KF_PIPELINES_SA_TOKEN_PATH).is_file() else None)
+    return named or (str(TOKEN_FILE) if TOKEN_FILE.is_file() else None)
 
 
-class _ThroughApiServer(kfp.Client):
-    """KFP's client with a configuration of ours; its own loses the proxy's path when it reads the kubeconfig's token again."""
+class _Client(kfp_server_api.ApiClient):
+    """The API's generated client, which would wait for an answer for ever, with a limit to its patience."""
 
-    def __init__(self, connection: Connection, namespace: str) -> None:
-        self._connection = connection
-        super().__init__(namespace=namespace)
-
-    def _load_config(self, *_: Any, **__: Any) -> kfp_server_api.Configuration:
-        return _configuration(self._connection)
+    def request(self, *arguments: Any, **keywords: Any) -> Any:
+        keywords["_request_timeout"] = keywords.get("_request_timeout") or _TIMEOUT
+        return super().request(*arguments, **keywords)
 
 
-def client(connection: Connection, namespace: str | None) -> kfp.Client:
-    """KFP's own client for a resolved connection."""
-    if connection.kube_context:
-        return _ThroughApiServer(connection, namespace or "")
-    return kfp.Client(
-        host=connection.host,
-        namespace=namespace or "",
-        existing_token=connection.token,
-        cookies=connection.cookie,
-        credentials=ServiceAccountTokenVolumeCredentials(connection.token_file) if connection.token_file else None,
-        ssl_ca_cert=connection.certificate,
-    )
+def client(connection: Connection) -> kfp_server_api.ApiClient:
+    """The client of the API for a resolved connection; every request carries its credential and has a time limit."""
+    return _Client(_configuration(connection), cookie=connection.cookie)
 
 
 def user_namespace(namespace: str | None, connection: Connection) -> str | None:
@@ -121,17 +109,13 @@ def user_namespace(namespace: str | None, connection: Connection) -> str | None:
     own = SERVICE_ACCOUNT / "namespace"
     namespace = namespace or (own.read_text(encoding="utf-8").strip() if own.is_file() else None)
     if not namespace:
-        raise InputError(f"{_where(connection)} has a namespace for each user; give yours with --kubeflow-namespace")
+        raise InputError(f"{where(connection)} has a namespace for each user; give yours with --kubeflow-namespace")
     return namespace
 
 
 def _health(connection: Connection) -> kfp_server_api.V2beta1GetHealthzResponse:
-    """Ask for the API's health once: KFP's client asks five times before it gives up, 25 seconds later."""
-    configuration = _configuration(connection)
-    client = kfp_server_api.ApiClient(configuration, cookie=connection.cookie)
-    response = kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz(
-        _preload_content=False, _request_timeout=_TIMEOUT
-    )
+    """Ask for the API's health, as bytes: what answers may be a page to sign in, or another server."""
+    response = kfp_server_api.HealthzServiceApi(client(connection)).healthz_service_get_healthz(_preload_content=False)
     body = response.data
     try:
         answer = json.loads(body)
@@ -155,9 +139,22 @@ def _configuration(connection: Connection) -> kfp_server_api.Configuration:
         configuration.api_key["authorization"] = connection.token
         configuration.api_key_prefix["authorization"] = "Bearer"
     elif connection.token_file:
-        configuration.api_key["authorization"] = Path(connection.token_file).read_text(encoding="utf-8").strip()
-        configuration.api_key_prefix["authorization"] = "Bearer"
+        _from_file(configuration, Path(connection.token_file))
     return configuration
+
+
+def _from_file(configuration: kfp_server_api.Configuration, file: Path) -> None:
+    """Read the token before each request: the kubelet renews it while a run is followed."""
+
+    def read(fresh: kfp_server_api.Configuration) -> None:
+        try:
+            fresh.api_key["authorization"] = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InputError(f"service-account token {file} cannot be read: {error.strerror or error}") from None
+
+    configuration.api_key["authorization"] = ""
+    configuration.api_key_prefix["authorization"] = "Bearer"
+    configuration.refresh_api_key_hook = read
 
 
 def _through_proxy(configuration: kfp_server_api.Configuration, connection: Connection) -> None:
@@ -191,7 +188,7 @@ def explained(connection: Connection) -> Iterator[None]:
         reason = getattr(error, "reason", None) or error
         text = str(reason).rpartition(": ")[2]
         raise ServiceUnavailable(
-            f"{_where(connection)} does not answer ({text}); check the address, and that its port is forwarded or reachable"
+            f"{where(connection)} does not answer ({text}); check the address, and that its port is forwarded or reachable"
         ) from None
 
 
@@ -201,10 +198,10 @@ def _refusal(error: kfp_server_api.ApiException, connection: Connection) -> Exce
     if error.status == 404:
         return _no_such_api(connection)
     if error.status == 400:
-        return InputError(f"{_where(connection)} does not accept the run: {_message(error)}")
+        return InputError(f"{where(connection)} does not accept this: {_message(error)}")
     if error.status == 0 or error.status is None:
-        return ServiceUnavailable(f"{_where(connection)} cannot be reached safely: {error.reason}")
-    return ServiceUnavailable(f"{_where(connection)} failed with status {error.status}: {_message(error)}")
+        return ServiceUnavailable(f"{where(connection)} cannot be reached safely: {error.reason}")
+    return ServiceUnavailable(f"{where(connection)} failed with status {error.status}: {_message(error)}")
 
 
 def _refused_credential(error: kfp_server_api.ApiException, connection: Connection) -> InputError:
@@ -220,35 +217,50 @@ def _refused_credential(error: kfp_server_api.ApiException, connection: Connecti
     else:
         return _not_signed_in(connection)
     if error.status == 401:
-        return InputError(f"{_where(connection)} does not accept {what} (401): it has expired or is meant for another audience")
+        return InputError(f"{where(connection)} does not accept {what} (401): it has expired or is meant for another audience")
     return InputError(
-        f"{what} may not start runs there (403): {_message(error)}; check --kubeflow-namespace and the role binding in it"
+        f"{what} may not do this there (403): {_message(error)}; check --kubeflow-namespace and the role binding in it"
     )
 
 
 def _not_signed_in(connection: Connection) -> InputError:
     return InputError(
-        f"{_where(connection)} wants to know who you are; give --token, --cookie with the cookie of a signed-in browser, or "
+        f"{where(connection)} wants to know who you are; give --token, --cookie with the cookie of a signed-in browser, or "
         "--service-account-token with the file of a service account's token of audience pipelines.kubeflow.org"
     )
 
 
 def _no_such_api(connection: Connection) -> ServiceUnavailable:
     return ServiceUnavailable(
-        f"{_where(connection)} answers, but has no Kubeflow Pipelines API v2beta1; give the address of Kubeflow Pipelines 2 "
+        f"{where(connection)} answers, but has no Kubeflow Pipelines API v2beta1; give the address of Kubeflow Pipelines 2 "
         "itself, or its dashboard's with /pipeline"
     )
 
 
+def is_unknown(error: kfp_server_api.ApiException) -> bool:
+    """Whether the API itself says that there is no such thing, rather than a server that has no such path."""
+    return error.status == 404 and _body(error).get("code") == NOT_FOUND
+
+
 def _message(error: kfp_server_api.ApiException) -> str:
     """The server's own words."""
+    body = _body(error)
+    return " ".join(str(body.get("message") or body.get("error") or error.reason).split())[:300]
+
+
+def _body(error: kfp_server_api.ApiException) -> dict[str, Any]:
     try:
         body = json.loads(error.body or "")
     except ValueError:
-        return str(error.reason)
-    text = body.get("message") or body.get("error") or error.reason if isinstance(body, dict) else error.reason
-    return " ".join(str(text).split())[:300]
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
-def _where(connection: Connection) -> str:
+def where(connection: Connection) -> str:
+    """The place as a message names it."""
     return connection.host or f"Kubeflow Pipelines in context '{connection.kube_context}'"
+
+
+def run_page(connection: Connection, run_id: str) -> str | None:
+    """A run's page on the dashboard; None where only the API is reached."""
+    return f"{connection.host}/#/runs/details/{run_id}" if connection.host else None

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import secrets
@@ -12,9 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime.errors import StagewrightError
 from stagewright.pipelines import catalog, services
+
+if TYPE_CHECKING:
+    from kfp.dsl.graph_component import GraphComponent
 
 SUCCEEDED, FAILED = "succeeded", "failed"
 
@@ -37,7 +42,10 @@ class Step:
 
 @dataclass(slots=True)
 class Run:
-    """A run of a pipeline: its steps in the order they began, and where it keeps what they made."""
+    """A run of a pipeline: its steps in the order they began, and where it keeps what they made.
+
+    `outputs` holds what was produced outside the steps' folder, by its public name.
+    """
 
     pipeline: str
     run_id: str
@@ -45,6 +53,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     status: str = "running"
     seconds: float = 0.0
+    outputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
@@ -58,20 +67,29 @@ class Run:
 Watch = Callable[[Step, Mapping[str, Any]], None]
 
 
-def run(name: str, arguments: Mapping[str, Any], *, watch: Watch | None = None) -> Run:
+def run(
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    watch: Watch | None = None,
+    pipeline: "GraphComponent | None" = None,
+    runner: Callable[[Path], Any] | None = None,
+) -> Run:
     """Run a pipeline to its end, each step in a process of its own.
 
     Args:
         name: The pipeline's name.
         arguments: Its parameters, by name.
         watch: Called with a step and an event whenever something happens to it: `started`, `progress`, `finished`.
+        pipeline: The pipeline, if it is not the catalogue's.
+        runner: Makes another of kfp.local's runners, given the folder that the steps write to.
 
     Returns:
         The finished run, succeeded or failed; a failed step carries the sentence that explains it.
     """
     from kfp import local
 
-    pipeline = catalog.pipeline(name)
+    pipeline = pipeline or catalog.pipeline(name)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     this = Run(name, run_id, services.home() / "runs" / run_id)
     this.folder.mkdir(parents=True)
@@ -80,12 +98,48 @@ def run(name: str, arguments: Mapping[str, Any], *, watch: Watch | None = None) 
     with this.log.open("w", encoding="utf-8") as log:
         follower = _Follower(this, log, watch)
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
-            local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(this.folder / "steps"), raise_on_error=False)
+            steps = this.folder / "steps"
+            chosen = runner(steps) if runner else local.SubprocessRunner(use_venv=False)
+            local.init(chosen, pipeline_root=str(steps), raise_on_error=False)
             pipeline(**arguments)
+        _forget(follower)
         follower.close()
     this.seconds = time.perf_counter() - began
     this.status = FAILED if follower.failed or this.failed_step else SUCCEEDED
     return this
+
+
+@contextlib.contextmanager
+def step(run: Run, name: str, watch: Watch | None) -> Iterator[None]:
+    """A step that is not the pipeline's: what is done for a run after it. An expected error fails the step, and so the run."""
+    began = time.perf_counter()
+    this = Step(name)
+    run.steps.append(this)
+    if watch is not None:
+        watch(this, {"event": "started"})
+    handler = logging.FileHandler(run.log, encoding="utf-8")
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+        this.status = SUCCEEDED
+    except StagewrightError as error:
+        this.status, this.error, this.exit_code = FAILED, str(error), error.exit_code
+        run.status = FAILED
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    this.seconds = time.perf_counter() - began
+    run.seconds += this.seconds
+    if watch is not None:
+        watch(this, {"event": "finished"})
+
+
+def _forget(stream: io.TextIOBase) -> None:
+    """Take out the log handlers that were made while standard error was this stream; kfp leaves one."""
+    logger = logging.getLogger()
+    for handler in list(logger.handlers):
+        if getattr(handler, "stream", None) is stream:
+            logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stagewright.pipelines import catalog, describe
+from stagewright.pipelines import catalog
+from stagewright.pipelines.parameters import Parameter, format_value, parse_value
 
 Action = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 OwnOptions = Mapping[str, tuple[Any, Any]]
@@ -34,12 +35,15 @@ def pipeline_group(action: Action, own: OwnOptions) -> type[TyperGroup]:
 
 
 def _command(name: str, action: Action, own: OwnOptions) -> Any:
-    parameters = {parameter.name: parameter for parameter in describe.parameters(name)}
+    from stagewright.pipelines.description import describe  # imports kfp, which `stagewright --help` can do without
+
+    described = describe(name)
+    parameters = {parameter.name: parameter for parameter in described.inputs}
 
     def call(**given: Any) -> None:
         mine = {option: given.pop(option) for option in own}
         arguments = {
-            key: value if isinstance(value, bool) else describe.parse_value(parameters[key], value)
+            key: value if isinstance(value, bool) else parse_value(parameters[key], value)
             for key, value in given.items()
             if value is not None
         }
@@ -49,11 +53,11 @@ def _command(name: str, action: Action, own: OwnOptions) -> Any:
     options += [_keyword(key, annotation, default) for key, (annotation, default) in own.items()]
     call.__signature__ = inspect.Signature(sorted(options, key=lambda o: o.default is not inspect.Parameter.empty))  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False)
-    app.command(name, help=describe.describe(name).summary)(call)
+    app.command(name, help=described.summary)(call)
     return typer.main.get_command(app)
 
 
-def _option(parameter: describe.Parameter) -> inspect.Parameter:
+def _option(parameter: Parameter) -> inspect.Parameter:
     flag = "--" + parameter.name.replace("_", "-")
     if parameter.type == "bool":
         shown = typer.Option(f"{flag}/--no-{flag[2:]}", help=parameter.description, show_default=_shown(parameter))
@@ -64,8 +68,8 @@ def _option(parameter: describe.Parameter) -> inspect.Parameter:
     return _keyword(parameter.name, Annotated[str | None, shown], None)
 
 
-def _shown(parameter: describe.Parameter) -> str | bool:
-    return describe.format_value(parameter.default) if parameter.default not in ("", None, {}, []) else False
+def _shown(parameter: Parameter) -> str | bool:
+    return format_value(parameter.default) if parameter.default not in ("", None, {}, []) else False
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -49,7 +49,7 @@ def collect(run: Run) -> dict[str, Any]:
     evaluation = _artifact(run.folder / "steps", steps, "evaluate-model", "evaluation")
     if evaluation is not None:
         outputs["metrics"] = json.loads(evaluation.read_text())["metrics"]
-    return outputs
+    return outputs | run.outputs
 
 
 def artifact(run: Run, step: str, name: str) -> Path:

@@ -8,13 +8,16 @@ from typing import Any
 
 from rich.console import Console
 
+from stagewright.components.runtime.errors import one_of
 from stagewright.components.runtime.settings import StorageSettings, load
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.pipelines import checks, local, results, services, view
 from stagewright.pipelines.local import Run
 
+RUNNERS = ("process", "docker")
 
-def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = False) -> int:
+
+def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = False, runner: str = "process") -> int:
     """Run a pipeline and tell about it; returns the exit code: 0, or that of the step that failed.
 
     Args:
@@ -22,15 +25,21 @@ def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = Fa
         arguments: Its parameters, by name.
         only_json: Write one JSON object to standard output and nothing else; the steps go to standard error, if a terminal
             watches it.
+        runner: `process` for processes of this machine, `docker` for containers of the project's images.
 
     Raises:
         InputError: For an argument that can be refused without running anything.
     """
+    one_of("runner", runner, RUNNERS)
     checks.check(name, arguments)
-    prepare()
+    if runner == "docker":
+        from stagewright.pipelines import containers
+
+        containers.connect()  # before services are started for nothing
+    prepare(server=runner == "docker")
     # The console keeps the stream it has now: while a pipeline runs, sys.stdout belongs to kfp's log.
     console = Console(file=sys.stderr, quiet=not sys.stderr.isatty()) if only_json else Console(file=sys.stdout)
-    run, outputs = execute(name, arguments, console)
+    run, outputs = execute(name, arguments, console, runner=runner)
     if only_json:
         sys.stdout.write(json.dumps(report(run, outputs)) + "\n")
     else:
@@ -39,19 +48,31 @@ def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = Fa
     return 0 if run.status == local.SUCCEEDED else failed.exit_code if failed else 1
 
 
-def prepare() -> None:
+def prepare(*, server: bool = False) -> None:
     """Start the local services that no setting replaces, and see that the store of models can be used before any work is done.
+
+    Args:
+        server: Whether MLflow's server is needed, because the steps cannot see its database's file.
 
     Raises:
         StagewrightError: If the object store does not answer or refuses.
     """
-    os.environ.update(services.environment())
+    os.environ.update(services.environment(server=server))
     store = ObjectStore.from_environment("models are published to the object store")
     store.ensure_bucket(load(StorageSettings, "models are published to the object store").models_bucket)
 
 
-def execute(name: str, arguments: Mapping[str, Any], console: Console) -> tuple[Run, dict[str, Any]]:
+def execute(
+    name: str, arguments: Mapping[str, Any], console: Console, *, runner: str = "process"
+) -> tuple[Run, dict[str, Any]]:
     """Run a pipeline while its steps are shown; returns the run and its outputs by their public names."""
+    if runner == "docker":
+        from stagewright.pipelines import containers
+
+        prepared = containers.prepare(name, arguments)
+        with view.watching(console) as watch:
+            run = containers.run(prepared, watch=watch)
+        return run, results.collect(run)
     with view.watching(console) as watch:
         run = local.run(name, arguments, watch=watch)
     return run, results.collect(run)

@@ -75,11 +75,14 @@ def find(name: str) -> Service | None:
     return service if service.process.alive else None
 
 
-def environment() -> dict[str, str]:
+def environment(*, server: bool = False) -> dict[str, str]:
     """Settings of a local run: those of the environment, completed by the local services.
 
     Starts the object store if no other is configured. Without a running MLflow server, runs are recorded straight into its
     database, which the server shows later.
+
+    Args:
+        server: Start MLflow's server as well: who cannot see the database's file needs it.
     """
     settings: dict[str, str] = {}
     if not (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")):
@@ -87,7 +90,8 @@ def environment() -> dict[str, str]:
             store = _ensure(OBJECT_STORE, None)
         settings |= {"AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": "us-east-1", **_credentials()}
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        tracking = find(TRACKING)
+        with _locked() if server else contextlib.nullcontext():
+            tracking = _ensure(TRACKING, None) if server else find(TRACKING)
         settings["MLFLOW_TRACKING_URI"] = tracking.endpoint if tracking else _database()
     return settings
 

@@ -1,23 +1,21 @@
 """Start a run of a pipeline on Kubeflow Pipelines."""
 
-import contextlib
-import io
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import kfp_server_api
 from kfp.dsl.graph_component import GraphComponent
 
 from stagewright.pipelines import catalog
 from stagewright.pipelines import connection as connections
-from stagewright.pipelines.compile import compile_pipelines
 from stagewright.pipelines.connection import Connection
 from stagewright.pipelines.describe import check_arguments, parameters
+from stagewright.pipelines.kubeflow import Kubeflow, Version, reach
 from stagewright.pipelines.profiles import Profile
+from stagewright.pipelines.upload import Build, build, upload
 
 __all__ = ["Connection", "Submitted", "submit"]
 
@@ -28,12 +26,16 @@ class Submitted:
 
     Attributes:
         url: Its page on the dashboard; None where only the API is reached.
+        version: The version of the pipeline that it runs.
+        kubeflow: Where it runs, for following it.
     """
 
     run_id: str
     experiment_id: str
     name: str
     url: str | None
+    version: Version
+    kubeflow: Kubeflow
 
     @property
     def message(self) -> str:
@@ -61,7 +63,7 @@ def submit(
     service_account: str | None = None,
     use_cache: bool | None = None,
 ) -> Submitted:
-    """Compile a pipeline and start a run of it.
+    """Compile a pipeline, upload it unless the same is there already, and start a run of that version.
 
     Args:
         pipeline: Name of a pipeline, or a pipeline.
@@ -88,31 +90,24 @@ def submit(
     """
     made = pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
     checked = check_arguments(parameters(made), arguments, of=f"pipeline '{made.name}'")
-    name = run_name or f"{made.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     connection = connections.resolved(
         Connection(host, token, cookie, service_account_token, kube_context, certificate=certificate)
     )
-    with tempfile.TemporaryDirectory() as folder, _quiet(), connections.explained(connection):
-        (package,) = compile_pipelines([made], folder, profile=profile, registry=registry, tag=tag)
-        namespace = connections.user_namespace(run_namespace, connection)
-        client = connections.client(connection, namespace)
-        group = client.create_experiment(experiment, namespace=namespace)
-        run = client.run_pipeline(
-            group.experiment_id,
-            name,
-            str(package),
-            params=checked,
-            pipeline_root=pipeline_root,
-            enable_caching=use_cache,
-            service_account=service_account,
+    package = build(made, Build(profile, registry, tag, use_cache))
+    kubeflow = reach(connection, run_namespace)
+    name = run_name or f"{made.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    version = upload(package, kubeflow)
+    with connections.explained(kubeflow.connection):
+        experiment_id = kubeflow.experiment(experiment)
+        run = kubeflow.start(
+            kfp_server_api.V2beta1Run(
+                experiment_id=experiment_id,
+                display_name=name,
+                pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(
+                    version.pipeline_id, version.version_id
+                ),
+                runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=checked, pipeline_root=pipeline_root),
+                service_account=service_account,
+            )
         )
-    url = f"{connection.host}/#/runs/details/{run.run_id}" if connection.host else None
-    return Submitted(run.run_id, group.experiment_id, name, url)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """KFP's client prints links and warns about versions; what there is to say is in what `submit` returns or raises."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    return Submitted(run.run_id, experiment_id, name, connections.run_page(kubeflow.connection, run.run_id), version, kubeflow)

@@ -87,7 +87,7 @@ def deploy_model(
         version: Its version, such as v1.2.0.
         model_uri: The published model, s3://BUCKET/NAME/VERSION/; for the local target a folder will do.
         target: local (a background process), cluster (KServe) or gitops (a file for a GitOps controller).
-        variant: How the version is served: cpu.
+        variant: How the version is served: cpu, cpu-int8, gpu or gpu-fp16.
         mode: KServe's deployment mode: Standard or Knative.
         namespace: The namespace of the service.
         cpu_request: CPU that a replica is given, a Kubernetes quantity.

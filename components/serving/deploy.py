@@ -9,7 +9,7 @@ from stagewright.components.runtime.content import BASELINE
 from stagewright.components.runtime.errors import InputError, one_of
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join
-from stagewright.components.serving import cluster, local
+from stagewright.components.serving import cluster, gitops_tree, local, variants
 from stagewright.components.serving import gitops as gitops_target
 from stagewright.components.serving.inference_service import REPLICAS, RESOURCES, Replicas, Resources, inference_service
 from stagewright.components.serving.publish import MANIFEST, read_manifest
@@ -64,6 +64,7 @@ def deploy(
     Args:
         model_uri: The published model, `s3://...`; for the local target a folder will do.
         target: local, cluster or gitops.
+        variant: How the version is served: cpu, cpu-int8, gpu or gpu-fp16; each must have been published.
         gitops: For gitops: the folder that receives the manifest.
         timeout_seconds: How long the model may take to be ready.
         force: For cluster: take over fields that somebody else manages.
@@ -74,20 +75,23 @@ def deploy(
         GateFailed: If it does not come up or does not answer as the model does.
     """
     one_of("target", target, TARGETS)
-    model = _look(model_uri)
+    served = variants.location(model_uri, variant)
+    model = _look(served)
     if target == "local" and not is_remote(model_uri):
         document = None  # a folder of this machine is nothing that a cluster could serve
     else:
         document = inference_service(
-            name=name, version=version, model_uri=model_uri, digest=model.digest, variant=variant, mode=mode,
-            namespace=namespace, resources=resources, replicas=replicas, service_account=service_account,
+            name=name, version=version, model_uri=model_uri, digest="" if target == "gitops" else model.digest,
+            variant=variant, mode=mode, namespace=namespace, resources=resources, replicas=replicas,
+            service_account=service_account,
         )  # fmt: skip
     manifest = to_yaml(document) if document else ""
     if target == "local" or document is None:
-        return _deploy_locally(name, version, model_uri, model, timeout_seconds, manifest)
+        return _deploy_locally(name, version, served, model, timeout_seconds, manifest)
     if target == "gitops":
         message = f"Deploy {name} {version} ({variant}, {mode}) to {namespace}"
-        written = gitops_target.write(manifest, gitops, namespace=namespace, name=name, message=message)
+        files = gitops_tree.tree(document)
+        written = gitops_target.write(files, gitops, namespace=namespace, name=name, message=message)
         return Deployed("", manifest, {"path": str(written.path), "changed": written.changed, "commit": written.commit})
     endpoint = cluster.deploy(document, baseline=model.baseline, timeout=timeout_seconds, force=force)
     return Deployed(endpoint, manifest, {"namespace": namespace})

@@ -1,39 +1,45 @@
-"""The gitops target: the manifest as a file of a folder, committed when the folder belongs to a git working tree.
+"""The gitops target: a model's files in a folder, committed when the folder belongs to a git working tree.
 
-The file is `<folder>/<namespace>/<name>.yaml`. A commit holds that file alone, whatever else is staged there; nothing is
-pushed, because where to and by whom is for the repository's owner to say.
+The files are `<folder>/<namespace>/<name>/`, as `gitops_tree` lays them out. A commit holds those files alone, whatever else is
+staged there; nothing is pushed, because where to and by whom is for the repository's owner to say.
 """
 
 import os
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
 from stagewright.components.runtime.storage import replacing
+from stagewright.components.serving.gitops_tree import FILES
 
 GIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where the manifest is; `commit` is empty when nothing was committed."""
+    """The folder of the model's files; `commit` is empty when nothing was committed."""
 
     path: Path
     changed: bool
     commit: str = ""
 
 
-def write(manifest: str, folder: str, *, namespace: str, name: str, message: str) -> Written:
-    """Write a manifest, and commit it if the folder is under git. An unchanged manifest changes nothing.
+def write(
+    files: Mapping[str, str], folder: str, *, namespace: str, name: str, message: str, commit: bool | None = None
+) -> Written:
+    """Write a model's files, and commit them. Unchanged files change nothing.
 
     Args:
+        files: Content by name. Files of `gitops_tree` that are not among them are removed; others are left alone.
         folder: An existing folder; those below it are made.
         message: Of the commit.
+        commit: Whether to commit; None to do it if the folder is under git.
 
     Raises:
-        InputError: If the folder does not exist.
+        InputError: If the folder does not exist, or is to be committed and is not under git.
         ServiceUnavailable: If git refuses, in its own words.
     """
     if not folder:
@@ -41,24 +47,41 @@ def write(manifest: str, folder: str, *, namespace: str, name: str, message: str
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise InputError(f"the gitops folder {folder} does not exist; make it or clone the repository first")
-    path = root.absolute() / namespace / f"{name}.yaml"
-    changed = not path.is_file() or path.read_text(encoding="utf-8") != manifest
-    if changed:
-        with replacing(path) as file:
-            file.write(manifest.encode())
-    commit = _commit(path, message) if _is_working_tree(root) else ""
-    logs.event("manifest_written", path=str(path), changed=changed, commit=commit)
-    return Written(path, changed, commit)
+    under_git = commit is not False and _is_working_tree(root)
+    if commit and not under_git:
+        raise InputError(f"the gitops folder {folder} is no git working tree, so nothing can be committed; run git init there")
+    path = root.absolute() / namespace / name
+    changed = [file for file, content in files.items() if _put(path / file, content)]
+    changed += [file for file in FILES if file not in files and _remove(path / file)]
+    done = _commit(path, FILES, message) if under_git else ""
+    logs.event("manifest_written", path=str(path), changed=bool(changed), commit=done)
+    return Written(path, bool(changed), done)
 
 
-def _commit(path: Path, message: str) -> str:
-    """Commit one file if it differs from the last commit; the commit's hash, or nothing."""
-    if not _git(path.parent, "status", "--porcelain", "--ignored", "--", path.name):
+def _put(path: Path, content: str) -> bool:
+    if path.is_file() and path.read_text(encoding="utf-8") == content:
+        return False
+    with replacing(path) as file:
+        file.write(content.encode())
+    return True
+
+
+def _remove(path: Path) -> bool:
+    there = path.is_file()
+    path.unlink(missing_ok=True)
+    return there
+
+
+def _commit(folder: Path, files: Iterable[str], message: str) -> str:
+    """Commit those of the files that differ from the last commit; the commit's hash, or nothing."""
+    tracked = set(_git(folder, "ls-files", "--", *files).split("\n"))
+    mine = [file for file in files if file in tracked or (folder / file).exists()]
+    if not _git(folder, "status", "--porcelain", "--ignored", "--", *mine):
         return ""
-    _git(path.parent, "add", "--", path.name)
+    _git(folder, "add", "--all", "--", *mine)
     # --only: what others have staged stays staged and stays out of this commit.
-    _git(path.parent, "commit", "--quiet", "--only", "--message", message, "--", path.name)
-    return _git(path.parent, "rev-parse", "HEAD")
+    _git(folder, "commit", "--quiet", "--only", "--message", message, "--", *mine)
+    return _git(folder, "rev-parse", "HEAD")
 
 
 def _is_working_tree(folder: Path) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, one_of
 from stagewright.components.runtime.naming import Version, model_name
-from stagewright.components.serving.serving_runtime import PORT, RUNTIME, SERVICE_ACCOUNT, container_security
+from stagewright.components.serving import variants
+from stagewright.components.serving.serving_runtime import GPU, PORT, SERVICE_ACCOUNT, container_security
 
 API_VERSION, KIND, PLURAL = "serving.kserve.io/v1beta1", "InferenceService", "inferenceservices"
 MODES = ("Standard", "Knative")
-VARIANTS = ("cpu",)
 VERSION_ANNOTATION, DIGEST_ANNOTATION = "stagewright/version", "stagewright/digest"
 
 # KServe appends "-predictor", Knative "-00001" to that, and what they make must be a label of 63 characters.
@@ -59,6 +59,9 @@ class Replicas:
 
 
 RESOURCES, REPLICAS = Resources(), Replicas()
+# What a GPU's replica gets where nobody chose: CUDA alone takes more memory than a small model on a CPU. Requests equal limits,
+# so that under pressure of its node it is evicted last.
+GPU_RESOURCES = Resources("2", "2", "4Gi", "4Gi")
 
 
 def inference_service(
@@ -82,7 +85,7 @@ def inference_service(
         version: `vMAJOR.MINOR.PATCH`.
         model_uri: The published model, `s3://...`.
         digest: Its content, from the manifest.
-        variant: How the version is served: cpu.
+        variant: How the version is served: cpu, cpu-int8, gpu or gpu-fp16.
         mode: Standard (Deployment, Service, autoscaler) or Knative (revisions, scale to zero).
         traffic: Share of the requests in percent; less than 100 makes a canary, which only Knative mode can do.
         service_account: Lists the Secret with the object store's credentials.
@@ -90,7 +93,7 @@ def inference_service(
     Raises:
         BadParameter: Naming the parameter that cannot have its value.
     """
-    one_of("variant", variant, VARIANTS)
+    chosen = variants.find(variant)
     one_of("mode", mode, MODES)
     _check_names(name, namespace, mode)
     _check_replicas(replicas, mode)
@@ -104,9 +107,10 @@ def inference_service(
         "automountServiceAccountToken": False,  # the model server asks nothing of the cluster
         "maxReplicas": replicas.maximum,
         "minReplicas": replicas.minimum,
-        "model": _model(name, model_uri, resources),
+        "model": _model(name, variants.location(model_uri, variant), chosen, resources),
         **({} if mode == "Knative" else {"deploymentStrategy": _no_gap()}),
         **_scaling(replicas, mode),
+        **_gpu_nodes(chosen),
         "serviceAccountName": service_account,
     }
     return {
@@ -146,7 +150,7 @@ def _annotations(version: str, digest: str, mode: str, replicas: Replicas) -> di
     return dict(sorted(annotations.items()))
 
 
-def _model(name: str, model_uri: str, resources: Resources) -> Document:
+def _model(name: str, location: str, variant: variants.Variant, resources: Resources) -> Document:
     ready = {"httpGet": {"path": f"/v2/models/{name}/ready", "port": PORT}}
     live = {"httpGet": {"path": "/v2/health/live", "port": PORT}}
     return {
@@ -154,13 +158,25 @@ def _model(name: str, model_uri: str, resources: Resources) -> Document:
         "modelFormat": {"name": "onnx"},
         "protocolVersion": "v2",
         "readinessProbe": {**ready, "failureThreshold": 3, "periodSeconds": 5, "timeoutSeconds": 2},
-        "resources": resources.to_dict(),
-        "runtime": RUNTIME,
+        "resources": _resources(variant, resources),
+        "runtime": variant.runtime,
         "securityContext": container_security(),
         # Two minutes to load; only then do the other probes begin.
         "startupProbe": {**ready, "failureThreshold": 60, "periodSeconds": 2, "timeoutSeconds": 2},
-        "storageUri": model_uri.rstrip("/"),
+        "storageUri": location.rstrip("/"),
     }
+
+
+def _resources(variant: variants.Variant, resources: Resources) -> Document:
+    if not variant.gpus:
+        return resources.to_dict()
+    found = (GPU_RESOURCES if resources == RESOURCES else resources).to_dict()
+    return {kind: {**quantities, GPU: str(variant.gpus)} for kind, quantities in found.items()}
+
+
+def _gpu_nodes(variant: variants.Variant) -> Document:
+    """GPU nodes are usually tainted, to keep everything else off them."""
+    return {"tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]} if variant.gpus else {}
 
 
 def _scaling(replicas: Replicas, mode: str) -> Document:

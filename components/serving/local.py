@@ -9,7 +9,7 @@ import fcntl
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,8 +50,23 @@ class Deployment:
         return (self.version, self.model_uri.rstrip("/")) == (version, model_uri.rstrip("/"))
 
 
+def predictor_command(name: str, version: str, model_uri: str, port: int) -> Sequence[str]:
+    """The predictor of this environment; it listens on this machine only."""
+    return [
+        sys.executable, "-m", "stagewright.components.serving.predictor", "--model", model_uri, "--name", name,
+        "--version", version, "--host", HOST, "--port", str(port),
+    ]  # fmt: skip
+
+
 def deploy(
-    *, name: str, version: str, model_uri: str, baseline: bytes | None = None, port: int | None = None, timeout: float = 60.0
+    *,
+    name: str,
+    version: str,
+    model_uri: str,
+    baseline: bytes | None = None,
+    port: int | None = None,
+    timeout: float = 60.0,
+    command: Callable[[str, str, str, int], Sequence[str]] = predictor_command,
 ) -> Deployment:
     """Serve a version of a model, in place of the one that is served now.
 
@@ -60,6 +75,7 @@ def deploy(
         baseline: The model's `baseline.parquet`; without it only readiness is checked.
         port: By default that of an earlier process that has ended, or 8080, or any that is free.
         timeout: Seconds until the model must be ready.
+        command: Makes the command that serves, from name, version, address and port.
 
     Raises:
         InputError: If the port is taken.
@@ -75,7 +91,7 @@ def deploy(
         tries = 1 if port else STARTS
         while True:
             free = _port(before, port)
-            started = _start(name, version, model_uri, free)
+            started = _start(name, version, model_uri, free, command(name, version, model_uri, free))
             try:
                 _check(started, baseline, timeout)
                 break
@@ -126,12 +142,8 @@ def find(name: str) -> Deployment | None:
         return None
 
 
-def _start(name: str, version: str, model_uri: str, port: int) -> Deployment:
+def _start(name: str, version: str, model_uri: str, port: int, command: Sequence[str]) -> Deployment:
     log = _folder(name) / f"predictor-{port}.log"
-    command = [
-        sys.executable, "-m", "stagewright.components.serving.predictor", "--model", model_uri, "--name", name,
-        "--version", version, "--host", HOST, "--port", str(port),
-    ]  # fmt: skip
     process = processes.start(command, log=log)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Deployment(name, version, model_uri, f"http://{HOST}:{port}", port, str(log), now, process)

@@ -10,6 +10,8 @@ from stagewright.components.authoring import Component, Configure
 from stagewright.components.images import image
 from stagewright.pipelines.profiles.model import Profile, TaskSettings
 
+AUTHORITY_FOLDER, AUTHORITY_KEY = "/etc/stagewright/authority", "cabundle.crt"
+
 
 def configure(profile: Profile | None, *, registry: str = "", tag: str = "") -> Configure:
     """The function that `authoring.configured` calls for every task: its image first, then the profile's settings.
@@ -71,6 +73,10 @@ def _set_environment(settings: TaskSettings, task: PipelineTask) -> None:
     for secret, variables in sorted(settings.secrets.items()):
         for batch in _batches(variables):
             kubernetes.use_secret_as_env(task, secret, batch)
+    if settings.authority:
+        # Ours and Kubeflow's launcher, which runs in the same container, read this variable.
+        kubernetes.use_config_map_as_volume(task, settings.authority, mount_path=AUTHORITY_FOLDER)
+        task.set_env_variable("SSL_CERT_FILE", f"{AUTHORITY_FOLDER}/{AUTHORITY_KEY}")
 
 
 def _batches(variables: Mapping[str, str]) -> list[dict[str, str]]:

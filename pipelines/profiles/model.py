@@ -91,6 +91,8 @@ class TaskSettings(_Strict):
         environment: Plain variables. Never a secret: a compiled pipeline can be read by anybody who may list runs.
         config_maps: ConfigMap name -> variable -> key in the ConfigMap.
         secrets: Secret name -> variable -> key in the Secret.
+        authority: ConfigMap whose key `cabundle.crt` has the certificates of the authorities to trust, instead of the public
+            ones: for an object store whose certificate a private one signed.
         timeout_seconds: Time limit of a try; None for no limit.
     """
 
@@ -103,6 +105,7 @@ class TaskSettings(_Strict):
     environment: dict[VariableName, str] = {}
     config_maps: dict[KubernetesName, dict[VariableName, str]] = {}
     secrets: dict[KubernetesName, dict[VariableName, str]] = {}
+    authority: KubernetesName | None = None
     image_pull_secrets: tuple[KubernetesName, ...] = ()
     timeout_seconds: int | None = Field(default=None, ge=1)
     retries: Retries = Retries()

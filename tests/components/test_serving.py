@@ -58,8 +58,8 @@ def test_gitops_has_no_endpoint_yet(object_store: str, tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert endpoint == ""
-    written = yaml.safe_load((tmp_path / f"apps/default/{name}.yaml").read_text())
-    assert written == yaml.safe_load(Path(manifest.path).read_text())
+    written = yaml.safe_load((tmp_path / f"apps/default/{name}/inference-service.yaml").read_text())
+    assert written["spec"] == yaml.safe_load(Path(manifest.path).read_text())["spec"]
     assert written["spec"]["predictor"]["maxReplicas"] == 3
     assert written["spec"]["predictor"]["model"]["resources"]["limits"]["cpu"] == "2"
 

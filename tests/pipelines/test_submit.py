@@ -1,6 +1,8 @@
-"""Runs are started through kfp's own client against a server that follows the API."""
+"""Versions are uploaded and runs started through the API's own client against a server that follows it."""
 
+import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +12,13 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from support.kfp_server import KfpServer, serving
+from support.kfp_workflow import Plan
 from support.small_pipeline import small_one
 
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
-from stagewright.pipelines import connection
+from stagewright.pipelines import cli, connection
+from stagewright.pipelines import follow as following
+from stagewright.pipelines.compile import compile_pipelines
 from stagewright.pipelines.submit import submit
 
 Serve = Callable[..., KfpServer]
@@ -24,7 +29,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's own settings."""
     for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_UI_ENDPOINT", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    monkeypatch.setattr(connection, "TOKEN_FILE", tmp_path / "token")
 
 
 @pytest.fixture
@@ -74,7 +79,57 @@ def test_submit_passes_root_service_account_and_cache_choice(serve: Serve) -> No
     start(server, pipeline_root="s3://runs/x", service_account="runner", use_cache=False)
     assert server.runs[0].runtime_config.pipeline_root == "s3://runs/x"
     assert server.runs[0].service_account == "runner"
-    assert not any(task.caching_options.enable_cache for task in server.specs[0].root.dag.tasks.values())
+    graphs = [server.specs[0].root.dag, *(part.dag for part in server.specs[0].components.values())]
+    assert not any(task.caching_options.enable_cache for graph in graphs for task in graph.tasks.values())
+
+
+def test_equal_content_is_uploaded_once(serve: Serve) -> None:
+    server = serve()
+    first, second = start(server), start(server, {"factor": 3.0})
+    assert (first.version.new, second.version.new) == (True, False)
+    assert first.version.version_id == second.version.version_id
+    assert len(server.versions) == 1
+    assert server.sent("POST", "/pipelines") == 1
+    assert server.sent("POST", "/pipelines/upload_version") == 1
+    changed = start(server, tag="v2")
+    assert changed.version.new
+    assert [version.name for version in server.versions] == [first.version.name, changed.version.name]
+    assert changed.version.name.startswith("small-one-v2-")
+
+
+def test_a_version_is_named_as_the_kubernetes_object_is(serve: Serve, tmp_path: Path) -> None:
+    server = serve()
+    started = start(server, tag="v1", profile="small")
+    (path,) = compile_pipelines([small_one], tmp_path, tag="v1", profile="small", format="kubernetes")
+    documents = {document["kind"]: document for document in yaml.safe_load_all(path.read_text())}
+    version = documents["PipelineVersion"]
+    assert started.version.name == version["metadata"]["name"]
+    assert server.versions[0].display_name == version["spec"]["displayName"]
+    assert (server.pipelines[0].name, server.pipelines[0].display_name) == ("small-one", "A small one")
+
+
+def test_a_version_that_another_uploads_at_the_same_time_is_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve()
+    other = start(server)
+    seen: list[str] = []
+    real = server._list_versions
+
+    def late(pipeline_id: str, **given: Any) -> Any:
+        seen.append(pipeline_id)
+        return real(pipeline_id if len(seen) > 1 else "nothing yet", **given)
+
+    monkeypatch.setattr(server, "_list_versions", late)
+    assert start(server).version.version_id == other.version.version_id
+    assert len(server.versions) == 1
+    assert len(seen) == 2
+
+
+def test_users_have_pipelines_of_their_own(serve: Serve) -> None:
+    server = serve(token="abc", multi_user=True)
+    for namespace in ("team", "others", "team"):
+        start(server, token="abc", run_namespace=namespace)
+    assert [pipeline.namespace for pipeline in server.pipelines] == ["team", "others"]
+    assert len(server.versions) == 2
 
 
 def test_submit_prints_nothing(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +220,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(serve: Serve, argum
         ({"cookie": "a=x"}, {"cookie": "a=y"}, InputError, r"does not accept the cookie \(401\)"),
         (
             {"token": "x", "multi_user": True, "allowed": False}, {"token": "x", "run_namespace": "other"}, InputError,
-            r"the token may not start runs there \(403\): User may not list experiments in other; check --kubeflow-namespace",
+            r"the token may not do this there \(403\): User may not list experiments in other; check --kubeflow-namespace",
         ),
         ({"multi_user": True}, {}, InputError, "has a namespace for each user; give yours with --kubeflow-namespace"),
         ({"api": "v1beta1"}, {}, ServiceUnavailable, "answers, but has no Kubeflow Pipelines API v2beta1"),
@@ -213,3 +268,62 @@ def test_unusable_settings_are_one_sentence(settings: dict[str, Any], message: s
 def test_tag_that_may_change_is_refused() -> None:
     with pytest.raises(BadParameter, match="a tag that always means the same image"):
         submit(small_one, {"factor": 1.0}, host="http://x", tag="latest")
+
+
+GIVEN = ("submit", "serving-setup", "--model", "s3://models/churn/v1.0.0", "--name", "churn", "--deploy-to", "cluster")
+
+
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["stagewright", *words])
+    monkeypatch.setattr(following, "INTERVAL", 0.01)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    written = capsys.readouterr()
+    return int(ended.value.code or 0), written.out, written.err
+
+
+def test_command_does_not_follow_where_no_terminal_watches(
+    serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    code, out, err = command(capsys, monkeypatch, *GIVEN, "--host", server.address)
+    (run,) = server.runs
+    assert (code, err) == (0, "")
+    started, uploaded, later = out.splitlines()
+    assert started.startswith("started 'serving-setup ")
+    assert uploaded == f"uploaded version {server.versions[0].name}"
+    assert later == f"follow it: stagewright follow {run.run_id} --host {server.address}"
+    assert server.sent("GET", f"/runs/{run.run_id}") == 0
+
+
+def test_command_follows_to_the_end(serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve()
+    code, out, _ = command(capsys, monkeypatch, *GIVEN, "--host", server.address, "--follow")
+    assert code == 0
+    steps = [line.split()[1] for line in out.splitlines() if line.startswith("✔")]
+    assert steps == ["import-model", "register-model", "publish-model", "deploy-model", "promote-model"]
+    assert "succeeded after" in out
+
+
+def test_command_ends_with_1_where_the_run_fails(
+    serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(plan=Plan(fails={"publish-model": "the object store does not answer"}))
+    code, out, _ = command(capsys, monkeypatch, *GIVEN, "--host", server.address, "--follow", "--json")
+    document = json.loads(out)
+    assert code == 1
+    assert (document["pipeline"], document["status"]) == ("serving-setup", "failed")
+    assert document["version"] == server.versions[0].name
+    assert document["error"] == {"step": "publish-model", "message": "the object store does not answer"}
+
+
+def test_command_prints_one_json_object_for_a_run_that_it_does_not_follow(
+    serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(multi_user=True, cookie="authservice_session=abc")
+    words = (*GIVEN, "--host", server.address, "--cookie", "authservice_session=abc", "--kubeflow-namespace", "team")
+    code, out, _ = command(capsys, monkeypatch, *words, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["run_id"], document["status"], document["steps"]) == (server.runs[0].run_id, "pending", [])
+    assert document["url"] == f"{server.address}/#/runs/details/{document['run_id']}"

@@ -57,9 +57,9 @@ def test_gitops_writes_a_manifest_and_serves_nothing(run_pipeline: Run, telco_cs
     )
 
     assert finished.error == ""
-    written = list(tmp_path.rglob("*.yaml"))
-    assert len(written) == 1
-    assert "storageUri: s3://models/delivered/v1.0.0" in written[0].read_text()
+    written = tmp_path / "default/delivered"
+    assert {path.name for path in written.iterdir()} == {"kustomization.yaml", "inference-service.yaml"}
+    assert "storageUri: s3://models/delivered/v1.0.0\n" in (written / "inference-service.yaml").read_text()
 
 
 def test_step_log_and_evaluation_are_kept(run_pipeline: Run, telco_csv: Path) -> None:

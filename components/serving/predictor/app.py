@@ -103,7 +103,9 @@ class Application:
         finally:
             self.metrics.in_flight.dec()
         await send_answer(send, answer)
-        model = self.name if route is not None and route.model == self.name else ""
+        # Probes and questions about the model are many, fast, and 503 while it loads: they would hide what predictions do.
+        predicts = route is not None and route.methods is routes.SEND and route.model == self.name
+        model = self.name if predicts else ""
         self.metrics.answered(model, route.protocol if route else "", answer.status, perf_counter() - started)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Answer:

@@ -19,7 +19,10 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class Metrics:
-    """What the server counts. Names that clients make up never become labels: an unknown model counts under ""."""
+    """What the server counts.
+
+    Requests have the model's name if they ask it to predict; probes, questions, and names that clients make up count under "".
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

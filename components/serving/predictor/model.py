@@ -97,9 +97,17 @@ def _session(files: ModelFiles, threads: int) -> ort.InferenceSession:
     # A spinning worker would take the core that the event loop needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(files.graph, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(files.graph, options, providers=_providers())
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
         raise InputError(f"model.onnx of the model at {files.location} cannot be loaded: {_first_line(error)}") from None
+
+
+def _providers() -> list[str]:
+    """CUDA first where ONNX Runtime is its CUDA build, then the CPU for what CUDA has no kernel for, or if there is no GPU."""
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return ["CPUExecutionProvider"]
+    ort.preload_dlls()  # CUDA's libraries are packages beside it, where the linker does not look
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
 def _check(location: str, session: ort.InferenceSession, signature: Signature) -> None:

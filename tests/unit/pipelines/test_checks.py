@@ -23,6 +23,7 @@ def test_good_arguments_pass_here_and_on_a_cluster(tmp_path: Path) -> None:
         ({"split": "group"}, True, "split=group needs --group-column: the column to split by"),
         ({"deploy_to": "gitops", "gitops": "absent"}, False, "parameter 'gitops' is 'absent'; expected an existing folder"),
         ({"deploy_to": "local"}, True, "parameter 'deploy_to' is 'local'; expected cluster, gitops or none"),
+        ({"deploy_to": "gitops"}, True, "parameter 'gitops' is ''; expected the folder that the steps see"),
         ({"data": "churn.csv"}, True, "parameter 'data' is churn.csv, a file of this machine; .* s3://data/churn.csv"),
         ({"seed": "one"}, False, "parameter 'seed' is 'one'; expected a value of type int"),
         ({"sed": 1}, False, r"pipeline 'train-model' has no parameter 'sed' \(did you mean 'seed'\?\)"),

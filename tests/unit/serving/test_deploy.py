@@ -1,5 +1,8 @@
 """One call for three targets, from a really published model."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -101,7 +104,12 @@ def test_gitops_writes_the_same_manifest(published: Published, tmp_path: Path) -
     )
 
     assert deployed.endpoint == ""
-    assert (tmp_path / "apps/models/wine.yaml").read_text() == deployed.manifest
+    assert deployed.details["path"] == str(tmp_path / "apps/models/wine")
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", deployed.details["path"]], capture_output=True, text=True, check=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    ).stdout  # fmt: skip
+    assert yaml.safe_load(rendered) == yaml.safe_load(deployed.manifest)
 
 
 def test_a_model_that_is_not_published_is_told_before_anything_changes(cluster: KServeCluster, store: ObjectStore) -> None:

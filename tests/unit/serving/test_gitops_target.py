@@ -7,6 +7,7 @@ import pytest
 
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
 from stagewright.components.serving.gitops import Written, write
+from stagewright.components.serving.gitops_tree import CANARY, SERVICE
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +33,9 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def put(folder: Path, manifest: str = "kind: A\n") -> Written:
-    return write(manifest, str(folder), namespace="models", name="churn", message="Deploy churn v1.0.0")
+def put(folder: Path, manifest: str = "kind: A\n", *, commit: bool | None = None, **others: str) -> Written:
+    files = {SERVICE: manifest, **others}
+    return write(files, str(folder), namespace="models", name="churn", message="Deploy churn v1.0.0", commit=commit)
 
 
 def test_a_plain_folder_gets_the_file(tmp_path: Path) -> None:
@@ -41,8 +43,8 @@ def test_a_plain_folder_gets_the_file(tmp_path: Path) -> None:
 
     written = put(tmp_path / "plain")
 
-    assert written == Written(tmp_path / "plain/models/churn.yaml", True, "")
-    assert written.path.read_text() == "kind: A\n"
+    assert written == Written(tmp_path / "plain/models/churn", True, "")
+    assert (written.path / SERVICE).read_text() == "kind: A\n"
 
 
 def test_a_working_tree_gets_a_commit(repository: Path) -> None:
@@ -50,7 +52,7 @@ def test_a_working_tree_gets_a_commit(repository: Path) -> None:
 
     assert written.commit == git(repository, "rev-parse", "HEAD")
     assert git(repository, "show", "--name-status", "--format=%s", "HEAD").split("\n") == [
-        "Deploy churn v1.0.0", "", "A\tapps/models/churn.yaml",
+        "Deploy churn v1.0.0", "", "A\tapps/models/churn/inference-service.yaml",
     ]  # fmt: skip
     assert git(repository, "status", "--porcelain") == ""
 
@@ -73,8 +75,8 @@ def test_a_changed_manifest_is_one_commit_more(repository: Path) -> None:
 
 
 def test_a_file_that_was_written_but_not_committed_is_committed(repository: Path) -> None:
-    (repository / "models").mkdir()
-    (repository / "models/churn.yaml").write_text("kind: A\n")
+    (repository / "models/churn").mkdir(parents=True)
+    (repository / "models/churn" / SERVICE).write_text("kind: A\n")
 
     written = put(repository)
 
@@ -89,14 +91,16 @@ def test_what_others_staged_and_changed_stays_out(repository: Path) -> None:
 
     put(repository)
 
-    assert git(repository, "show", "--name-only", "--format=", "HEAD") == "models/churn.yaml"
+    assert git(repository, "show", "--name-only", "--format=", "HEAD") == "models/churn/inference-service.yaml"
     assert git(repository, "status", "--porcelain").split("\n") == ["M README.md", "A  theirs.txt"]
 
 
 def test_a_refusal_of_git_is_quoted(repository: Path) -> None:
     (repository / ".gitignore").write_text("models/\n")
 
-    with pytest.raises(ServiceUnavailable, match=r"git add in .*/models failed: .*ignored by one of your .gitignore files"):
+    with pytest.raises(
+        ServiceUnavailable, match=r"git add in .*/models/churn failed: .*ignored by one of your .gitignore files"
+    ):
         put(repository)
 
 
@@ -116,4 +120,30 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 
 def test_no_folder_is_told() -> None:
     with pytest.raises(MissingSetting, match="parameter 'gitops' not set; the gitops target needs the folder"):
-        write("", "", namespace="models", name="churn", message="")
+        write({}, "", namespace="models", name="churn", message="")
+
+
+def test_a_file_that_is_needed_no_more_is_removed_in_the_same_commit(repository: Path) -> None:
+    put(repository, **{CANARY: "kind: B\n"})
+    (repository / "models/churn/theirs.yaml").write_text("kind: C\n")
+
+    written = put(repository, "kind: A2\n")
+
+    assert written.changed
+    changes = git(repository, "show", "--name-status", "--format=", "HEAD").split("\n")
+    assert changes == ["D\tmodels/churn/canary.yaml", "M\tmodels/churn/inference-service.yaml"]
+    assert git(repository, "status", "--porcelain") == "?? models/churn/theirs.yaml"
+
+
+def test_nothing_is_committed_unless_it_is_wanted(repository: Path) -> None:
+    written = put(repository, commit=False)
+
+    assert (written.changed, written.commit) == (True, "")
+    assert git(repository, "status", "--porcelain") == "?? models/"
+
+
+def test_a_commit_needs_a_working_tree(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(InputError, match=r"the gitops folder .*/plain is no git working tree, so nothing can be committed"):
+        put(tmp_path / "plain", commit=True)
+    assert list((tmp_path / "plain").iterdir()) == []

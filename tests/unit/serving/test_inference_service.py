@@ -119,7 +119,7 @@ def test_a_canary_is_refused_where_kserve_would_ignore_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"variant": "gpu"}, "parameter 'variant' is 'gpu'; expected one of cpu"),
+        ({"variant": "tpu"}, "parameter 'variant' is 'tpu'; expected one of cpu, cpu-int8, gpu, gpu-fp16"),
         ({"mode": "Serverless"}, "parameter 'mode' is 'Serverless'; expected one of Standard, Knative"),
         ({"name": "Churn"}, "parameter 'name' is 'Churn'; expected lower-case"),
         ({"name": "a" * 54}, "expected at most 53 characters for KServe in Standard mode"),

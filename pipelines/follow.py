@@ -1,0 +1,190 @@
+"""Follow a run on a cluster to its end: its steps as a local run has them, through outages of the API."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import kfp_server_api
+import urllib3
+
+from stagewright.components.runtime.errors import ServiceUnavailable
+from stagewright.pipelines import connection as connections
+from stagewright.pipelines.kubeflow import Kubeflow
+from stagewright.pipelines.local import FAILED, SUCCEEDED, Step, Watch
+from stagewright.pipelines.task_states import Task, container_tasks, sentence_in_log, tasks_of
+
+INTERVAL, PATIENCE = 2.0, 600.0
+CANCELED, SKIPPED = "canceled", "skipped"
+ENDED = {"SUCCEEDED": SUCCEEDED, "FAILED": FAILED, "CANCELED": CANCELED, "SKIPPED": SKIPPED}
+STEP_ENDED = {"SUCCEEDED": SUCCEEDED, "FAILED": FAILED, "CANCELED": CANCELED}
+UNEXPLAINED = "the step ended without saying why; its log on the dashboard has the rest"
+
+
+@dataclass(slots=True)
+class RemoteRun:
+    """A run on a cluster as far as it was followed.
+
+    Attributes:
+        status: pending, running, succeeded, failed, canceled or skipped.
+        seconds: From its creation to its end, or to now.
+        error: Why it failed, if that was no step.
+    """
+
+    run_id: str
+    name: str = ""
+    url: str | None = None
+    status: str = "pending"
+    seconds: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED.values()
+
+    @property
+    def failed_step(self) -> Step | None:
+        return next((step for step in self.steps if step.status == FAILED), None)
+
+
+def follow(
+    kubeflow: Kubeflow,
+    run_id: str,
+    *,
+    watch: Watch | None = None,
+    notice: Callable[[str], None] = lambda _: None,
+    interval: float | None = None,
+    patience: float = PATIENCE,
+    into: RemoteRun | None = None,
+) -> RemoteRun:
+    """Wait for the end of a run.
+
+    Args:
+        watch: Called with a step and an event whenever one begins or ends, as for a local run.
+        notice: Called with a sentence when the API stops answering, and when it answers again.
+        interval: Seconds between two looks; None for INTERVAL.
+        patience: Seconds that the API may be silent.
+        into: Where to keep what is known; whoever interrupts this function still has it.
+
+    Raises:
+        InputError: If there is no such run, or the credential is refused.
+        ServiceUnavailable: If the API stays silent; the run goes on.
+    """
+    seen = into if into is not None else RemoteRun(run_id)
+    seen.url = connections.run_page(kubeflow.connection, run_id)
+    interval = INTERVAL if interval is None else interval
+    look = _Look(kubeflow, notice, interval, patience)
+    found: kfp_server_api.V2beta1Run = look.at(lambda: kubeflow.run(run_id))
+    seen.name = found.display_name or run_id
+    names = container_tasks(look.at(lambda: kubeflow.spec(found)))
+    follower = _Follower(
+        seen, names, watch, lambda task: task.error or look.once(lambda: sentence_in_log(kubeflow, run_id, task)) or UNEXPLAINED
+    )
+    while True:
+        follower.update(found)
+        if seen.ended:
+            break
+        time.sleep(interval)
+        found = look.at(lambda: kubeflow.run(run_id))
+    if seen.status == FAILED and not seen.failed_step:
+        seen.error = _why(found)
+    return seen
+
+
+class _Look:
+    """Questions to the API that outlast its outages."""
+
+    def __init__(self, kubeflow: Kubeflow, notice: Callable[[str], None], interval: float, patience: float) -> None:
+        self._connection, self._notice = kubeflow.connection, notice
+        self._interval, self._patience = interval, patience
+
+    def at(self, question: Callable[[], Any]) -> Any:
+        silent_since = None
+        while True:
+            try:
+                with connections.explained(self._connection):
+                    answer = question()
+            except ServiceUnavailable as error:
+                now = time.monotonic()
+                if silent_since is None:
+                    silent_since = now
+                    self._notice(f"{error}; still trying")
+                elif now - silent_since > self._patience:
+                    raise
+                time.sleep(self._interval)
+                continue
+            if silent_since is not None:
+                self._notice(f"{connections.where(self._connection)} answers again")
+            return answer
+
+    @staticmethod
+    def once(question: Callable[[], str | None]) -> str | None:
+        """An answer that is good to have; None if there is none."""
+        try:
+            return question()
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError):
+            return None
+
+
+class _Follower:
+    """Turns what the API says of tasks, each time anew and all of it, into steps and what happens to them."""
+
+    def __init__(self, run: RemoteRun, names: Collection[str], watch: Watch | None, explain: Callable[[Task], str]) -> None:
+        self._run, self._names, self._watch, self._explain = run, names, watch, explain
+        self._steps: dict[str, Step] = {}
+
+    def update(self, found: kfp_server_api.V2beta1Run) -> None:
+        run = self._run
+        over = ENDED.get(found.state or "")
+        finished = False
+        for task in tasks_of(found, self._names):
+            if task.state not in {"RUNNING", *STEP_ENDED}:
+                continue
+            if task.key not in self._steps:
+                self._steps[task.key] = Step(task.name)
+                run.steps.append(self._steps[task.key])
+                self._tell(self._steps[task.key], "started")
+            if self._steps[task.key].status == "running":
+                finished |= self._end(self._steps[task.key], task, over)
+        working = next((step for step in run.steps if step.status == "running"), None)
+        if finished and working:
+            self._tell(working, "started")  # the view shows one at a time
+        run.status = over or ("running" if run.steps or found.state == "RUNNING" else "pending")
+        run.seconds = _seconds(found)
+
+    def _end(self, step: Step, task: Task, over: str | None) -> bool:
+        """End a step that has ended; the server may forget to say so of one whose run has."""
+        status = STEP_ENDED.get(task.state) or (over and (SUCCEEDED if over == SUCCEEDED else CANCELED))
+        if status is None:
+            return False
+        step.status, step.seconds, step.exit_code = status, task.seconds, int(status != SUCCEEDED)
+        if status == FAILED:
+            step.error = self._explain(task)
+        self._tell(step, "finished")
+        return True
+
+    def _tell(self, step: Step, event: str) -> None:
+        if self._watch is not None:
+            self._watch(step, {"event": event})
+
+
+def _why(found: kfp_server_api.V2beta1Run) -> str:
+    """Why a run failed in which no step did: its own error, or the part of it that failed."""
+    histories = [status.error for status in found.state_history or [] if status.error]
+    for error in [found.error, *reversed(histories)]:
+        if error is not None and error.message:
+            return " ".join(error.message.split())
+    details = found.run_details.task_details or [] if found.run_details else []
+    failed = [task.display_name for task in details if task.state == "FAILED" and task.display_name]
+    return f"{failed[-1]} failed before its step began" if failed else "the run failed before any step began"
+
+
+def _seconds(found: kfp_server_api.V2beta1Run) -> float:
+    if found.created_at is None:
+        return 0.0
+    end = found.finished_at
+    if end is None or end < found.created_at:  # the server writes 1970 for what is not known yet
+        end = datetime.now(UTC)
+    return max(0.0, (end - found.created_at).total_seconds())

@@ -1,0 +1,171 @@
+"""What the GitOps controllers are told: order, health, promotion."""
+
+import json
+import re
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from support import cluster as clusters
+from support.manifests import MANIFESTS, ROOT, find, kustomizations, objects
+
+from stagewright.components.serving.cluster_client import _verb
+from stagewright.pipelines import catalog, examples
+
+WAVE = "argocd.argoproj.io/sync-wave"
+LUA = next((path for name in ("lua", "lua5.4", "lua5.3", "lua5.1") if (path := shutil.which(name))), None)
+
+
+def test_waves_order_what_depends_on_each_other() -> None:
+    waves = {
+        (item["kind"], item["metadata"]["name"]): int((item["metadata"].get("annotations") or {}).get(WAVE, 0))
+        for item in objects("overlays/production")
+    }
+
+    assert waves["StatefulSet", "minio"] < waves["Deployment", "mlflow"] < waves["ServingRuntime", "stagewright-predictor"]
+    assert waves["ConfigMap", "stagewright-config"] < waves["PrometheusRule", "stagewright"]
+    assert waves["ExternalSecret", "minio-root"] <= waves["StatefulSet", "minio"]
+
+
+def test_applications_point_to_folders_that_are_there() -> None:
+    generator = find("gitops/argocd", "ApplicationSet", "stagewright")["spec"]["generators"][0]["matrix"]["generators"]
+    clusters_, parts = (each["list"]["elements"] for each in generator)
+
+    for cluster in clusters_:
+        for part in parts:
+            assert f"gitops/{part['part']}/{cluster['cluster']}" in kustomizations()
+
+
+def test_every_application_is_applied_on_the_server_s_side_within_the_project() -> None:
+    project = find("gitops/argocd", "AppProject", "stagewright")["spec"]
+    for name in ("stagewright", "stagewright-models"):
+        spec = find("gitops/argocd", "ApplicationSet", name)["spec"]["template"]["spec"]
+        assert "ServerSideApply=true" in spec["syncPolicy"]["syncOptions"]
+        assert spec["source"]["repoURL"] in project["sourceRepos"]
+        assert spec["destination"]["namespace"] in {place["namespace"] for place in project["destinations"]}
+
+
+def test_the_project_allows_what_the_overlays_hold() -> None:
+    project = find("gitops/argocd", "AppProject", "stagewright")["spec"]
+    allowed = {item["kind"] for item in project["clusterResourceWhitelist"]}
+    refused = {item["kind"] for item in project["namespaceResourceBlacklist"]}
+
+    items = [*objects("gitops/platform/production"), *objects("gitops/pipelines/production")]
+    assert {item["kind"] for item in items if "namespace" not in item["metadata"]} <= allowed
+    assert not {item["kind"] for item in items} & refused
+
+
+def test_flux_waits_for_what_the_next_depends_on() -> None:
+    found = {item["metadata"]["name"]: item["spec"] for item in objects("gitops/flux") if item["kind"] == "Kustomization"}
+
+    assert (
+        found["stagewright-models"]["dependsOn"]
+        == found["stagewright-pipelines"]["dependsOn"]
+        == [{"name": "stagewright-platform"}]
+    )
+    for spec in found.values():
+        assert spec["wait"] is True
+        assert spec["timeout"]
+        assert spec["sourceRef"] == {"kind": "GitRepository", "name": "stagewright"}
+        assert spec["path"].startswith("./models/") or (ROOT / spec["path"]).is_dir()
+
+
+@pytest.mark.parametrize("cluster", ["staging", "production"])
+def test_a_cluster_s_pipelines_are_one_version_in_one_line(cluster: str) -> None:
+    text = (MANIFESTS / f"gitops/pipelines/{cluster}/kustomization.yaml").read_text()
+
+    assert len(re.findall(r"\d+\.\d+\.\d+", text)) == 1
+
+
+def test_delivered_pipelines_are_those_that_there_are() -> None:
+    items = objects("gitops/pipelines/production")
+
+    names = {item["metadata"]["name"] for item in items if item["kind"] == "Pipeline"}
+    assert names <= set(catalog.PIPELINES)
+    assert {item["spec"]["pipelineName"] for item in items if item["kind"] == "PipelineVersion"} == names
+    assert {item["metadata"]["namespace"] for item in items} == {"stagewright"}
+
+
+def test_our_images_have_the_version_of_this_release() -> None:
+    for folder in ("base", "overlays/production"):
+        for item in objects(folder):
+            for name, tag in re.findall(r'"[^"]*(stagewright-[a-z-]+):([^"]+)"', json.dumps(item)):
+                assert tag == version("stagewright"), name
+
+
+def test_the_runner_may_do_to_services_what_deploy_model_does() -> None:
+    rules = find("base/pipelines", "Role", "stagewright-runner")["rules"]
+    (rule,) = (rule for rule in rules if "inferenceservices" in rule["resources"])
+
+    # Server-side apply of an object that does not exist asks for create beside patch.
+    assert set(rule["verbs"]) == {_verb(method) for method in ("GET", "PATCH", "DELETE")} | {"create"}
+    assert not [rule for rule in rules if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]]
+    assert all("resourceNames" in rule for rule in rules if {"secrets", "configmaps"} & set(rule["resources"]))
+
+
+def test_the_launcher_finds_its_credentials() -> None:
+    data = find("base/pipelines", "ConfigMap", "kfp-launcher")["data"]
+    rules = find("base/pipelines", "Role", "stagewright-runner")["rules"]
+    reference = yaml.safe_load(data["providers"])["s3"]["default"]["credentials"]["secretRef"]
+
+    assert data["defaultPipelineRoot"].startswith("s3://pipelines/")
+    assert [reference["secretName"]] in [rule.get("resourceNames") for rule in rules]
+
+
+HEALTH = {
+    "new": ({}, "Progressing"),
+    "an older version is ready": (
+        {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]},
+        "Progressing",
+    ),
+    "ready": (clusters.ready("http://churn")({"metadata": {"generation": 2}}, 1), "Healthy"),
+    "waiting": (
+        {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Waiting"}]},
+        "Progressing",
+    ),
+    "cannot be loaded": (clusters.failing({"metadata": {"generation": 2}}, 1), "Degraded"),
+}
+
+
+@pytest.mark.skipif(LUA is None, reason="no Lua interpreter is installed: it comes with Debian's lua5.4")
+@pytest.mark.parametrize("state", HEALTH)
+def test_argo_cd_sees_the_health_of_a_model(state: str, tmp_path: Path) -> None:
+    status, expected = HEALTH[state]
+    service = examples.service()
+    service["metadata"]["generation"] = 2
+    if status:
+        service["status"] = status
+    check = find("gitops/argocd", "ConfigMap", "argocd-cm")["data"][
+        "resource.customizations.health.serving.kserve.io_InferenceService"
+    ]
+    path = tmp_path / "health.lua"
+    path.write_text(f"obj = {_lua(service)}\nlocal function health()\n{check}\nend\nprint(health().status)\n")
+
+    done = subprocess.run([str(LUA), str(path)], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == expected
+
+
+def _lua(value: object) -> str:
+    """A value as Lua writes it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"[{json.dumps(key)}] = {_lua(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "{" + ", ".join(_lua(inner) for inner in value) + "}"
+    return json.dumps(value)
+
+
+def test_delivered_steps_trust_the_authority_of_the_store() -> None:
+    """The production overlay gives the store a certificate of a private authority."""
+    authority = find("overlays/production", "ServiceMonitor", "minio")["spec"]["endpoints"][0]["tlsConfig"]["ca"]["configMap"]
+    for item in objects("gitops/pipelines/production"):
+        if item["kind"] == "PipelineVersion":
+            platform = item["spec"]["platformSpec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+            for label, executor in item["spec"]["pipelineSpec"]["deploymentSpec"]["executors"].items():
+                (volume,) = platform[label]["configMapAsVolume"]
+                variables = {given["name"]: given["value"] for given in executor["container"]["env"]}
+                assert volume["configMapName"] == authority["name"]
+                assert variables["SSL_CERT_FILE"] == f"{volume['mountPath']}/{authority['key']}"
