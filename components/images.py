@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-GROUPS = ("base", "tabular", "torch", "torch-gpu", "predictor", "predictor-gpu", "monitoring")
+GROUPS = ("base", "tabular", "torch", "torch-gpu", "predictor", "predictor-gpu", "monitoring", "mlflow")
 
 
 def image(group: str, *, registry: str = "", tag: str = "") -> str:
