@@ -16,10 +16,10 @@ run: $(VENV)/local.stamp ## Train, publish and serve a churn model on real data,
 	@$(BIN)/stagewright demo
 
 test: $(VENV)/dev.stamp ## Run every test.
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds each.
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 images: $(VENV)/dev.stamp ## Build the images that need no GPU; show their sizes and what building took.
 	@images/docker start >/dev/null
