@@ -23,7 +23,7 @@ from stagewright.components.runtime.storage import ObjectStore, join
 from stagewright.components.serving import local as deployments
 from stagewright.components.serving.deploy import deploy
 from stagewright.components.serving.local import Deployment
-from stagewright.pipelines import catalog, description, local, results
+from stagewright.pipelines import catalog, description, local, results, services
 from stagewright.pipelines.local import Run, Watch
 
 if TYPE_CHECKING:
@@ -119,8 +119,12 @@ def runner(folder: Path) -> "DockerRunner":
 
     folder.mkdir(parents=True, exist_ok=True)
     user, group = (os.getuid(), os.getgid()) if os.getuid() else (USER, USER)
+    services.artifacts().mkdir(parents=True, exist_ok=True)
     if not os.getuid():
-        os.chown(folder, user, group)
+        # Runs of this machine's processes leave folders behind that only root may write to.
+        inside = (path for path in services.artifacts().rglob("*") if path.is_dir())
+        for place in (folder, services.artifacts(), *inside):
+            os.chown(place, user, group)
     return local.DockerRunner(
         network_mode="host",
         user=f"{user}:{group}",
@@ -135,6 +139,8 @@ def run_container(client: "DockerClient", image: str, command: list[str], volume
     kfp's own function lets Docker remove the container when it ends, and takes one that is gone before it is asked for as a
     success: a gate that said no would be passed. It also drops the runner's variables where a task sets one.
     """
+    artifacts = str(services.artifacts())
+    volumes = {**volumes, artifacts: {"bind": artifacts, "mode": "rw"}}
     variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
     environment = variables | options.pop("environment", {})
     print(f"image {image}")  # noqa: T201  the run's log takes it

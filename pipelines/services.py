@@ -144,9 +144,14 @@ def _object_store(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
 def _tracking(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", _database(), "--artifacts-destination", str(folder / "artifacts"),
+        "--backend-store-uri", _database(), "--no-serve-artifacts", "--default-artifact-root", artifacts().as_uri(),
     ]  # fmt: skip
     return command, {}
+
+
+def artifacts() -> Path:
+    """The folder of MLflow's artifacts. Runs name it as a file, so that it serves with the server and without it."""
+    return home() / "services" / TRACKING / "artifacts"
 
 
 def _database() -> str:

@@ -1,5 +1,6 @@
 """The images, and a whole run in them: `make test-images` builds and tests them; `make test` leaves this folder out."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from support.runs import Finished
 
 from stagewright.components.images import GROUPS, image
+from stagewright.components.runtime import tracking
 from stagewright.components.serving import local as deployments
 from stagewright.pipelines import containers, results, run_command, services
 
@@ -45,6 +47,12 @@ def docker_services(laptop: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def finished(docker_services: None, telco_csv: Path) -> Iterator[Finished]:
     """`stagewright run train-model --runner docker` on Telco churn, deployed."""
+    # As after a run in processes: the experiment is there, and root's.
+    mlflow = os.environ["MLFLOW_TRACKING_URI"]
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{services.artifacts().parent / 'mlflow.db'}"
+    with tracking.run("churn-in-containers", run_name="earlier") as earlier:
+        earlier.log_artifacts(telco_csv.parent, "earlier")
+    os.environ["MLFLOW_TRACKING_URI"] = mlflow
     arguments = {"data": str(telco_csv), "target": "churn", "name": "churn-in-containers", "slices": ["contract"]}
     run = containers.run(containers.prepare("train-model", arguments))
     yield Finished(run, results.collect(run))
