@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from stagewright.components.runtime.tracking import client
+from stagewright.components.serving import local as deployments
 from stagewright.pipelines import services
 
 
@@ -26,6 +27,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv(name, raising=False)
     patch.setenv("STAGEWRIGHT_HOME", str(home))
     yield home
+    for deployment in deployments.services():
+        deployments.stop(deployment.name)
     services.down()
     patch.undo()
 

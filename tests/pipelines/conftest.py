@@ -8,13 +8,12 @@ import polars as pl
 import pytest
 from support.runs import Finished
 
-from stagewright.components.serving import local as deployments
 from stagewright.pipelines import local, results
 
 
 @pytest.fixture(scope="session")
 def run_pipeline(laptop: Path, object_store: str) -> Iterator[Callable[..., Finished]]:
-    """Run a pipeline by name; models that it deploys are ended with the session."""
+    """Run a pipeline by name; models that it deploys are ended with the laptop."""
     patch = pytest.MonkeyPatch()
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
@@ -23,8 +22,6 @@ def run_pipeline(laptop: Path, object_store: str) -> Iterator[Callable[..., Fini
         return Finished(finished, results.collect(finished))
 
     yield run
-    for service in deployments.services():
-        deployments.stop(service.name)
     patch.undo()
 
 
