@@ -33,7 +33,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def application(folder: Path, name: str, limits: Limits | None = None) -> Application:
     served = Application(name, limits=limits)
-    served.serve(OnnxModel.load(source.read(str(folder)), name, version="v1.2.3"))
+    served.models.serve(OnnxModel.load(source.read(str(folder)), name, version="v1.2.3"))
     return served
 
 

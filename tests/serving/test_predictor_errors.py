@@ -246,7 +246,7 @@ def test_paths_and_methods(mixed: AsgiClient, method: str, path: str, status: in
 def small(models: dict[str, Path]) -> AsgiClient:
     """The mixed model behind tight limits."""
     application = Application("churn", limits=Limits(body_bytes=2000, rows=3))
-    application.serve(OnnxModel.load(source.read(str(models["mixed"])), "churn"))
+    application.models.serve(OnnxModel.load(source.read(str(models["mixed"])), "churn"))
     return AsgiClient(application)
 
 
@@ -306,7 +306,7 @@ def test_a_client_that_went_away_gets_no_answer(mixed: AsgiClient) -> None:
 
 def test_metrics_count_what_was_answered(models: dict[str, Path]) -> None:
     application = Application("churn")
-    application.serve(OnnxModel.load(source.read(str(models["mixed"])), "churn", version="v1.0.0"))
+    application.models.serve(OnnxModel.load(source.read(str(models["mixed"])), "churn", version="v1.0.0"))
     client = AsgiClient(application)
     client.post(V1, {"instances": ROWS})
     client.post(V1, {"instances": []})

@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from stagewright.components.runtime import logs
 from stagewright.components.serving.predictor import routes, v1, v2
@@ -27,11 +27,10 @@ from stagewright.components.serving.predictor.asgi import (
     read_body,
     send_answer,
 )  # fmt: skip
-from stagewright.components.serving.predictor.columns import Feeds
-from stagewright.components.serving.predictor.errors import ModelNotReady, RequestError, UnknownModel, UnknownVersion
+from stagewright.components.serving.predictor.errors import ModelNotReady, RequestError
 from stagewright.components.serving.predictor.messages import Answer, json_answer
 from stagewright.components.serving.predictor.metrics import Metrics
-from stagewright.components.serving.predictor.model import OnnxModel, Outputs
+from stagewright.components.serving.predictor.repository import Repository, Served
 from stagewright.components.serving.predictor.routes import Route
 
 Result = TypeVar("Result")
@@ -49,36 +48,30 @@ class Limits:
 
 
 class Application:
-    """One model, its protocols and its metrics.
+    """Models, their protocols and their metrics.
 
     Args:
-        name: The model's name in every path.
+        names: The models to come; until they are there, they are known but not ready.
         limits: What one request may hold.
         workers: Inferences that may run at once.
     """
 
-    def __init__(self, name: str, *, limits: Limits | None = None, workers: int = 2) -> None:
-        self.name = name
+    def __init__(self, *names: str, limits: Limits | None = None, workers: int = 2) -> None:
         self.limits = limits or Limits()
         self.metrics = Metrics()
-        self.model: OnnxModel | None = None
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inference")
+        self.models = Repository(names, pool=self._pool, metrics=self.metrics)
         self._actions: dict[str, Callable[[Route], Answer]] = {
             "alive": lambda _: json_answer({"status": "alive"}),
             "live": lambda _: json_answer({"live": True}),
-            "ready": lambda _: json_answer({"ready": self.model is not None}, 200 if self.model else ModelNotReady.status),
+            "ready": lambda _: json_answer({"ready": self.models.ready}, 200 if self.models.ready else ModelNotReady.status),
             "server": lambda _: json_answer({"name": "stagewright", "version": _version(), "extensions": v2.EXTENSIONS}),
-            "models": lambda _: json_answer({"models": [self.name]}),
-            "model_status": lambda route: json_answer({"name": self._find(route).name, "ready": True}),
-            "model_ready": lambda route: json_answer({"name": self._find(route).name, "ready": True}),
-            "metadata": lambda route: json_answer(v2.metadata(self._find(route))),
+            "models": lambda _: json_answer({"models": self.models.names}),
+            "model_status": lambda route: json_answer({"name": self._find(route).model.name, "ready": True}),
+            "model_ready": lambda route: json_answer({"name": self._find(route).model.name, "ready": True}),
+            "metadata": lambda route: json_answer(v2.metadata(self._find(route).model)),
             "metrics": lambda _: self.metrics.answer(),
         }
-
-    def serve(self, model: OnnxModel) -> None:
-        """Answer with this model from now on."""
-        self.model = model
-        self.metrics.loaded(model)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -104,49 +97,39 @@ class Application:
             self.metrics.in_flight.dec()
         await send_answer(send, answer)
         # Probes and questions about the model are many, fast, and 503 while it loads: they would hide what predictions do.
-        predicts = route is not None and route.methods is routes.SEND and route.model == self.name
-        model = self.name if predicts else ""
+        predicted = route.model if route and route.methods is routes.SEND else None
+        model = predicted if predicted and predicted in self.models.names else ""
         self.metrics.answered(model, route.protocol if route else "", answer.status, perf_counter() - started)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Answer:
         if route.methods is not routes.SEND:
             return self._actions[route.action](route)
-        model = self._find(route)
+        served = self._find(route)
         body = await read_body(scope["headers"], receive, self.limits.body_bytes)
         if route.action == "predict":
-            return await self._predict(model, body)
-        return await self._infer(model, body, header(scope["headers"], v2.HEADER_LENGTH))
+            return await self._predict(served, body)
+        return await self._infer(served, body, header(scope["headers"], v2.HEADER_LENGTH))
 
-    async def _predict(self, model: OnnxModel, body: bytes) -> Answer:
+    async def _predict(self, served: Served, body: bytes) -> Answer:
+        model = served.model
         decode = partial(v1.decode, model.columns, body, max_rows=self.limits.rows)
         feeds, rows = await self._beside(len(body) > LARGE_BODY, decode)
-        outputs = await self._run(model, feeds, rows)
+        outputs = await served.batcher.run(feeds, rows)
         return await self._beside(rows > LARGE_ANSWER, partial(v1.encode, model, outputs))
 
-    async def _infer(self, model: OnnxModel, body: bytes, header_length: bytes | None) -> Answer:
+    async def _infer(self, served: Served, body: bytes, header_length: bytes | None) -> Answer:
+        model = served.model
         decode = partial(v2.decode, model.columns, model.outputs, body, header_length, max_rows=self.limits.rows)
         request = await self._beside(len(body) > LARGE_BODY, decode)
-        outputs = await self._run(model, request.feeds, request.rows)
+        outputs = await served.batcher.run(request.feeds, request.rows)
         return await self._beside(request.rows > LARGE_ANSWER, partial(v2.encode, model, request, outputs))
-
-    async def _run(self, model: OnnxModel, feeds: Feeds, rows: int) -> Outputs:
-        """One inference, off the event loop."""
-        outputs, seconds = await asyncio.get_running_loop().run_in_executor(self._pool, _timed, model, feeds)
-        self.metrics.predicted(model.name, rows, seconds)
-        return outputs
 
     async def _beside(self, large: bool, work: Callable[[], Result]) -> Result:
         """Do the work here if it is small, beside the event loop if it is large."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work) if large else work()
 
-    def _find(self, route: Route) -> OnnxModel:
-        if route.model != self.name:
-            raise UnknownModel(route.model or "", [self.name])
-        if self.model is None:
-            raise ModelNotReady(self.name)
-        if route.version is not None and route.version != self.model.version:
-            raise UnknownVersion(self.name, route.version, self.model.version)
-        return self.model
+    def _find(self, route: Route) -> Served:
+        return self.models.find(route.model or "", route.version)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -155,11 +138,6 @@ class Application:
             if message["type"] == "lifespan.shutdown":
                 self._pool.shutdown(wait=False)
                 return
-
-
-def _timed(model: OnnxModel, feeds: Feeds) -> tuple[dict[str, Any], float]:
-    started = perf_counter()
-    return model.run(feeds), perf_counter() - started
 
 
 def _version() -> str:

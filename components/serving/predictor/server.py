@@ -88,7 +88,7 @@ def _serve_alone(settings: Settings, listener: socket.socket) -> None:
     def load_model() -> None:
         try:
             model = load(settings, files or source.read(settings.model))
-            application.serve(model)
+            application.models.serve(model)
             _announce(model, listener, started)
         except StagewrightError as error:
             failures.append(error)
@@ -101,7 +101,7 @@ def _serve_alone(settings: Settings, listener: socket.socket) -> None:
     server.run([listener])
     if failures:
         raise failures[0]
-    if application.model is None:
+    if not application.models.ready:
         sys.exit(1)
 
 
@@ -125,7 +125,7 @@ def _make_worker(settings: Settings) -> Application:
         sys.stderr.write(f"{error}\n")
         sys.exit(STARTUP_FAILURE)
     application = make_application(settings, model.name)
-    application.serve(model)
+    application.models.serve(model)
     return application
 
 

@@ -95,7 +95,7 @@ def test_a_graph_that_cannot_run_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_breaks_while_serving_is_a_500_with_a_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one_column(tmp_path, [None, 1], [1])  # fits the one row of the rehearsal, and no other batch
     application = Application("m")
-    application.serve(load(tmp_path))
+    application.models.serve(load(tmp_path))
     client = AsgiClient(application)
     logs.LOGGER.addHandler(caplog.handler)
 
