@@ -1,11 +1,11 @@
 """How a model is best served on the machine it was measured on: `serving/settings.json`, read by the predictor."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 
 FILE = "settings.json"
 OPTIMIZATIONS = ("disabled", "basic", "extended", "layout", "all")
@@ -45,16 +45,20 @@ class ServingSettings:
             InputError: If the content is anything else.
         """
         try:
-            document = json.loads(content)
-            unknown = document.keys() - {known.name for known in fields(cls)}
-            if unknown:
-                raise ValueError(f"unknown setting '{min(unknown)}'")
-            found = cls(**document)
-            one_of("graph_optimization", found.graph_optimization, OPTIMIZATIONS)
-            for name in ("threads", "concurrency", "batch_rows", "batch_milliseconds"):
-                value = getattr(found, name)
-                if value is not None and not (isinstance(value, int | float) and value > 0):
-                    raise ValueError(f"{name} is {value!r}; expected a number above 0")
-        except (ValueError, TypeError, AttributeError, InputError) as error:
+            found = cls(**json.loads(content))
+            found.check()
+        except (ValueError, TypeError, InputError) as error:
             raise InputError(f"{location} does not hold serving settings: {error}") from None
         return found
+
+    def check(self) -> None:
+        """Refuse values that cannot be.
+
+        Raises:
+            BadParameter: Naming the setting.
+        """
+        one_of("graph_optimization", self.graph_optimization, OPTIMIZATIONS)
+        for name in ("threads", "concurrency", "batch_rows", "batch_milliseconds"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise BadParameter(name, got=value, expected="a number above 0")
