@@ -74,7 +74,7 @@ $(VENV)/local.stamp: requirements/local.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
-# torch is outside the locks: its build, and so its hash, differs from one machine to another.
+# torch and torchvision are outside the locks: their builds, and so their hashes, differ from one machine to another.
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing everything that development needs (two minutes, once) ..."
 	@$(PIP) --no-deps --require-hashes -r requirements/dev.txt

@@ -33,7 +33,7 @@ BUILT = ROOT / "build" / "images"
 PUBLIC_BASE, DEBIAN_BASE = "python:3.11-slim-bookworm", "stagewright-python:3.11-bookworm"
 PYTHON = (3, 11)
 CPU_GROUPS = tuple(group for group in GROUPS if not group.endswith("-gpu"))
-# torch has no hash in the locks for CPUs, because its build differs from one index to another.
+# torch and torchvision have no hash in the locks for CPUs, because their builds differ from one index to another.
 UNLOCKED = {"torch": "torch-version.txt"}
 LOCKS = {group: (f"{group}.txt",) for group in GROUPS} | {"torch-gpu": ("torch.txt", "torch-gpu.txt")}
 

@@ -1,0 +1,1 @@
+"""Pipelines that make models smaller, faster and cheaper."""
