@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 PIPELINES = {
     "train-model": "stagewright.pipelines.development.train_model:train_model",
+    "distill": "stagewright.pipelines.optimization.distill:distill",
+    "quantize": "stagewright.pipelines.optimization.quantize:quantize",
+    "optimize-inference": "stagewright.pipelines.optimization.optimize_inference:optimize_inference",
+    "cost-optimize": "stagewright.pipelines.optimization.cost_optimize:cost_optimize",
     "serving-setup": "stagewright.pipelines.production.serving_setup:serving_setup",
 }
 
@@ -23,7 +27,7 @@ COMPONENTS = {
         "features": ("fit_features",),
         "training": ("train_model",),
         "evaluation": ("evaluate_model", "write_model_card"),
-        "optimization": ("export_model",),
+        "optimization": ("export_model", "benchmark_model", "optimize_cost", "distill_model", "quantize_model"),
         "registry": ("register_model", "promote_model"),
         "serving": ("import_model", "publish_model", "deploy_model"),
     }.items()

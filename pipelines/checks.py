@@ -44,7 +44,7 @@ def _check_remote(arguments: Mapping[str, Any]) -> None:
         raise BadParameter("deploy_to", got="local", expected="cluster, gitops or none where the run is not on this machine")
     if arguments.get("deploy_to") == "gitops" and not arguments.get("gitops"):
         raise BadParameter("gitops", got="", expected="the folder that the steps see, for deploy_to=gitops")
-    for name in ("data", "model"):
+    for name in ("data", "model", "teacher"):
         place = arguments.get(name)
         if isinstance(place, str) and ":/" not in place:
             raise InputError(

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.pipelines import catalog, cluster_commands, options, render_command
+from stagewright.pipelines import catalog, cluster_commands, export_command, options, render_command
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -46,6 +46,7 @@ def _group(action: options.Action, own: options.OwnOptions) -> typer.Typer:
 app.add_typer(_group(_run, _RUN_OPTIONS), name="run", help="Run a pipeline on this machine.")
 cluster_commands.register(app)
 render_command.register(app)
+export_command.register(app)
 
 
 @app.command()

@@ -36,8 +36,6 @@ INPUTS_BUCKET = "inputs"
 MEMORY = "512m"
 # What the steps read from the environment; the rest of this machine's variables stay here.
 VARIABLES = ("AWS_", "MLFLOW_", "STAGEWRIGHT_LOG", "STAGEWRIGHT_MODELS_BUCKET")
-# The image with torch has what the steps before and after training need, too.
-IMAGES = {"torch": {"tabular": "torch"}}
 
 _HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 
@@ -61,7 +59,7 @@ def prepare(name: str, arguments: Mapping[str, Any]) -> Prepared:
     """
     defaults = {parameter.name: parameter.default for parameter in description.parameters(name)}
     deploy_to = str(arguments.get("deploy_to", defaults.get("deploy_to", "none")))
-    pipeline = pipeline_with_images(name, str(arguments.get("framework", "")))
+    pipeline = pipeline_with_images(name, arguments)
     check(pipeline, with_predictor=deploy_to == "local")
     shared = share_inputs(arguments)
     if "deploy_to" in defaults:
@@ -82,12 +80,12 @@ def run(prepared: Prepared, *, watch: Watch | None = None) -> Run:
     return this
 
 
-def pipeline_with_images(name: str, framework: str = "") -> "GraphComponent":
-    """A pipeline whose steps name the images that a framework needs."""
+def pipeline_with_images(name: str, arguments: Mapping[str, Any]) -> "GraphComponent":
+    """A pipeline whose steps name the images that its arguments ask for."""
     from stagewright.pipelines.compile import Target, retrace
-    from stagewright.pipelines.profiles import Profile
+    from stagewright.pipelines.profiles import Profile, frameworks
 
-    return retrace(catalog.pipeline(name), Target(profile=Profile(name="containers", images=IMAGES.get(framework, {}))))
+    return retrace(catalog.pipeline(name), Target(profile=Profile(name="containers", images=frameworks.images(arguments))))
 
 
 def check(pipeline: "GraphComponent", *, with_predictor: bool) -> None:

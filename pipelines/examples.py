@@ -11,7 +11,8 @@ from typing import Any
 from stagewright.components.runtime.errors import InputError, StagewrightError
 from stagewright.components.serving.canary import splitter
 from stagewright.components.serving.inference_service import Replicas, inference_service
-from stagewright.components.serving.serving_runtime import serving_runtime, storage_access, triton_runtime
+from stagewright.components.serving.language_model import Engine, language_model_service
+from stagewright.components.serving.serving_runtime import mlflow_runtime, serving_runtime, storage_access, triton_runtime
 from stagewright.components.serving.variants import VARIANTS, find
 from stagewright.components.serving.yaml_text import to_yaml
 
@@ -35,6 +36,7 @@ def render() -> dict[Path, str]:
     _, account = storage_access(endpoint="http://minio:9000", namespace=NAMESPACE)
     runtimes = [
         serving_runtime(namespace=NAMESPACE),
+        mlflow_runtime(namespace=NAMESPACE),
         serving_runtime(gpu=True, namespace=NAMESPACE),
         triton_runtime(namespace=NAMESPACE),
     ]
@@ -54,7 +56,7 @@ def render() -> dict[Path, str]:
         if patch:
             identity = {key: base[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": NAME, "namespace": NAMESPACE}}
             files[f"{folder}/patch.yaml"] = to_yaml(_merged(identity, patch))
-    files |= _canary() | _splitter()
+    files |= _canary() | _splitter() | _language_models()
     return {Path(path): HEADER + text for path, text in sorted(files.items())}
 
 
@@ -63,7 +65,41 @@ _TITLES = {
     "cpu-int8": "The quantized graph on CPUs, published as a variant of the version.",
     "gpu": "The version's own graph on a GPU.",
     "gpu-fp16": "The half-precision graph on a GPU, published as a variant of the version.",
+    "gpu-triton": "The version's graph on a GPU by NVIDIA's Triton, from a repository that is published as a variant.",
 }
+
+
+LLM = "assistant"
+_LLM_BASE = "hf://Qwen/Qwen2.5-7B-Instruct"
+_LLM_TITLES = {
+    "awq": "Weights of 4 bits by AWQ, computed by Marlin's kernels: a third of the memory.",
+    "gptq": "Weights of 4 bits by GPTQ, computed by Marlin's kernels: a third of the memory.",
+    "fp8": "Weights quantized to 8 bits while they are loaded, and a cache of 8 bits: for GPUs from Ada on.",
+}
+_LLM_VARIANTS = {
+    "awq": (f"{_LLM_BASE}-AWQ", Engine("awq", max_model_len=8192)),
+    "gptq": (f"{_LLM_BASE}-GPTQ-Int4", Engine("gptq", max_model_len=8192)),
+    "fp8": (_LLM_BASE, Engine("fp8", cache_dtype="fp8", max_model_len=8192, gpu_generation="ada")),
+}
+
+
+def _language_models() -> dict[str, str]:
+    """A language model in bfloat16, and overlays that quantize it."""
+    plain = language_model_service(LLM, _LLM_BASE, engine=Engine(dtype="bfloat16", max_model_len=8192), namespace=NAMESPACE)
+    title = "A language model by vLLM in KServe's Hugging Face runtime, in bfloat16 on one GPU."
+    files = {
+        "inference/language-model/inference-service.yaml": to_yaml(plain),
+        "inference/language-model/kustomization.yaml": _kustomization(title, ["inference-service.yaml"]),
+    }
+    identity = {key: plain[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": LLM, "namespace": NAMESPACE}}
+    for quantization, (model, engine) in _LLM_VARIANTS.items():
+        folder = f"inference/overlays/llm-{quantization}"
+        patch = difference(plain, language_model_service(LLM, model, engine=engine, namespace=NAMESPACE))
+        files[f"{folder}/kustomization.yaml"] = _kustomization(
+            _LLM_TITLES[quantization], ["../../language-model"], ["patch.yaml"]
+        )
+        files[f"{folder}/patch.yaml"] = to_yaml(_merged(identity, patch))
+    return files
 
 
 def _canary() -> dict[str, str]:

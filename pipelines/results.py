@@ -14,10 +14,15 @@ PARAMETERS = {
     "version": ("register-model", "Output"),
     "model_uri": ("publish-model", "Output"),
     "endpoint": ("deploy-model", "Output"),
+    "cost_per_million": ("optimize-cost", "Output"),
 }
 # Artifacts that a person wants to look at, and the name each gets in the run's folder.
 DOCUMENTS = {
     "report": ("evaluate-model", "report", "report.html"),
+    "distillation_report": ("distill-model", "report", "distillation.html"),
+    "benchmark_report": ("benchmark-model", "report", "benchmark.html"),
+    "cost_report": ("optimize-cost", "report", "cost.html"),
+    "patch": ("optimize-cost", "manifest", "patch.yaml"),
     "data_report": ("validate-data", "report", "data.html"),
     "model_card": ("write-model-card", "page", "model_card.html"),
     "manifest": ("deploy-model", "manifest", "inference_service.yaml"),

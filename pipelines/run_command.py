@@ -94,7 +94,7 @@ def report(run: Run, outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_row(run: Run) -> dict[str, Any] | None:
-    """One row of the model's baseline, as a request would give it; None if the run exported no model."""
+    """One row of the model's baseline, as a request would give it; None if the run exported no model, or one of images."""
     model = results.model_folder(run)
     if model is None:
         return None
@@ -104,6 +104,6 @@ def example_row(run: Run) -> dict[str, Any] | None:
 
     serving = model / "serving"
     row = pl.read_parquet(serving / "baseline.parquet", n_rows=1) if (serving / "baseline.parquet").is_file() else None
-    if row is None or row.is_empty():
-        return None
+    if row is None or row.is_empty() or any(isinstance(dtype, pl.Array) for dtype in row.dtypes):
+        return None  # thousands of pixels are no example for a terminal
     return row.select(Signature.read(serving).names).row(0, named=True)

@@ -11,10 +11,11 @@ from kfp.dsl.graph_component import GraphComponent
 
 from stagewright.pipelines import catalog
 from stagewright.pipelines import connection as connections
+from stagewright.pipelines.compile import Target
 from stagewright.pipelines.connection import Connection
 from stagewright.pipelines.describe import check_arguments, parameters
 from stagewright.pipelines.kubeflow import Kubeflow, Version, reach
-from stagewright.pipelines.profiles import Profile
+from stagewright.pipelines.profiles import Profile, frameworks
 from stagewright.pipelines.upload import Build, build, upload
 
 __all__ = ["Connection", "Submitted", "submit"]
@@ -90,6 +91,7 @@ def submit(
     """
     made = pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
     checked = check_arguments(parameters(made), arguments, of=f"pipeline '{made.name}'")
+    frameworks.check(Target(profile=profile).resolved_profile, checked)
     connection = connections.resolved(
         Connection(host, token, cookie, service_account_token, kube_context, certificate=certificate)
     )

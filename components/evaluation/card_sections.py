@@ -1,6 +1,7 @@
 """The sections of a model card. Each is a function from what is known to Markdown; what is not known is left to the owner."""
 
 from collections import Counter
+from math import prod
 from typing import TYPE_CHECKING
 
 from stagewright.components.evaluation.card_evaluation import interval, weaknesses
@@ -27,7 +28,7 @@ def summary(sources: "Sources") -> str:
     verdict = "It passed its gate." if gate["passed"] else "**It did not pass its gate.**"
     return (
         f"`{_code(sources.name)}` is {_TASKS[metadata.task]} that predicts {escape(metadata.target)} from "
-        f"{len(sources.features['inputs'])} columns of a table, made with {escape(metadata.framework)}. {verdict}"
+        f"{counted(len(sources.features['inputs']), 'column')} of a table, made with {escape(metadata.framework)}. {verdict}"
     )
 
 
@@ -73,15 +74,16 @@ def features(sources: "Sources") -> str:
     outputs, dropped = sources.features["outputs"], sources.features.get("dropped") or {}
     by_source: dict[str, Counter[str]] = {}
     for output in outputs:
-        by_source.setdefault(output["source"], Counter())[output["kind"]] += 1
+        by_source.setdefault(output["source"], Counter())[output["kind"]] += prod(output.get("shape") or (1,))
     kinds = {column["name"]: column["kind"] for column in sources.features["inputs"]}
     rows = [
-        [source, kinds.get(source, ""), ", ".join(f"{count} {kind}" for kind, count in made.items())]
-        for source, made in list(by_source.items())[:MOST_ROWS]
+        [source, kinds.get(source, ""), ", ".join(f"{count} {kind}" for kind, count in own.items())]
+        for source, own in list(by_source.items())[:MOST_ROWS]
     ]
+    made = sum(map(Counter.total, by_source.values()))
     told = (
-        f"{len(kinds)} columns become {len(outputs)} features, by a transformation that was fitted on the training split only "
-        "and is part of the model: training and serving run the same graph."
+        f"{counted(len(kinds), 'column')} become{'s' * (len(kinds) == 1)} {counted(made, 'feature')}, by a transformation "
+        "that was fitted on the training split only and is part of the model: training and serving run the same graph."
     )
     more = f"And the features of {len(by_source) - MOST_ROWS} further columns." if len(by_source) > MOST_ROWS else ""
     left_out = "Columns left out:\n\n" + bullets(f"{escape(name)}: {escape(why)}" for name, why in dropped.items())
@@ -192,7 +194,13 @@ def _expected(column: "Column") -> str:
         parts.append(f"{low} to {high}")
     parts += [f"matching {column.pattern}"] if column.pattern else []
     parts += ["unique"] if column.unique else []
+    parts += [f"shape {' x '.join(map(str, column.shape))}"] if column.shape else []
     return "; ".join(parts)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 column", "2 columns"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _code(value: str) -> str:

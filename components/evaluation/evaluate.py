@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stagewright.components.evaluation import bootstrap, champion, gate, importance, outcome, overfitting, slices
+from stagewright.components.evaluation import bootstrap, champion, examples, gate, importance, outcome, overfitting, slices
 from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.schema import Task
+from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
 SPLITS = ("train", "validation", "test")
 TRAINING_ROWS = 200_000  # of a larger training split a sample is enough to see over-fitting
@@ -35,6 +36,7 @@ class Evaluation:
         baseline: Metrics on the test rows of a model that learned nothing.
         champion: The comparison with the model in use; None when there was none to compare with.
         notes: What a reader must know about how this was measured.
+        mistakes: The worst mistakes of a model that reads images or texts.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Evaluation:
     overfitting: overfitting.Overfitting
     gate: gate.Gate
     notes: list[str] = field(default_factory=list)
+    mistakes: examples.Examples | None = None
 
     @property
     def test(self) -> Outcome:
@@ -113,7 +116,7 @@ def evaluate(
     task = Task(loaded.metadata.task)
     thresholds = gate.parse_minimum(minimum or {}, task)
     paths = dict(zip(SPLITS, (train, validation, test), strict=True))
-    slices.check_columns(slice_columns, tables.scan(test).collect_schema().names())
+    slices.check_columns(slice_columns, tables.scan(test).collect_schema())
     rows = {split: _rows(path, loaded.metadata.target, split, seed) for split, path in paths.items()}
     outcomes = {split: answer(loaded, table, split=split) for split, table in rows.items()}
     measured = {split: measure(found) for split, found in outcomes.items()}
@@ -122,8 +125,11 @@ def evaluate(
     baseline = measure(gate.baseline_outcome(outcomes["train"], outcomes["test"]))
     metric = main_metric(task, measured["test"], baseline)
     fit = overfitting.check(task, measured["train"], measured["validation"], intervals["validation"])
+    inputs = loaded.features.inputs
+    # What reads one image or one text relies on it; shuffling it would only say so, at the cost of many inferences.
+    several = [] if len(inputs) == 1 and _is_large(inputs[0]) else [given.name for given in inputs]
     used = importance.permutation_importance(
-        lambda table: answer(loaded, table, split="test"), rows["test"], [i.name for i in loaded.features.inputs], seed=seed
+        lambda table: answer(loaded, table, split="test"), rows["test"], several, seed=seed
     )
     chosen = list(slice_columns) or list(used.losses)[:CHOSEN_SLICES]
     compared = _champion(name, loaded, outcomes["test"], rows["test"], seed) if compare_with_champion else None
@@ -144,6 +150,7 @@ def evaluate(
         overfitting=fit,
         gate=gate.Gate(tuple(checks if against is None else [*checks, against])),
         notes=_notes(paths, rows, outcomes["test"]),
+        mistakes=examples.worst(outcomes["test"], rows["test"], inputs),
     )
 
 
@@ -169,6 +176,10 @@ def answer(model: Model, table: pl.DataFrame, *, split: str) -> Outcome:
     return outcome.classification(
         Task(metadata.task), metadata.classes, truth.to_list(), labels.tolist(), probabilities, split=split
     )
+
+
+def _is_large(given: Input) -> bool:
+    return given.kind in TENSOR_KINDS or given.tokenizer is not None
 
 
 def _rows(path: str | Path, target: str, split: str, seed: int) -> pl.DataFrame:

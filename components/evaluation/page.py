@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stagewright.components.evaluation import classification_plots, regression_plots
+from stagewright.components.evaluation import classification_plots, examples, regression_plots
 from stagewright.components.evaluation.bootstrap import LEVEL, Interval
 from stagewright.components.evaluation.curves import reliability
 from stagewright.components.evaluation.evaluate import SPLITS, Evaluation
@@ -32,6 +32,8 @@ def page(evaluation: Evaluation) -> report.Page:
         _regression(made, evaluation)
     else:
         _classification(made, evaluation)
+    if evaluation.mistakes is not None:
+        made.section("Worst mistakes", *_examples(evaluation.mistakes))
     made.section("What the model relies on, and whether it over-fits", *_importance(evaluation))
     made.section("Slices", *_slices(evaluation))
     made.section("Champion", *_champion(evaluation))
@@ -132,6 +134,8 @@ def _importance(evaluation: Evaluation) -> list[str]:
         f"Each raw column was shuffled among {used.rows:,} test rows, several times: bars are mean losses, dots are single "
         f"shuffles. Columns that say the same share their importance."
         if used.losses
+        else "The model reads one column, and relies on it."
+        if evaluation.mistakes is not None
         else "What the model relies on could not be measured on these rows."
     )
     skipped = f"Not measured for lack of time: {', '.join(used.skipped)}." if used.skipped else ""
@@ -143,6 +147,13 @@ def _importance(evaluation: Evaluation) -> list[str]:
         report.paragraph(fit.sentence, style="bad" if fit.warning else ""),
     ]
     return [report.beside(report.figures(importance_plot(used)) if used.losses else "", "".join(words))]
+
+
+def _examples(found: examples.Examples) -> list[str]:
+    if not found.shown:
+        return [examples.told(found)]
+    shown = examples.texts_table(found) if found.pictures is None else report.figures(examples.pictures_plot(found))
+    return [examples.told(found), shown]
 
 
 def _slices(evaluation: Evaluation) -> list[str]:

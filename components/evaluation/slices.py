@@ -38,9 +38,12 @@ class Slice:
     note: str = ""
 
 
-def check_columns(columns: Sequence[str], available: Sequence[str]) -> None:
-    """Raise InputError for a column that the test split does not have, naming the nearest."""
+def check_columns(columns: Sequence[str], schema: pl.Schema) -> None:
+    """Raise InputError for a column that the test split does not have, naming the nearest, or that holds arrays."""
+    available = schema.names()
     for column in columns:
+        if isinstance(schema.get(column), pl.Array):
+            raise InputError(f"cannot slice by '{column}': it holds arrays, not values or categories")
         if column not in available:
             near = did_you_mean(str(column), available) or f"; it has {', '.join(available[:SHOWN_COLUMNS])}"
             rest = ", ..." if near.startswith(";") and len(available) > SHOWN_COLUMNS else ""
@@ -62,7 +65,7 @@ def by_columns(
     Raises:
         InputError: For a column that is not in the table.
     """
-    check_columns(columns, table.columns)
+    check_columns(columns, table.schema)
     return [
         _slice(outcome.take(rows), column, value, resamples, seed) for column in columns for value, rows in parts(table[column])
     ]

@@ -20,9 +20,10 @@ def fit_features(
         train: Training split as Parquet; nothing else is looked at.
         schema: Schema of the data as JSON, with each column's kind and the target.
         features: Folder with the fitted graph (features.onnx) and its description (features.json).
-        framework: Framework to be trained, sklearn, xgboost, lightgbm or torch; decides the defaults.
+        framework: Framework to be trained, which decides the defaults. One of sklearn, xgboost, lightgbm, torch, torch_vision,
+            transformers.
         params: Parameters of the estimator; sklearn's "model" (linear, random_forest, hist_gradient_boosting) decides the
-            defaults too.
+            defaults too, and the tokenizer of transformers' "model" splits the texts.
         specification: Settings by kind of column and by column that override the defaults; see docs/features.md.
     """
     from stagewright.components.runtime.step import step
@@ -36,6 +37,6 @@ def fit_features(
         )
         fitted.save(features.path)
         features.metadata["columns"] = len(fitted.inputs)
-        features.metadata["features"] = len(fitted.outputs)
+        features.metadata["features"] = fitted.width
         features.metadata["hash"] = fitted.hash
         features.metadata["framework"] = framework

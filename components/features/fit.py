@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from stagewright.components.features import categorical, dates, numeric, text
+from stagewright.components.features import categorical, dates, deep, numeric, text
 from stagewright.components.features.graph import Block, Graph
 from stagewright.components.features.numeric import Scaling
 from stagewright.components.features.scaling import learn_scaling
@@ -54,8 +54,9 @@ def fit_features(
 
     Args:
         train: Parquet file of the training split; nothing else is looked at.
-        framework: sklearn, xgboost, lightgbm or torch: decides the defaults.
-        params: The estimator's parameters; sklearn's `model` decides the defaults too.
+        framework: sklearn, xgboost, lightgbm, torch, torch_vision or transformers: decides the defaults.
+        params: The estimator's parameters; sklearn's `model` decides the defaults too, transformers' `model` is whose tokenizer
+            splits the texts.
         specification: See `stagewright.components.features.specification`.
 
     Raises:
@@ -64,16 +65,24 @@ def fit_features(
     chosen = plan(schema, framework, params or {}, specification or {})
     table = Training(train)
     table.check(chosen.columns)
+    if framework in deep.READS:
+        made = deep.fit(chosen, table, framework, params or {})
+        return _told(FeatureGraph(framework=framework, specification=chosen.resolved(), **made))
     fitted, kept, dropped = _fit_columns(chosen, table)
     if not kept:
-        raise InputError("no column is left to learn from: all are constant, empty, identifiers or dropped")
+        unread = next((f"; column '{name}': {why}" for name, why in chosen.dropped.items() if "reads no" in why), "")
+        raise InputError(f"no column is left to learn from: all are constant, empty, identifiers or dropped{unread}")
     inputs = tuple(_input(column, fitted) for column in kept)
     scaling = _scaling(fitted, inputs, table)
     result = FeatureGraph(
         inputs=inputs, framework=framework, specification=chosen.resolved(), dropped=chosen.dropped | dropped,
         **_assembled(fitted, inputs, scaling),
     )  # fmt: skip
-    logs.event("features_fitted", columns=len(inputs), features=len(result.outputs), dropped=len(result.dropped))
+    return _told(result)
+
+
+def _told(result: FeatureGraph) -> FeatureGraph:
+    logs.event("features_fitted", columns=len(result.inputs), features=result.width, dropped=len(result.dropped))
     return result
 
 
@@ -82,7 +91,8 @@ class Training:
 
     def __init__(self, path: str | Path) -> None:
         self._frame = tables.scan(path)
-        self.names = self._frame.collect_schema().names()
+        self._types = self._frame.collect_schema()
+        self.names = self._types.names()
         self.rows: int = self._frame.select(pl.len()).collect().item()
 
     def check(self, used: Sequence[ColumnPlan]) -> None:
@@ -103,10 +113,21 @@ class Training:
         """A column as the graph sees it."""
         return columns.canonical(self._frame.select(column.name).collect().get_column(column.name), column.kind)
 
-    def batches(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def shape(self, column: ColumnPlan) -> tuple[int, ...]:
+        """Shape of a value of an array column.
+
+        Raises:
+            InputError: If the column holds anything else.
+        """
+        dtype = self._types[column.name]
+        if not isinstance(dtype, pl.Array):
+            raise InputError(f"column '{column.name}' is to be {column.kind} but holds {dtype}; expected arrays of one shape")
+        return dtype.shape
+
+    def batches(self, names: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
         """Some columns, some rows at a time, in order."""
-        for start in range(0, self.rows, BATCH_ROWS):
-            yield self._frame.select(names).slice(start, BATCH_ROWS).collect()
+        for start in range(0, self.rows, rows):
+            yield self._frame.select(names).slice(start, rows).collect()
 
 
 def _fit_columns(chosen: Plan, table: Training) -> tuple[Fitted, list[ColumnPlan], dict[str, str]]:
@@ -181,7 +202,7 @@ def _without(fit: dates.DateFit, constant: set[Feature]) -> dates.DateFit:
 
 
 def _assembled(fitted: Fitted, inputs: Sequence[Input], scaling: Scaling) -> dict[str, Any]:
-    graph = Graph([(column.name, column.kind) for column in inputs])
+    graph = Graph(inputs)
     blocks = fitted.write(graph, scaling)
     outputs = _distinct([feature for block in blocks for feature in block.features])
     matrix = graph.side_by_side([block.tensor for block in blocks])

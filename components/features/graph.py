@@ -9,13 +9,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from stagewright.components.runtime.feature_graph import OUTPUT, Feature
-from stagewright.components.runtime.signature import GRAPH_TYPES
+from stagewright.components.runtime.signature import Input
 
 # What the converters of the estimators write, so that both parts merge into one model.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 MICROSOFT, ML = "com.microsoft", "ai.onnx.ml"
 IR_VERSION = 10
-_ELEMENTS = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64, "string": TensorProto.STRING}
+_ELEMENTS = {
+    "float": TensorProto.FLOAT, "int64": TensorProto.INT64, "string": TensorProto.STRING, "uint8": TensorProto.UINT8,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,11 @@ class Block:
 class Graph:
     """A graph under construction. Tensors are known by name; names of our own never meet a column's."""
 
-    def __init__(self, columns: Sequence[tuple[str, str]]) -> None:
-        """Start with one input of shape [N, 1] for each (column, kind)."""
-        self._inputs = [helper.make_tensor_value_info(name, _ELEMENTS[GRAPH_TYPES[kind]], ["N", 1]) for name, kind in columns]
+    def __init__(self, columns: Sequence[Input]) -> None:
+        """Start with one input for each column: [N, 1], [N, *shape] of an image, [N, L] of a tokenized text."""
+        self._inputs = [_value(column) for column in columns]
         self._prefix = "preprocessing/"
-        while any(name.startswith(self._prefix) for name, _ in columns):
+        while any(column.name.startswith(self._prefix) for column in columns):
             self._prefix += "/"
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -71,3 +73,8 @@ class Graph:
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="stagewright")
         onnx.checker.check_model(model)
         return model.SerializeToString(deterministic=True)
+
+
+def _value(column: Input) -> onnx.ValueInfoProto:
+    sizes = ["L" if size is None else size for size in column.graph_shape]
+    return helper.make_tensor_value_info(column.name, _ELEMENTS[column.graph_type], ["N", *sizes])

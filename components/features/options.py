@@ -93,10 +93,28 @@ class TextOptions(_Options):
     norm: Literal["l2", "none"] = "l2"
 
 
-Options = NumericOptions | BooleanOptions | CategoricalOptions | DatetimeOptions | TextOptions
+class ImageOptions(_Options):
+    """Settings of images.
+
+    Attributes:
+        normalize: standard brings each channel to mean 0 and deviation 1 over the training split; imagenet takes the constants
+            that pretrained networks expect; unit divides by 255; none leaves 0 to 255; auto is imagenet where params.weights is
+            set and standard elsewhere.
+    """
+
+    normalize: Literal["auto", "standard", "imagenet", "unit", "none"] = "auto"
+
+
+class TensorOptions(_Options):
+    """Settings of tensors; see ImageOptions."""
+
+    normalize: Literal["standard", "none"] = "standard"
+
+
+Options = NumericOptions | BooleanOptions | CategoricalOptions | DatetimeOptions | TextOptions | ImageOptions | TensorOptions
 OPTIONS: dict[str, type[Options]] = {
     "numeric": NumericOptions, "boolean": BooleanOptions, "categorical": CategoricalOptions, "datetime": DatetimeOptions,
-    "text": TextOptions,
+    "text": TextOptions, "image": ImageOptions, "tensor": TensorOptions,
 }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ A specification names settings for a kind of column, for single columns, or both
 
 Settings by kind (the classes of `options` say what each means): numeric `impute fill indicator transform scale`; boolean
 `impute fill indicator`; categorical `encode min_frequency max_levels`; datetime `parts cyclic impute indicator scale`; text
-`max_features min_documents sublinear norm`. A column also takes `kind`, which overrides the schema's, and `drop`.
+`max_features min_documents sublinear norm`; image and tensor `normalize`. A column also takes `kind`, which overrides the
+schema's, and `drop`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,9 @@ from typing import Any
 
 from stagewright.components.features.options import OPTIONS, SOURCE, Options, validated
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
+from stagewright.components.runtime.model import DEEP, FRAMEWORKS
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema
+from stagewright.components.runtime.signature import TENSOR_KINDS
 
 _TREE_MODELS = ("random_forest", "hist_gradient_boosting")
 _SKLEARN_MODELS = ("linear", *_TREE_MODELS)
@@ -65,8 +68,8 @@ def family(framework: str, params: Mapping[str, Any]) -> str:
     Raises:
         BadParameter: If there is no such framework or algorithm.
     """
-    one_of("framework", framework, ("sklearn", "xgboost", "lightgbm", "torch"))
-    if framework == "torch":
+    one_of("framework", framework, FRAMEWORKS)
+    if framework in DEEP:
         return "network"
     if framework == "sklearn":
         model = params.get("model", "hist_gradient_boosting")
@@ -97,6 +100,9 @@ def plan(schema: Schema, framework: str, params: Mapping[str, Any], specificatio
         if drop:
             dropped[column.name] = drop
             validated(kind, own, where=f"columns.{column.name}")
+            continue
+        if kind in TENSOR_KINDS and framework != "torch_vision":
+            dropped[column.name] = f"{framework} reads no {kind}s"
             continue
         merged = {**defaults.get(kind, {}), **by_kind.get(kind, {}), **own}
         used.append(ColumnPlan(column.name, kind, validated(kind, merged, where=f"columns.{column.name}")))

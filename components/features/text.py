@@ -74,7 +74,7 @@ class Splitter:
     """The graph's way of splitting texts into words, as a function."""
 
     def __init__(self) -> None:
-        graph = Graph([("text", "text")])
+        graph = Graph([Input("text", "text")])
         self._session = session(graph.build(_words(graph, "text"), element=TensorProto.STRING, shape=["N", "words"]))
 
     def __call__(self, texts: pl.Series) -> np.ndarray:

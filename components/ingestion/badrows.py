@@ -37,14 +37,15 @@ class BadRows:
         """Take a bad row.
 
         Args:
-            line: 1-based physical line on which the row begins.
+            line: 1-based physical line on which the row begins; 0 where a row is a file of its own.
             remedy: What else the user may do than quarantine it, as a clause.
 
         Raises:
             InputError: Unless bad rows are quarantined.
         """
         if not self.quarantine:
-            raise InputError(f"{file}, line {line}: {reason}; {remedy}, or set on_bad_row to quarantine to set such rows aside")
+            where = f"{file}, line {line}" if line else file
+            raise InputError(f"{where}: {reason}; {remedy}, or set on_bad_row to quarantine to set such rows aside")
         self.count += 1
         readable = text.rstrip("\r\n").encode("utf-8", "backslashreplace").decode()
         self._file.write(

@@ -16,18 +16,24 @@ def ingest_data(
     encoding: str = "auto",
     delimiter: str = "auto",
     on_bad_row: str = "error",
+    image_size: str = "",
+    image_colours: str = "auto",
 ) -> None:
     """Read raw data from files, an object store, the web or a database into one table.
 
     Args:
         dataset: The table: one Parquet file, rows in their order.
         quarantine: Rows that could not be read, with file, line, reason and text; empty unless on_bad_row is quarantine.
-        data: A file, a glob, a folder, an s3:// object, prefix or glob, an http(s) URL, or a SQLAlchemy URL.
+        data: A file, a glob, a folder (of data files, or of pictures in folders named after their classes), an s3:// object,
+            prefix or glob, an http(s) URL, or a SQLAlchemy URL.
         query: What to ask the database when data is a SQLAlchemy URL.
-        format: auto (by the file's ending), csv, tsv, jsonl or parquet; compressed by gzip, bzip2, xz or zstd, or not.
+        format: Format of the files; auto goes by their ending, compressed by gzip, bzip2, xz or zstd, or not. One of auto, csv,
+            tsv, jsonl, parquet, npz, images.
         encoding: Encoding of text files; auto detects UTF-8, UTF-16 and Western encodings.
         delimiter: What separates fields of text files; auto detects comma, tab, semicolon and pipe.
-        on_bad_row: error stops at the first row that cannot be read; quarantine sets such rows aside and goes on.
+        on_bad_row: error stops at the first row or picture that cannot be read; quarantine sets such rows aside and goes on.
+        image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
+        image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
     """
     from stagewright.components.runtime.step import step
 
@@ -37,6 +43,7 @@ def ingest_data(
         done = ingest(
             data, dataset.path, quarantine.path,
             query=query, form=format, encoding=encoding, delimiter=delimiter, on_bad_row=on_bad_row,
+            image_size=image_size, image_colours=image_colours,
         )  # fmt: skip
         dataset.metadata.update(done.table.metadata() | {"source": done.source})
         quarantine.metadata.update(done.quarantine.metadata() | {"source": done.source})

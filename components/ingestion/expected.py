@@ -8,7 +8,7 @@ the table lacks. Target and task may be left out; they come from the parameters.
 from typing import Any
 
 from stagewright.components.ingestion.kinds import kind_of
-from stagewright.components.ingestion.profile import ColumnProfile, Profile
+from stagewright.components.ingestion.profile import IMAGES, TENSORS, ColumnProfile, Profile
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Task
 
@@ -19,6 +19,8 @@ _KINDS_OF = {
     "boolean": {ColumnKind.BOOLEAN, ColumnKind.CATEGORICAL},
     "date": {ColumnKind.DATETIME, ColumnKind.IDENTIFIER},
     "datetime": {ColumnKind.DATETIME, ColumnKind.IDENTIFIER},
+    IMAGES: {ColumnKind.IMAGE, ColumnKind.TENSOR},
+    TENSORS: {ColumnKind.TENSOR},
 }
 
 
@@ -59,6 +61,9 @@ def _type_differences(column: Column, figures: ColumnProfile) -> list[str]:
     }
     if not same:
         return [f"column '{column.name}' holds {figures.dtype} values, expected {column.dtype}"]
+    if column.shape is not None and column.shape != list(figures.shape or ()):
+        held = "single values" if figures.shape is None else f"arrays of shape {list(figures.shape)}"
+        return [f"column '{column.name}' holds {held}, expected arrays of shape {column.shape}"]
     if column.kind not in _KINDS_OF[figures.dtype]:
         return [f"column '{column.name}' holds {figures.dtype} values, which cannot be {column.kind}"]
     if column.kind is ColumnKind.BOOLEAN and figures.dtype == "int64" and not (figures.minimum >= 0 and figures.maximum <= 1):

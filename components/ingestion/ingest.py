@@ -9,10 +9,12 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from stagewright.components.ingestion.arrays import ArrayFile
 from stagewright.components.ingestion.badrows import BadRows
 from stagewright.components.ingestion.bytestreams import compression, open_bytes
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.dialect import known_delimiter
+from stagewright.components.ingestion.images import COLOURS, ImageFolder, parse_size
 from stagewright.components.ingestion.jsonlines import JsonLinesFile
 from stagewright.components.ingestion.locate import format_of, located
 from stagewright.components.ingestion.parquetfile import ParquetFile, mergeable
@@ -23,9 +25,21 @@ from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import InputError, StagewrightError, one_of
 from stagewright.components.runtime.progress import progress
 
-FORMATS = ("csv", "tsv", "jsonl", "parquet")
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "npz", "images")
 AUTO = "auto"
 MAX_ROW_GROUP_BYTES, MIN_ROW_GROUP_ROWS = 64 << 20, 1024  # a row group is held in memory while it is written
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What pictures are brought to: see `ingest`."""
+
+    size: str
+    colours: str
+
+    def __post_init__(self) -> None:
+        parse_size(self.size)
+        one_of("image_colours", self.colours, COLOURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +65,37 @@ def ingest(
     encoding: str = AUTO,
     delimiter: str = AUTO,
     on_bad_row: str = "error",
+    image_size: str = "",
+    image_colours: str = "auto",
 ) -> Ingested:
     """Read raw data into one table; memory stays bounded whatever the size of the data.
 
     Args:
-        data: A file, a glob, a folder (of files with the same columns), an `s3://` object, prefix or glob, an http(s) URL, or a
-            SQLAlchemy URL.
+        data: A file, a glob, a folder (of files with the same columns, or of pictures by class), an `s3://` object, prefix or
+            glob, an http(s) URL, or a SQLAlchemy URL.
         table: Where to store the rows, in their order; files follow each other sorted by name.
         quarantine: Where to store rows that cannot be read: file, line, reason, text.
         query: What to ask the database.
-        form: auto (by the file's ending), csv, tsv, jsonl or parquet.
+        form: auto (by the file's ending), csv, tsv, jsonl, parquet, npz or images.
         encoding: auto, or the encoding of text files.
         delimiter: auto, or what separates fields.
         on_bad_row: error or quarantine.
+        image_size: Height and width that pictures are brought to, such as 32 or 48x64; empty for the commonest of them.
+        image_colours: auto (grey if all are), grey or rgb.
 
     Raises:
         InputError: If the data cannot be found or read, naming file and line.
         ServiceUnavailable: If an object store, a server or a database does not answer.
     """
     one_of("format", form, (AUTO, *FORMATS))
+    pictures = Pictures(image_size, image_colours)
     with (
         TemporaryDirectory(prefix="stagewright-") as scratch,
         BadRows(Path(scratch) / "bad.jsonl", on_bad_row) as bad_rows,
         located(data, query) as (files, source),
     ):
         # The stored bytes are read twice, but for Parquet, whose types stand in the file.
-        total = 2.0 * sum(file.path.stat().st_size for file in files)
+        total = 2.0 * sum(_size(file.path) for file in files)
         with progress(f"read {source}", total=total, unit="bytes") as advance:
             reading = Reading(
                 bad_rows,
@@ -84,7 +103,7 @@ def ingest(
                 None if encoding == AUTO else known_encoding(encoding),
                 None if delimiter == AUTO else known_delimiter(delimiter),
             )
-            sources = [_opened(file, form, reading, Path(scratch)) for file in files]
+            sources = [_opened(file, form, reading, Path(scratch), pictures) for file in files]
             types = _common_types(sources)
             stored = _store(sources, types, table)
         set_aside = bad_rows.write(quarantine)
@@ -99,16 +118,26 @@ def ingest(
     return Ingested(stored, set_aside, source)
 
 
-def _opened(file: RawFile, form: str, reading: Reading, scratch: Path) -> Source:
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _opened(file: RawFile, form: str, reading: Reading, scratch: Path, pictures: Pictures) -> Source:
+    if file.path.is_dir():
+        form = one_of("format", "images" if form == AUTO else form, ("images",))
     form = (format_of(file.name) or format_of(file.path.name) or AUTO) if form == AUTO else form
     if form == "parquet":
         return ParquetFile(_unpacked(file, scratch), reading)
+    if form == "npz":
+        return ArrayFile(_unpacked(file, scratch), reading)
+    if form == "images":
+        return ImageFolder(file, reading, scratch, size=pictures.size, colours=pictures.colours)
     if form == "jsonl":
         return JsonLinesFile(file, reading)
     if form in {"csv", "tsv"}:
         return DelimitedFile(file, reading, "\t" if form == "tsv" else None)
     raise InputError(
-        f"the format of {file.name} cannot be told from its name; set 'format' to {', '.join(FORMATS[:-1])} or parquet"
+        f"the format of {file.name} cannot be told from its name; set 'format' to {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     )
 
 

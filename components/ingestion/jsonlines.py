@@ -13,7 +13,7 @@ import polars as pl
 
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.textlines import encoding_of, lines, sample, undecoded
-from stagewright.components.ingestion.valuetypes import Types, ValueType, fits, read, widened
+from stagewright.components.ingestion.valuetypes import Known, Types, ValueType, fits, read, widened
 from stagewright.components.runtime.errors import InputError
 
 BATCH_ROWS = 8192
@@ -89,7 +89,7 @@ def _parsed(line: str, encoding: str) -> tuple[Row, str | None]:
     return row, None
 
 
-def _learned(known: ValueType | None, values: list[Any]) -> ValueType | None:
+def _learned(known: Known | None, values: list[Any]) -> Known | None:
     """The type of a column so far, widened as far as these values need."""
     for kind in set(map(type, values)):
         if kind is str:
@@ -103,15 +103,15 @@ def _learned(known: ValueType | None, values: list[Any]) -> ValueType | None:
     return known
 
 
-def _type_of_text(values: list[str], known: ValueType | None) -> ValueType:
+def _type_of_text(values: list[str], known: Known | None) -> ValueType:
     if known is None or known in _TIMES:
         text = pl.Series(values, dtype=pl.String)
         return next((time for time in _TIMES if fits(text, time)), ValueType.STRING)
     return ValueType.STRING
 
 
-def _series(name: str, values: list[Any], known: ValueType | None) -> pl.Series:
-    if known in _TIMES:
+def _series(name: str, values: list[Any], known: Known | None) -> pl.Series:
+    if isinstance(known, ValueType) and known in _TIMES:
         return read(pl.Series(name, values, dtype=pl.String), known)
     if known in (None, ValueType.STRING):
         return pl.Series(name, [_text(value) for value in values], dtype=pl.String)

@@ -1,8 +1,9 @@
 """What the columns of a table mean and what is to be predicted, as far as the values tell.
 
-Kinds: booleans, dates and times are what they are; numbers are numeric; text is text when it is mostly different and has
-several words, otherwise categorical. An identifier is a column whose values are all different and that is either text of one
-or two words, or named like an identifier, or counts the rows. The target is never an identifier.
+Kinds: arrays of bytes [channels, height, width] are images, other arrays tensors; booleans, dates and times are what they are;
+numbers are numeric; text is text when it is mostly different and has several words, otherwise categorical. An identifier is a
+column whose values are all different and that is either text of one or two words, or named like an identifier, or counts the
+rows. The target is never an identifier.
 
 Task: text and booleans are classes; decimal numbers are a regression; whole numbers are classes when there are at most 20
 different ones and at least five rows for each, otherwise a regression.
@@ -10,7 +11,7 @@ different ones and at least five rows for each, otherwise a regression.
 
 import re
 
-from stagewright.components.ingestion.profile import ColumnProfile, Profile
+from stagewright.components.ingestion.profile import IMAGES, ColumnProfile, Profile
 from stagewright.components.runtime.errors import InputError, did_you_mean, one_of
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Task
 
@@ -37,10 +38,8 @@ def kind_of(figures: ColumnProfile, *, target: bool = False, classes: bool = Fal
         target: Whether it is the column to predict.
         classes: Whether its values are classes to tell apart.
     """
-    if figures.dtype == "boolean":
-        return ColumnKind.BOOLEAN
-    if figures.time:
-        return ColumnKind.DATETIME
+    if figures.shape is not None or figures.dtype == "boolean" or figures.time:
+        return _kind_of_type(figures)
     if target:
         return ColumnKind.CATEGORICAL if classes or not figures.number else ColumnKind.NUMERIC
     if _identifies(figures):
@@ -49,6 +48,12 @@ def kind_of(figures: ColumnProfile, *, target: bool = False, classes: bool = Fal
         return ColumnKind.NUMERIC
     wordy = (figures.words or 0) >= TEXT_WORDS and figures.distinct > max(MAX_DOMAIN, TEXT_DISTINCT_SHARE * figures.present)
     return ColumnKind.TEXT if wordy else ColumnKind.CATEGORICAL
+
+
+def _kind_of_type(figures: ColumnProfile) -> ColumnKind:
+    if figures.shape is not None:
+        return ColumnKind.IMAGE if figures.dtype == IMAGES and len(figures.shape) == 3 else ColumnKind.TENSOR
+    return ColumnKind.BOOLEAN if figures.dtype == "boolean" else ColumnKind.DATETIME
 
 
 def target_figures(profile: Profile, target: str) -> ColumnProfile:
@@ -69,6 +74,8 @@ def task_of(figures: ColumnProfile, task: str) -> Task:
         InputError: If the target cannot be predicted that way.
     """
     one_of("task", task, (AUTO, *Task))
+    if figures.shape is not None:
+        raise InputError(f"target '{figures.name}' holds arrays; predict a number or classes instead")
     if figures.time:
         raise InputError(f"target '{figures.name}' holds times; predict a number or classes instead")
     if task == AUTO:
@@ -111,6 +118,7 @@ def _column(figures: ColumnProfile, target: str, task: Task) -> Column:
         name=figures.name,
         kind=kind,
         dtype=figures.dtype,
+        shape=None if figures.shape is None else list(figures.shape),
         nullable=figures.nulls > 0,
         values=domain,
         unique=kind is ColumnKind.IDENTIFIER,

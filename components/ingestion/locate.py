@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
+from stagewright.components.ingestion.images import is_archive, is_picture
 from stagewright.components.ingestion.source import RawFile
 from stagewright.components.runtime.errors import InputError
 
 SUFFIXES = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
-    ".parquet": "parquet", ".pq": "parquet",
+    ".parquet": "parquet", ".pq": "parquet", ".npz": "npz",
 }  # fmt: skip
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.]*):(//|/(?=/)|$)")
@@ -48,12 +49,14 @@ def located(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
 
 
 def format_of(name: str) -> str | None:
-    """csv, tsv, jsonl or parquet, by a file's name; None if it says nothing.
+    """csv, tsv, jsonl, parquet, npz or images (an archive of pictures), by a file's name; None if it says nothing.
 
     >>> format_of("calls.CSV.gz")
     'csv'
     """
     path = Path(name.lower())
+    if is_archive(path.name):
+        return "images"
     if path.suffix in COMPRESSED:
         path = path.with_suffix("")
     return SUFFIXES.get(path.suffix)
@@ -70,8 +73,10 @@ def _local(data: str) -> list[Path]:
         return [path]
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.is_file() and _is_data(file.relative_to(path).as_posix()))
+        if not found and any(is_picture(file.relative_to(path).as_posix()) for file in path.rglob("*")):
+            return [path]
         if not found:
-            raise InputError(f"folder {data} has no data files; they end in {_endings()}")
+            raise InputError(f"folder {data} has no data files and no pictures; data files end in {_endings()}")
         return found
     if _WILD.search(data):
         names = glob.glob(str(path), recursive=True)  # noqa: PTH207  pathlib cannot begin at any folder
@@ -95,7 +100,13 @@ def _from_objects(uri: str, folder: Path) -> list[RawFile]:
         uris, nothing = [uri], ""
     else:
         prefix = uri.rstrip("/") + "/"
-        uris = [info.uri for info in store.list(prefix) if _is_data(info.uri.removeprefix(prefix))]
+        below = [info.uri for info in store.list(prefix)]
+        uris = [found for found in below if _is_data(found.removeprefix(prefix))]
+        pictures = [found.removeprefix(prefix) for found in below if is_picture(found.removeprefix(prefix))]
+        if pictures and not uris:
+            for name in pictures:
+                store.download(prefix + name, folder / "pictures" / name)
+            return [RawFile(folder / "pictures", uri.rstrip("/"))]
         nothing = f"no object {uri}, and no data files below {prefix}" if uri != prefix else f"no data files below {uri}"
     if not uris:
         raise InputError(nothing)
@@ -129,7 +140,7 @@ def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], s
 
 def _is_data(relative: str) -> bool:
     """Whether a file of a folder is data: by its ending, and not hidden or a marker as other tools leave them."""
-    return format_of(relative) is not None and not any(part.startswith((".", "_")) for part in Path(relative).parts)
+    return format_of(relative) not in {None, "images"} and not any(part.startswith((".", "_")) for part in Path(relative).parts)
 
 
 def _endings() -> str:

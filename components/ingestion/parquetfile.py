@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
-from stagewright.components.ingestion.valuetypes import DTYPES, Types, ValueType, dtype
+from stagewright.components.ingestion.valuetypes import DTYPES, ArrayType, Known, Types, ValueType, dtype
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
 
 BATCH_ROWS = 16_384
+BATCH_BYTES = 64 * 2**20  # of images, fewer rows
 _TYPE_OF = {str(stored): known for known, stored in DTYPES.items()}
 
 
@@ -30,9 +31,8 @@ class ParquetFile:
             stored = tables.conformed(empty.lazy()).collect_schema()
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from None
-        self._types: Types = {
-            name: _TYPE_OF[str(stored[given])] for name, given in zip(self.columns, empty.columns, strict=True)
-        }
+        self._types: Types = {name: _type_of(stored[given]) for name, given in zip(self.columns, empty.columns, strict=True)}
+        self._rows = min(BATCH_ROWS, max(1, BATCH_BYTES // tables.row_bytes(stored)))
         self._types |= {
             name: None for name, given in zip(self.columns, empty.columns, strict=True) if empty.schema[given] == pl.Null
         }
@@ -44,7 +44,7 @@ class ParquetFile:
         size = self.file.path.stat().st_size
         with self._open() as parquet:
             rows = max(1, parquet.metadata.num_rows)
-            for batch in parquet.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+            for batch in parquet.iter_batches(batch_size=self._rows, use_threads=False):
                 table = pl.DataFrame(pl.from_arrow(batch)).rename(str.strip)
                 try:
                     known = tables.conformed(table.lazy()).collect()
@@ -57,7 +57,14 @@ class ParquetFile:
         return pq.ParquetFile(self.file.path, memory_map=False, pre_buffer=False, buffer_size=1 << 20)
 
 
-def mergeable(one: ValueType | None, other: ValueType | None) -> bool:
+def _type_of(stored: pl.DataType) -> Known:
+    if isinstance(stored, pl.Array):
+        image = str(stored).startswith("Array(UInt8") and len(stored.shape) == 3
+        return ArrayType(image=image, shape=stored.shape)
+    return _TYPE_OF[str(stored)]
+
+
+def mergeable(one: Known | None, other: Known | None) -> bool:
     """Whether columns of two files with types of their own may become one without turning into text."""
     groups = ({ValueType.INTEGER, ValueType.FLOAT}, {ValueType.DATE, ValueType.DATETIME})
-    return one is None or other is None or one is other or any({one, other} == group for group in groups)
+    return one is None or other is None or one == other or any({one, other} == group for group in groups)

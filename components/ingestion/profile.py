@@ -1,9 +1,10 @@
 """What a table looks like, column by column; counted by streaming, so the table may be larger than memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from stagewright.components.runtime import tables
@@ -11,6 +12,8 @@ from stagewright.components.runtime import tables
 EXACT_ROWS = 1_000_000  # up to here distinct values are counted exactly, above to about 1 %
 SAMPLE_ROWS = 50_000
 TOP_VALUES = 20
+IMAGES, TENSORS = "uint8 array", "float32 array"
+SHOWN_PICTURES = 24
 COUNTED_DISTINCT = 10_000  # above, the most frequent values are taken from the sample
 
 DTYPE_NAMES = {
@@ -24,7 +27,8 @@ class ColumnProfile:
     """Figures of one column.
 
     Attributes:
-        dtype: int64, float64, string, boolean, datetime or date.
+        dtype: int64, float64, string, boolean, datetime, date, uint8 array or float32 array.
+        shape: Of each value, where values are arrays.
         nulls: Missing values; NaN counts as missing.
         infinite: Values that are infinite.
         distinct: Different values, missing ones not counted.
@@ -44,6 +48,7 @@ class ColumnProfile:
     deviation: float | None = None
     words: float | None = None
     top: tuple[tuple[Any, int], ...] = ()
+    shape: tuple[int, ...] | None = None
 
     @property
     def present(self) -> int:
@@ -77,12 +82,15 @@ class Profile:
     Attributes:
         duplicates: Rows that are equal to an earlier row in every column.
         sample: Up to `SAMPLE_ROWS` rows, evenly spaced over the table: for plots, and where looking at all rows is too much.
+            Columns of arrays are left out.
+        pictures: A few images of each column of images, [N, C, H, W].
     """
 
     rows: int
     columns: dict[str, ColumnProfile]
     duplicates: int
     sample: pl.DataFrame
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def duplicate_share(self) -> float:
@@ -103,7 +111,8 @@ def profile(path: str | Path) -> Profile:
         figure for name, dtype in schema.items() for figure in _figures(name, dtype, exact=exact)
     ).collect(engine="streaming").row(0, named=True)  # fmt: skip
     distinct_rows = frame.select(pl.struct(pl.all()).hash().n_unique()).collect(engine="streaming").item() if len(schema) else 0
-    sample = frame.gather_every(max(1, -(-rows // SAMPLE_ROWS))).collect(engine="streaming")
+    arrays = [name for name, dtype in schema.items() if isinstance(dtype, pl.Array)]
+    sample = frame.drop(arrays).gather_every(max(1, -(-rows // SAMPLE_ROWS))).collect(engine="streaming")
     columns = {}
     for name, dtype in schema.items():
         own = {
@@ -111,8 +120,18 @@ def profile(path: str | Path) -> Profile:
             for key in ("nulls", "infinite", "distinct", "minimum", "maximum", "mean", "deviation", "words")
         }
         top = _top(frame if own["distinct"] <= COUNTED_DISTINCT else sample.lazy(), name, dtype, rows)
-        columns[name] = ColumnProfile(name, DTYPE_NAMES[dtype.base_type()], rows, top=top, **own)
-    return Profile(rows, columns, rows - distinct_rows, sample)
+        shape = dtype.shape if isinstance(dtype, pl.Array) else None
+        columns[name] = ColumnProfile(name, _type_name(dtype), rows, top=top, shape=shape, **own)
+    images = [name for name in arrays if columns[name].dtype == IMAGES and len(columns[name].shape or ()) == 3]
+    shown = frame.select(images).gather_every(max(1, rows // SHOWN_PICTURES)).head(SHOWN_PICTURES).collect() if images else None
+    pictures = {name: shown.get_column(name).drop_nulls().to_numpy() for name in images} if shown is not None else {}
+    return Profile(rows, columns, rows - distinct_rows, sample, pictures)
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Array):
+        return IMAGES if str(dtype).startswith("Array(UInt8") else TENSORS
+    return DTYPE_NAMES[dtype.base_type()]
 
 
 def _without_nan(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -123,7 +142,8 @@ def _figures(name: str, dtype: pl.DataType, *, exact: bool) -> list[pl.Expr]:
     column = pl.col(name)
     nothing = pl.lit(None)
     number = dtype.is_numeric()
-    present = column.drop_nulls()
+    array = isinstance(dtype, pl.Array)
+    present = column.drop_nulls().hash() if array else column.drop_nulls()
     ordered = number or dtype.is_temporal()
     figures = {
         "nulls": column.null_count(),
@@ -139,7 +159,7 @@ def _figures(name: str, dtype: pl.DataType, *, exact: bool) -> list[pl.Expr]:
 
 
 def _top(frame: pl.LazyFrame, name: str, dtype: pl.DataType, rows: int) -> tuple[tuple[Any, int], ...]:
-    if dtype.is_float() or dtype.is_temporal():
+    if dtype.is_float() or dtype.is_temporal() or isinstance(dtype, pl.Array):
         return ()
     values, counted = pl.col(name), pl.len().alias("rows")
     counts = frame.filter(values.is_not_null()).group_by(values.alias("value")).agg(counted)

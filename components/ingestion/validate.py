@@ -133,6 +133,10 @@ def _of_values(figures: Profile, target: str) -> list[str]:
         if not column.present:
             role = "target" if column.name == target else "column"
             found.append(f"{role} '{column.name}' has no values at all; remove the column or fill it")
+        elif column.shape is not None and column.nulls:
+            found.append(
+                f"column '{column.name}' is missing in {column.nulls} rows; remove them, no model reads a missing array"
+            )
         elif column.infinite:
             found.append(f"column '{column.name}' holds {column.infinite} infinite values; replace them")
     return found

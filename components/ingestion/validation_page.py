@@ -6,6 +6,7 @@ from stagewright.components.ingestion.validation_plots import (
     columns_plot,
     missing_plot,
     percent,
+    pictures_plot,
     summary_row,
     target_plot,
 )  # fmt: skip
@@ -29,7 +30,11 @@ def page(profile: Profile, schema: Schema, violations: list[str], warnings: list
     if missing is not None:
         report.section("Missing values", figures(missing))
     report.section("Columns", _columns(profile, schema))
-    named = [name for name in profile.columns if name != schema.target and profile.columns[name].present]
+    if profile.pictures:
+        drawn = [pictures_plot(name, pictures) for name, pictures in profile.pictures.items() if len(pictures)]
+        report.section("Images", figures(*drawn))
+    plain = [name for name, column in profile.columns.items() if name != schema.target and column.shape is None]
+    named = [name for name in plain if profile.columns[name].present]
     if named:
         more = len(named) - MAX_COLUMN_PLOTS
         note = [paragraph(f"The first {MAX_COLUMN_PLOTS} of {len(named)} columns.", style="muted")] if more > 0 else []

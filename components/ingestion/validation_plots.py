@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.ingestion.profile import ColumnProfile, Profile
-from stagewright.components.runtime.report import ACCENT, BAD, INK, MUTED, PALETTE, label, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, INK, MUTED, PALETTE, draw_picture, label, new_figure
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 
 if TYPE_CHECKING:
@@ -186,8 +186,26 @@ def _bars(axes: Any, top: tuple[tuple[Any, int], ...], present: int, colors: lis
     axes.spines["bottom"].set_visible(False)
 
 
+def pictures_plot(name: str, pictures: np.ndarray) -> "Figure":
+    """Some of a column's images."""
+    from matplotlib.figure import Figure
+
+    across = min(12, len(pictures))
+    down = -(-len(pictures) // across)
+    figure = Figure(figsize=(11.0, 11.0 / 12 * down + 0.4), layout="constrained")
+    figure.suptitle(label(f"{name}: rows spread over the table", 60), fontsize=9.5, color=INK, x=0.01, ha="left")
+    places = list(figure.subplots(down, 12, squeeze=False).flat)
+    for axes in places:
+        axes.set_axis_off()
+    for axes, picture in zip(places, pictures, strict=False):
+        draw_picture(axes, picture)
+    return figure
+
+
 def summary_row(figures: ColumnProfile) -> tuple[str, str, str]:
     """Smallest, largest and typical value, for the table of columns."""
+    if figures.shape is not None:
+        return "", "", f"shape {' x '.join(map(str, figures.shape))}"
     if figures.number or figures.time:
         spread = "" if figures.mean is None else f"mean {number(figures.mean)}, deviation {number(figures.deviation or 0.0)}"
         return number(figures.minimum), number(figures.maximum), spread

@@ -15,10 +15,13 @@ A column's type is the narrowest that fits all its values: integer widens to flo
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
 import polars as pl
+
+from stagewright.components.runtime.errors import InputError
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL")
 INTEGER = r"^[+-]?(?:0|[1-9][0-9]*)$"
@@ -50,8 +53,25 @@ DTYPES: dict[ValueType, pl.DataType] = {
 NARROWEST_FIRST = tuple(ValueType)
 _FIRST = 32
 
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    """Values that are arrays of one shape: the bytes of images, or float32 tensors."""
+
+    image: bool
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{'image' if self.image else 'tensor'} {list(self.shape)}"
+
+    @property
+    def dtype(self) -> pl.Array:
+        return pl.Array(pl.UInt8 if self.image else pl.Float32, self.shape)
+
+
+Known = ValueType | ArrayType
 # None is the type of a column without any value.
-Types = dict[str, ValueType | None]
+Types = dict[str, Known | None]
 
 _WIDENED = {
     frozenset({ValueType.INTEGER, ValueType.FLOAT}): ValueType.FLOAT,
@@ -59,19 +79,23 @@ _WIDENED = {
 }
 
 
-def widened(one: ValueType | None, other: ValueType | None) -> ValueType | None:
+def widened(one: Known | None, other: Known | None) -> Known | None:
     """The narrowest type that holds the values of both.
 
     >>> widened(ValueType.INTEGER, ValueType.FLOAT).value, widened(ValueType.BOOLEAN, ValueType.INTEGER).value
     ('float', 'string')
     """
-    if one is None or other is None or one is other:
+    if one is None or other is None or one == other:
         return one or other
+    if isinstance(one, ArrayType) or isinstance(other, ArrayType):
+        raise InputError(f"a column holds {one} values in one file and {other} values in another; make them agree")
     return _WIDENED.get(frozenset({one, other}), ValueType.STRING)
 
 
-def dtype(value_type: ValueType | None) -> pl.DataType:
+def dtype(value_type: Known | None) -> pl.DataType:
     """How a column of this type is stored; one without values is stored as text."""
+    if isinstance(value_type, ArrayType):
+        return value_type.dtype
     return DTYPES[value_type or ValueType.STRING]
 
 
@@ -80,11 +104,13 @@ def extended(types: Types, table: pl.DataFrame) -> Types:
     return {name: _extended(known, table.get_column(name)) for name, known in types.items()}
 
 
-def converted(text: pl.Series, value_type: ValueType | None) -> pl.Series:
+def converted(text: pl.Series, value_type: Known | None) -> pl.Series:
     """A text column read as a type that all its values have; null where a value is missing."""
     present = trimmed(text)
     if value_type in (None, ValueType.STRING):
         return text.set(present.is_null(), None)
+    if isinstance(value_type, ArrayType):
+        raise InputError(f"column '{text.name}' holds text, and other files of the same data hold {value_type} values")
     return read(present, value_type)
 
 
@@ -114,8 +140,8 @@ def read(text: pl.Series, value_type: ValueType) -> pl.Series:
     return _READERS[value_type](text)
 
 
-def _extended(known: ValueType | None, text: pl.Series) -> ValueType | None:
-    if known is ValueType.STRING:
+def _extended(known: Known | None, text: pl.Series) -> Known | None:
+    if known is ValueType.STRING or isinstance(known, ArrayType):
         return known
     present = trimmed(text)
     return known if known is not None and fits(present, known) else widened(known, narrowest(present))

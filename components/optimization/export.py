@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from stagewright.components.runtime import folders, logs, tables
 from stagewright.components.runtime.content import BASELINE, GRAPH
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.feature_graph import session
-from stagewright.components.runtime.model import SERVING, THRESHOLD, Model, ModelMetadata, Predictions
+from stagewright.components.runtime.model import MANY_LAYERS, SERVING, THRESHOLD, Model, ModelMetadata, Predictions
 from stagewright.components.runtime.progress import progress
-from stagewright.components.runtime.signature import Signature
+from stagewright.components.runtime.signature import TENSOR_KINDS, Signature
 
 BASELINE_ROWS = 1000
+BASELINE_BYTES = 16 * 2**20  # of large images, fewer rows
+# Float32 sums of thousands of terms, over many layers: another order of addition moves a probability by up to about 1e-5.
+DEEP_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def export_model(model: str | Path, validation: str | Path, exported: str | Path
     that either may break; ties are logged and kept out of the baseline.
 
     Args:
+        tolerance: Largest difference; for networks of many layers (torch_vision, transformers) no less than `DEEP_TOLERANCE`.
         validation: Parquet file of the validation split.
         exported: Folder to write; it appears when the export has passed.
 
@@ -56,6 +61,8 @@ def export_model(model: str | Path, validation: str | Path, exported: str | Path
     if not table.height:
         raise InputError("the validation split has no rows; an export cannot be compared on none")
     metadata = loaded.metadata
+    if metadata.framework in MANY_LAYERS:
+        tolerance = max(tolerance, DEEP_TOLERANCE)
     with progress("exporting the model"):
         graph = whole(loaded).SerializeToString(deterministic=True)
         native = loaded.predict(table)
@@ -70,7 +77,12 @@ def export_model(model: str | Path, validation: str | Path, exported: str | Path
         serving.mkdir()
         (serving / GRAPH).write_bytes(graph)
         _signature(loaded).write(serving)
-        tables.write(_baseline(loaded, table, native, excluded=found.ties), serving / BASELINE)
+        for name, content in loaded.features.files.items():
+            (serving / name).write_bytes(content)
+        baseline = _baseline(loaded, table, native, excluded=found.ties)
+        if metadata.framework in MANY_LAYERS:  # the smoke test of what is served allows what the export was allowed
+            baseline = baseline.with_columns(__tolerance__=pl.lit(tolerance))
+        tables.write(baseline, serving / BASELINE)
     logs.event("model_exported", bytes=len(graph), rows=table.height, largest_difference=found.largest, ties=len(found.ties))
     return Exported(metadata, found.largest, len(graph))
 
@@ -90,8 +102,10 @@ def _signature(model: Model) -> Signature:
 def _baseline(model: Model, table: pl.DataFrame, native: Predictions, *, excluded: tuple[int, ...]) -> pl.DataFrame:
     """Validation rows, evenly spread over the table, with the model's own answers and the truth."""
     rows = np.setdiff1d(np.arange(table.height), excluded)
-    if len(rows) > BASELINE_ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, BASELINE_ROWS).round().astype(np.int64)]
+    row_bytes = sum(prod(c.shape) * (1 if c.kind == "image" else 4) for c in model.features.inputs if c.kind in TENSOR_KINDS)
+    most = max(1, min(BASELINE_ROWS, BASELINE_BYTES // max(1, row_bytes)))
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
     frame = table.select(column.name for column in model.features.inputs)[rows]
     if native.probabilities is None:
         answers = {"__prediction__": np.asarray(native.values)[rows]}

@@ -55,7 +55,7 @@ def answer(
     """What an exported graph answers for a table."""
     wanted = ["prediction"] if classes is None else ["label", "probabilities"]
     singles = [table.slice(row, 1) for row in range(min(SINGLE_ROWS, table.height))]
-    batches = [table.slice(start, BATCH_ROWS) for start in range(len(singles), table.height, BATCH_ROWS)]
+    batches = features.slices(table.slice(len(singles)), BATCH_ROWS)
     parts = [session.run(wanted, features.feeds(rows)) for rows in [*singles, *batches]]
     answers = [np.concatenate(part) for part in zip(*parts, strict=True)]
     if classes is None:

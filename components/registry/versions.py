@@ -41,7 +41,8 @@ def decide(model: Content, known: Iterable[Registered]) -> Decision:
     """The version that a model's content deserves.
 
     Major: what callers see changed (task, classes, names or kinds of the inputs). Minor: the recipe changed (features,
-    framework, hyperparameters). Patch: the same recipe on new data. A content that was there before keeps its version.
+    framework, hyperparameters). Patch: the same recipe on new data, or other settings to serve with. A content that was there
+    before keeps its version.
     """
     versions = sorted(known, key=lambda version: version.version)
     for version in versions:

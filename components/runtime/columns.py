@@ -4,24 +4,64 @@ A missing value becomes NaN, the empty string or `MISSING_TIME`, by kind. The sa
 is stored in: category 1 is "1" as an integer, as 1.0 and as text.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import polars as pl
 
 from stagewright.components.runtime.errors import InputError, did_you_mean
-from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Input
+from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, TENSOR_KINDS, Input
+from stagewright.components.runtime.tokens import Tokens
 
 _EXACT_INTEGERS = 2.0**53  # below this, an integral float is written as the integer it is
 
 
-def feeds(table: pl.DataFrame, inputs: Iterable[Input]) -> dict[str, np.ndarray]:
-    """Graph inputs of a table, each of shape [N, 1], in the order of `inputs`.
+def feeds(table: pl.DataFrame, inputs: Iterable[Input], tokens: Mapping[str, Tokens] | None = None) -> dict[str, np.ndarray]:
+    """Graph inputs of a table in the order of `inputs`: [N, 1], [N, *shape] of images and tensors, [N, L] of tokenized text.
+
+    Args:
+        tokens: What splits the texts of each tokenized column.
 
     Raises:
         InputError: Naming a column that is missing or whose values are of a wrong type.
     """
-    return {column.name: feed(series_of(table, column.name), column.kind) for column in inputs}
+    return {column.name: feed_of(series_of(table, column.name), column, tokens or {}) for column in inputs}
+
+
+def feed_of(series: pl.Series, column: Input, tokens: Mapping[str, Tokens]) -> np.ndarray:
+    """One column as the graph input that it is.
+
+    Raises:
+        InputError: If the values cannot be of this kind.
+    """
+    if column.kind in TENSOR_KINDS:
+        return arrays(series, column.kind, column.shape)
+    if column.tokenizer is not None:
+        return tokens[column.name].ids(canonical(series, column.kind).to_list())
+    return feed(series, column.kind)
+
+
+def arrays(series: pl.Series, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A column of images as uint8 [N, *shape], or of tensors as float32 [N, *shape]; lists of equal length will do.
+
+    Raises:
+        InputError: If a value is missing or of another shape, or a pixel is no whole number from 0 to 255.
+    """
+    inner = pl.UInt8 if kind == "image" else pl.Float32
+    wanted = pl.Array(inner, shape)
+    if series.dtype != wanted:
+        if not isinstance(series.dtype, pl.Array | pl.List | pl.Null):
+            raise _wrong_type(series, kind, f"arrays of shape {list(shape)}")
+        if isinstance(series.dtype, pl.Array) and series.dtype.shape != shape:
+            raise InputError(f"column '{series.name}' holds arrays of shape {list(series.dtype.shape)}; expected {list(shape)}")
+        try:
+            series = series.cast(wanted)
+        except pl.exceptions.PolarsError:
+            values = "whole numbers from 0 to 255" if kind == "image" else "numbers"
+            raise InputError(f"column '{series.name}' holds more than arrays of shape {list(shape)} of {values}") from None
+    if series.null_count():
+        raise InputError(f"column '{series.name}' is missing in row {int(series.is_null().arg_true()[0])}; a {kind} cannot be")
+    return series.to_numpy()
 
 
 def series_of(table: pl.DataFrame, name: str) -> pl.Series:

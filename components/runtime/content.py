@@ -2,21 +2,26 @@
 
 Files carry a run's id and date (`MLmodel`, `model.json`), or the memory addresses of the process that wrote them (skops), so
 equal models have unequal files. What a model is, is what it answers and where it comes from: the served graph, its signature
-and baseline, and the recipe and the data of its training.
+and baseline, the recipe and the data of its training, and the settings chosen to serve it with. Other settings alone make a
+patch: what callers see and the recipe stay the same.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import METADATA_FILE, SERVING, ModelMetadata
-from stagewright.components.runtime.signature import Signature
+from stagewright.components.runtime.serving_settings import FILE as SETTINGS
+from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.runtime.signature import TENSOR_KINDS, Input, Signature
 from stagewright.components.runtime.storage import sha256
 
 GRAPH, BASELINE = "model.onnx", "baseline.parquet"
+WORKER = "worker.json"  # of a model without a graph: its MLflow files are what is served
+_ENVIRONMENT = ("MLmodel", "README.md", "manifest.json", "conda.yaml", "python_env.yaml", "requirements.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +55,15 @@ def content(folder: str | Path) -> Content:
     folder = Path(folder)
     serving = folder / SERVING
     graph = serving / GRAPH
-    if not graph.is_file():
+    if not graph.is_file() and not (serving / WORKER).is_file():
         raise InputError(f"no {SERVING}/{GRAPH} in {folder}: the model is not exported; run export_model or import_model first")
     signature = Signature.read(serving)
-    graph_hash = sha256(graph)
+    graph_hash = sha256(graph) if graph.is_file() else _files_hash(folder)
     metadata = ModelMetadata.read(folder) if (folder / METADATA_FILE).exists() else None
     recipe = metadata.recipe if metadata else graph_hash
     data = dict(sorted(metadata.data.items())) if metadata else {}
     baseline = serving / BASELINE
-    parts = {
+    parts: dict[str, Any] = {
         "graph": graph_hash,
         "signature": signature.to_dict(),
         "baseline": sha256(baseline) if baseline.is_file() else None,
@@ -66,6 +71,8 @@ def content(folder: str | Path) -> Content:
         "data": data,
         "seed": metadata.seed if metadata else None,
     }
+    if settings := _settings(serving / SETTINGS):
+        parts["settings"] = settings
     return Content(
         digest=f"sha256:{_hash(parts)}",
         signature=signature_hash(signature),
@@ -76,14 +83,32 @@ def content(folder: str | Path) -> Content:
     )
 
 
+def _files_hash(folder: Path) -> str:
+    """Hash of the files of a model that has no graph, but for what MLflow writes anew each time: dates, ids, environments."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] != SERVING]
+    return _hash(sorted((path.relative_to(folder).as_posix(), sha256(path)) for path in paths if path.name not in _ENVIRONMENT))
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """How the model is to be served, where a measurement chose something; what it measured is not what the model is."""
+    if not path.is_file():
+        return {}
+    settings = replace(ServingSettings.parse(path.read_bytes(), str(path)), measured={})
+    return {} if settings == ServingSettings() else asdict(settings)
+
+
 def signature_hash(signature: Signature) -> str:
     """Hash of what callers of a model see; categories and whether values may be missing follow the data and are left out."""
     seen = {
         "task": signature.task,
         "classes": signature.classes,
-        "inputs": [(column.name, column.kind) for column in signature.inputs],
+        "inputs": [(column.name, column.kind, *_shape(column)) for column in signature.inputs],
     }
     return _hash(seen)
+
+
+def _shape(column: Input) -> tuple[int, ...]:
+    return column.shape if column.kind in TENSOR_KINDS else ()
 
 
 def _origin(metadata: ModelMetadata) -> dict[str, Any]:

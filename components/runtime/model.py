@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 
 METADATA_FILE = "model.json"
 FEATURES, ESTIMATOR, SERVING = "features", "estimator", "serving"
-FRAMEWORKS = ("sklearn", "xgboost", "lightgbm", "torch")
-PACKAGES = {"sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm", "torch": "torch"}
+FRAMEWORKS = ("sklearn", "xgboost", "lightgbm", "torch", "torch_vision", "transformers")
+MANY_LAYERS = ("torch_vision", "transformers")
+DEEP = ("torch", *MANY_LAYERS)  # what the package torch runs
+PACKAGES = {
+    "sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm", "torch": "torch", "torch_vision": "torch",
+    "transformers": "torch",
+}  # fmt: skip
 THRESHOLD = 0.5  # of a binary model: from this probability of the second class on, that class is the answer
 
 Label = str | int | bool
@@ -162,7 +167,15 @@ class Model:
         Raises:
             InputError: Naming a column that is missing or of the wrong type.
         """
-        return answers(self.estimator.predict(self.features.transform(table)), self.metadata.classes)
+        parts = [self.estimator.predict(self.features.transform(part)) for part in self._parts(table)]
+        return answers(parts[0] if len(parts) == 1 else np.concatenate(parts), self.metadata.classes)
+
+    def _parts(self, table: "pl.DataFrame") -> "list[pl.DataFrame]":
+        """The table in parts whose matrix fits into memory: the whole of it, but for many large images."""
+        from stagewright.components.runtime.feature_graph import BATCH_BYTES
+
+        rows = max(1, BATCH_BYTES // (4 * self.features.width)) if any(f.shape for f in self.features.outputs) else table.height
+        return [table.slice(start, rows) for start in range(0, table.height, max(rows, 1))] or [table]
 
 
 def answers(raw: np.ndarray, classes: Sequence[Label] | None) -> Predictions:
@@ -201,8 +214,8 @@ def framework(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("stagewright"):
             raise
-        extra = "torch" if name == "torch" else "tabular"
-        profile = "; or compile with the torch profile" if name == "torch" else ""
+        extra = "torch" if name in DEEP else "tabular"
+        profile = "; or compile with the torch profile" if name in DEEP else ""
         raise InputError(
             f"framework '{name}' is not installed here (no package '{error.name}'); "
             f"install stagewright[{extra}]{profile or ' to use it'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
 INK, MUTED, ACCENT, GOOD, BAD = "#1c2733", "#5f6f81", "#2563a8", "#1d7f4e", "#b3382c"
@@ -161,6 +162,13 @@ def new_figure(title: str, *, width: float = 5.0, height: float = 3.4) -> "tuple
     axes.tick_params(labelsize=9, colors=MUTED)
     axes.set_prop_cycle(color=PALETTE)
     return figure, axes
+
+
+def draw_picture(axes: Any, picture: "np.ndarray") -> None:
+    """Draw an image [channels, height, width] of bytes: grey, colours, or the first channel of any other number."""
+    grey = picture.shape[0] != 3
+    shown = picture[0] if grey else picture.transpose(1, 2, 0)
+    axes.imshow(shown, cmap="gray" if grey else None, vmin=0, vmax=255, interpolation="nearest")
 
 
 def label(value: Any, limit: int = 28) -> str:

@@ -17,6 +17,8 @@ class ColumnKind(StrEnum):
     BOOLEAN = "boolean"
     DATETIME = "datetime"
     TEXT = "text"
+    IMAGE = "image"
+    TENSOR = "tensor"
     IDENTIFIER = "identifier"
 
 
@@ -32,7 +34,8 @@ class Column(BaseModel):
     """One column. Every field but name and kind is an expectation; None expects nothing.
 
     Attributes:
-        dtype: How the values are stored: int64, float64, string, boolean, datetime, date.
+        dtype: How the values are stored: int64, float64, string, boolean, datetime, date, uint8 array, float32 array.
+        shape: Of each value of an image, [channels, height, width], or of a tensor.
         max_null_share: Highest share of missing values, 0 to 1.
         values: The only values allowed.
         pattern: Regular expression that each whole value must match.
@@ -44,6 +47,7 @@ class Column(BaseModel):
     name: str
     kind: ColumnKind
     dtype: str | None = None
+    shape: list[int] | None = None
     nullable: bool = True
     max_null_share: float | None = Field(None, ge=0, le=1)
     minimum: float | str | None = None

@@ -11,10 +11,16 @@ from stagewright.components.runtime.errors import InputError
 # How a kind of column travels in a V2 request, and the element type of its input in the ONNX graph.
 WIRE_DATATYPES = {
     "numeric": "FP32", "boolean": "BOOL", "datetime": "BYTES", "categorical": "BYTES", "text": "BYTES",
+    "image": "UINT8", "tensor": "FP32",
 }  # fmt: skip
 GRAPH_TYPES = {
     "numeric": "float", "boolean": "float", "datetime": "int64", "categorical": "string", "text": "string",
+    "image": "uint8", "tensor": "float",
 }  # fmt: skip
+TENSOR_KINDS = frozenset(("image", "tensor"))  # kinds whose rows are more than one value
+TOKENIZED = "int64"  # of a text that is fed as token ids
+# What one inference of a network takes: it computes many numbers for each token of a text, and for each value of an image.
+TOKENS_AT_ONCE, VALUES_AT_ONCE = 16_384, 2_097_152
 MISSING_STRING = ""  # a missing category or text, as the graph sees it; a missing number or boolean is NaN
 MISSING_TIME = -(2**63)  # a missing time; other times are microseconds since 1970 in UTC
 FILE = "signature.json"
@@ -22,22 +28,54 @@ FILE = "signature.json"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One raw column that the model takes, shape [-1, 1].
+    """One raw column that the model takes; rows are the first axis of its tensor.
 
     Attributes:
-        kind: numeric, boolean, datetime, categorical or text.
-        nullable: Whether a missing value is accepted.
+        kind: numeric, boolean, datetime, categorical, text, image or tensor.
+        nullable: Whether a missing value is accepted; an image or a tensor is never missing.
         categories: Values seen in training, most frequent first; others are accepted and treated as unseen.
+        shape: Of one row's value: (1,) for a single value, (channels, height, width) for an image.
+        tokenizer: File beside the signature that splits a text into token ids, in the format of Hugging Face's tokenizers;
+            None for a text that the graph takes as it is.
+        max_tokens: A tokenized text is cut to this many ids, those that mark its begin and end included.
     """
 
     name: str
     kind: str
     nullable: bool = True
     categories: tuple[str, ...] | None = None
+    shape: tuple[int, ...] = (1,)
+    tokenizer: str | None = None
+    max_tokens: int | None = None
 
     @property
     def datatype(self) -> str:
+        """V2 datatype on the wire."""
         return WIRE_DATATYPES[self.kind]
+
+    @property
+    def graph_type(self) -> str:
+        """Element type of the graph's input: float, int64, string or uint8."""
+        return GRAPH_TYPES[self.kind] if self.tokenizer is None else TOKENIZED
+
+    @property
+    def graph_shape(self) -> tuple[int | None, ...]:
+        """Shape of one row in the graph; None for the tokens of a text, as many as the longest of a batch has."""
+        return self.shape if self.tokenizer is None else (None,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; what only tensors and tokens have is left out of others, so that their hashes stay what they were."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "nullable": self.nullable,
+            "categories": self.categories,
+        }
+        if self.shape != (1,):
+            document["shape"] = [-1, *self.shape]
+        if self.tokenizer is not None:
+            document |= {"tokenizer": self.tokenizer, "max_tokens": self.max_tokens}
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +118,8 @@ class Signature:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        document = asdict(self)
-        for column, given in zip(document["inputs"], self.inputs, strict=True):
-            column |= {"datatype": given.datatype, "shape": [-1, 1]}
-        return document | {"outputs": self.outputs}
+        columns = [given.to_dict() | {"datatype": given.datatype, "shape": [-1, *given.shape]} for given in self.inputs]
+        return asdict(self) | {"inputs": columns, "outputs": self.outputs}
 
     def write(self, folder: str | Path) -> None:
         (Path(folder) / FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
@@ -116,10 +152,24 @@ class Signature:
 
 
 def input_from_dict(document: dict[str, Any]) -> Input:
-    """An Input from its JSON form; `datatype` and `shape` there are for readers and follow from the kind."""
-    if document["kind"] not in WIRE_DATATYPES:
-        raise ValueError(f"input '{document['name']}' has unknown kind '{document['kind']}'")
-    return Input(document["name"], document["kind"], document.get("nullable", True), _tuple(document.get("categories")))
+    """An Input from its JSON form: `datatype` there is for readers, `shape` is that of the whole tensor, [-1, 3, 32, 32].
+
+    Raises:
+        ValueError: For a kind, a shape or a tokenizer that there cannot be.
+    """
+    name, kind = document["name"], document["kind"]
+    if kind not in WIRE_DATATYPES:
+        raise ValueError(f"input '{name}' has unknown kind '{kind}'")
+    shape = tuple(document.get("shape") or (-1, 1))
+    if shape[0] != -1 or len(shape) < 2 or not all(type(size) is int and size > 0 for size in shape[1:]):
+        raise ValueError(f"input '{name}' has shape {list(shape)}; expected [-1, ...] with sizes above 0")
+    if kind not in TENSOR_KINDS and shape != (-1, 1):
+        raise ValueError(f"input '{name}' is {kind} and has shape {list(shape)}; expected [-1, 1]")
+    tokenizer, limit = document.get("tokenizer"), document.get("max_tokens")
+    if tokenizer is not None and (kind != "text" or type(limit) is not int or limit < 1 or Path(tokenizer).name != tokenizer):
+        raise ValueError(f"input '{name}' has a tokenizer, which takes kind text, a file's name and max_tokens above 0")
+    nullable, categories = document.get("nullable", True), _tuple(document.get("categories"))
+    return Input(name, kind, nullable, categories, shape[1:], tokenizer, limit)
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

@@ -165,6 +165,19 @@ class ObjectStore:
 
         return self._try(uri, look)
 
+    def children(self, uri: str) -> tuple[builtins.list[str], builtins.list[str]]:
+        """Names of what lies directly below a URI that ends in `/`: of folders, and of objects."""
+        bucket, prefix = parse(uri)
+
+        def look() -> tuple[builtins.list[str], builtins.list[str]]:
+            found = builtins.list(self._client.list_objects(bucket, prefix, recursive=False))
+            names = [(str(item.object_name).removeprefix(prefix), item.is_dir) for item in found]
+            return sorted(name.rstrip("/") for name, folder in names if folder), sorted(
+                name for name, folder in names if name and not folder
+            )
+
+        return self._try(uri, look)
+
     def open(self, uri: str) -> BinaryIO:
         """A readable, seekable stream of an object; it goes on where it was when the connection breaks."""
         return cast(BinaryIO, io.BufferedReader(self._reader(uri), CHUNK))

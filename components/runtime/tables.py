@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import polars as pl
 from stagewright.components.runtime.errors import InputError
 
 ROW_GROUP_ROWS = 131_072
+ROW_GROUP_BYTES = 64 * 2**20  # of the values of arrays; of images, fewer rows make a group
 COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL = 3
 MAGIC = b"PAR1"
@@ -57,7 +59,7 @@ def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, *, row_group_row
     """Store a table; the file appears whole or not at all. A LazyFrame is streamed, never held in memory as a whole.
 
     Column types are brought to `STORED_TYPES`: narrower numbers are widened, categories become strings, times become
-    microseconds without a zone (UTC).
+    microseconds without a zone (UTC). Arrays of one shape are images (bytes) or tensors (float32).
 
     Args:
         row_group_rows: Rows that are held in memory at a time; fewer than usual for very wide rows.
@@ -71,12 +73,14 @@ def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, *, row_group_row
     try:
         # Always the streaming engine, so that the bytes do not depend on which kind of frame was given; and a file that
         # is open already, because the engine would make its own even after a failure was reported.
+        stored = conformed(frame.lazy())
+        fitting = max(1, ROW_GROUP_BYTES // row_bytes(stored.collect_schema()))
         with partial.open("wb") as file:
-            conformed(frame.lazy()).sink_parquet(
+            stored.sink_parquet(
                 file,
                 compression=COMPRESSION,
                 compression_level=COMPRESSION_LEVEL,
-                row_group_size=row_group_rows,
+                row_group_size=min(row_group_rows, fitting),
                 maintain_order=True,
                 engine="streaming",
             )
@@ -97,6 +101,12 @@ def info(path: str | Path) -> TableInfo:
     return TableInfo(rows, len(frame.collect_schema()), sha256(path))
 
 
+def row_bytes(schema: pl.Schema) -> int:
+    """Bytes that the arrays of one row take; at least 1."""
+    arrays = [dtype for dtype in schema.dtypes() if isinstance(dtype, pl.Array)]
+    return max(1, sum(prod(dtype.shape) * (1 if _inner(dtype) == pl.UInt8 else 4) for dtype in arrays))
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as lower-case hex."""
     digest = hashlib.sha256()
@@ -107,7 +117,7 @@ def sha256(path: str | Path) -> str:
 
 
 def conformed(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The same table with every column of one of `STORED_TYPES`.
+    """The same table with every column of one of `STORED_TYPES`, or an array of UInt8 or Float32.
 
     Raises:
         InputError: If a column's type cannot be stored.
@@ -118,6 +128,8 @@ def conformed(frame: pl.LazyFrame) -> pl.LazyFrame:
 
 def _conformed(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
+    if isinstance(dtype, pl.Array):
+        return column.cast(pl.Array(_element(name, dtype), dtype.shape))
     if isinstance(dtype, pl.Datetime):
         utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else column
         return utc.cast(pl.Datetime("us"))
@@ -128,6 +140,23 @@ def _conformed(name: str, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null):
         return column.cast(pl.String)
     raise InputError(f"column '{name}' holds {dtype}, which a table cannot store; turn it into numbers, text or times first")
+
+
+def _element(name: str, dtype: pl.Array) -> pl.DataType:
+    """Pixels stay bytes; other numbers become float32, which is what networks compute with."""
+    inner = _inner(dtype)
+    if inner == pl.UInt8:
+        return pl.UInt8()
+    if inner.is_numeric() or inner == pl.Boolean:
+        return pl.Float32()
+    raise InputError(f"column '{name}' holds {dtype}, which a table cannot store; an array holds numbers")
+
+
+def _inner(dtype: pl.Array) -> pl.DataType:
+    inner: pl.DataType = dtype
+    while isinstance(inner, pl.Array):
+        inner = inner.inner  # type: ignore[assignment]
+    return inner
 
 
 def _checked(path: str | Path) -> Path:

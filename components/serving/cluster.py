@@ -13,9 +13,11 @@ from stagewright.components.runtime.errors import GateFailed, InputError, Servic
 from stagewright.components.runtime.progress import progress
 from stagewright.components.serving import client
 from stagewright.components.serving.cluster_client import FIELD_MANAGER, Document, InferenceServices, in_cluster
+from stagewright.components.serving.exporters.triton import triton_version
 from stagewright.components.serving.inference_service import VERSION_ANNOTATION
 from stagewright.components.serving.readiness import Readiness, readiness
 from stagewright.components.serving.restoration import restoring
+from stagewright.components.serving.serving_runtime import TRITON_RUNTIME
 
 POLL_SECONDS = 2.0
 # A pod that fails to load is started again: a store that was away for a moment is no reason to roll back.
@@ -129,7 +131,7 @@ def _smoke_test(
     if not endpoint:
         raise GateFailed(gate, ["it is ready, but its status names no address"])
     metadata = document["metadata"]
-    versioned = f"{metadata['name']}/versions/{metadata['annotations'][VERSION_ANNOTATION]}"
+    versioned = f"{metadata['name']}/versions/{_served_version(document)}"
     while True:
         try:
             left = max(MINIMUM_ANSWER_SECONDS, deadline - clock.now())
@@ -147,6 +149,13 @@ def _smoke_test(
         else:
             logs.event("smoke_test_passed", name=metadata["name"], rows=test.rows, largest_difference=test.largest_difference)
             return endpoint
+
+
+def _served_version(document: Document) -> str:
+    """The version as the server calls it: Triton counts in whole numbers."""
+    version = str(document["metadata"]["annotations"][VERSION_ANNOTATION])
+    triton = document["spec"]["predictor"]["model"]["runtime"] == TRITON_RUNTIME
+    return str(triton_version(version)) if triton else version
 
 
 def _undo(services: InferenceServices, document: Document, previous: Document | None) -> str:

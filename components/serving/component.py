@@ -33,6 +33,7 @@ def publish_model(
     name: str,
     version: str,
     card: Optional[dsl.Input[dsl.Markdown]] = None,  # noqa: UP045  KFP knows optional artifacts in this spelling only
+    variant: str = "",
 ) -> str:
     """Publish an exported model to the object store: immutable, with checksums, its manifest last.
 
@@ -41,21 +42,27 @@ def publish_model(
         name: The model's name.
         version: Its registered version, such as v1.2.0.
         card: The model card, published as README.md.
+        variant: Publish it as another graph of a published version, cpu-int8, gpu-fp16 or gpu-triton; empty: as the
+            version itself.
 
     Returns:
-        Where it is: s3://BUCKET/NAME/VERSION/.
+        Where the version is: s3://BUCKET/NAME/VERSION/; a variant lies below it.
     """
     from stagewright.components.runtime.step import step
 
     with step("publish_model"):
         from pathlib import Path
 
+        from stagewright.components.runtime.naming import published_uri
         from stagewright.components.runtime.storage import ObjectStore
-        from stagewright.components.serving.publish import publish
+        from stagewright.components.serving.publish import publish, publish_variant
 
         store = ObjectStore.from_environment("the object store is needed to publish a model")
         text = Path(card.path).read_text() if card else ""
-        return publish(model.path, store, name=name, version=version, card=text).uri
+        if not variant:
+            return publish(model.path, store, name=name, version=version, card=text).uri
+        publish_variant(model.path, store, name=name, version=version, variant=variant, card=text)
+        return published_uri(store.settings.models_bucket, name, version)
 
 
 @component(group="base", cacheable=False)
@@ -87,7 +94,7 @@ def deploy_model(
         version: Its version, such as v1.2.0.
         model_uri: The published model, s3://BUCKET/NAME/VERSION/; for the local target a folder will do.
         target: local (a background process), cluster (KServe) or gitops (a file for a GitOps controller).
-        variant: How the version is served: cpu, cpu-int8, gpu or gpu-fp16.
+        variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
         mode: KServe's deployment mode: Standard or Knative.
         namespace: The namespace of the service.
         cpu_request: CPU that a replica is given, a Kubernetes quantity.

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.runtime.content import BASELINE
-from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.content import BASELINE, WORKER
+from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join
 from stagewright.components.serving import cluster, gitops_tree, local, variants
@@ -37,10 +37,16 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What deploying must know of a model; `baseline` None for an imported one that has none."""
+    """What deploying must know of a model.
+
+    Attributes:
+        baseline: None for an imported model that has none.
+        worker: Whether it has no graph and is computed by its own library.
+    """
 
     digest: str
     baseline: bytes | None
+    worker: bool
 
 
 def deploy(
@@ -64,7 +70,7 @@ def deploy(
     Args:
         model_uri: The published model, `s3://...`; for the local target a folder will do.
         target: local, cluster or gitops.
-        variant: How the version is served: cpu, cpu-int8, gpu or gpu-fp16; each must have been published.
+        variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton; each must have been published.
         gitops: For gitops: the folder that receives the manifest.
         timeout_seconds: How long the model may take to be ready.
         force: For cluster: take over fields that somebody else manages.
@@ -75,6 +81,8 @@ def deploy(
         GateFailed: If it does not come up or does not answer as the model does.
     """
     one_of("target", target, TARGETS)
+    if target == "local" and variants.find(variant).repository:
+        raise BadParameter("variant", got=variant, expected="another one for target=local: this machine runs no Triton")
     served = variants.location(model_uri, variant)
     model = _look(served)
     if target == "local" and not is_remote(model_uri):
@@ -83,7 +91,7 @@ def deploy(
         document = inference_service(
             name=name, version=version, model_uri=model_uri, digest="" if target == "gitops" else model.digest,
             variant=variant, mode=mode, namespace=namespace, resources=resources, replicas=replicas,
-            service_account=service_account,
+            service_account=service_account, worker=model.worker,
         )  # fmt: skip
     manifest = to_yaml(document) if document else ""
     if target == "local" or document is None:
@@ -109,10 +117,12 @@ def _look(model_uri: str) -> _Model:
         manifest = read_manifest(model_uri, store)
         names = {file["path"] for file in manifest["files"]}
         path = f"{SERVING}/{BASELINE}"
-        return _Model(manifest["digest"], store.read(join(model_uri, path)) if path in names else None)
+        baseline = store.read(join(model_uri, path)) if path in names else None
+        return _Model(manifest["digest"], baseline, f"{SERVING}/{WORKER}" in names)
     folder = Path(model_uri.removeprefix("file://"))
     if not (folder / SERVING).is_dir():
         raise InputError(f"there is no exported model at {model_uri}; publish one, or give the folder of one")
-    baseline = folder / SERVING / BASELINE
+    kept = folder / SERVING / BASELINE
     manifest = json.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).is_file() else {}
-    return _Model(manifest.get("digest", ""), baseline.read_bytes() if baseline.is_file() else None)
+    worker = (folder / SERVING / WORKER).is_file()
+    return _Model(manifest.get("digest", ""), kept.read_bytes() if kept.is_file() else None, worker)

@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 from stagewright.components.runtime import logs, tracking
-from stagewright.components.runtime.content import GRAPH
+from stagewright.components.runtime.content import GRAPH, WORKER
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join, sha256
+from stagewright.components.serving import import_mlflow
 from stagewright.components.serving.publish import MANIFEST, read_manifest
 
 KINDS = "a model folder, an .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/PATH"
@@ -23,7 +24,8 @@ _SHOWN = 10
 def import_model(source: str, folder: str | Path) -> Signature:
     """Copy a model into a folder and make sure that it can be served; its signature.
 
-    A bare ONNX graph gets a signature from its inputs and outputs. A published model is checked against its checksums.
+    A bare ONNX graph gets a signature from its inputs and outputs. An MLflow model without a graph is served as it is, by its
+    own library in a process of its own, if its files can hold no code. A published model is checked against its checksums.
 
     Args:
         source: A model folder, an `.onnx` file, `s3://...`, `models:/name@alias`, `models:/name/version` or `runs:/id/path`.
@@ -57,8 +59,10 @@ def _fetch(source: str, scratch: Path) -> Path:
 
 def _place(found: Path, folder: Path, source: str) -> None:
     graphs = [found] if found.is_file() else sorted(found.rglob("*.onnx"))
-    if (found / SERVING / GRAPH).is_file():
+    if any((found / SERVING / file).is_file() for file in (GRAPH, WORKER)):
         shutil.copytree(found, folder, dirs_exist_ok=True, ignore=lambda at, _: [MANIFEST] if Path(at) == found else [])
+    elif found.is_dir() and import_mlflow.recognizes(found):
+        import_mlflow.place(found, folder)
     elif len(graphs) == 1:
         _place_graph(graphs[0], folder, source)
     else:

@@ -11,7 +11,7 @@ from typing import Any
 from stagewright.components.runtime.errors import BadParameter, one_of
 from stagewright.components.runtime.naming import Version, model_name
 from stagewright.components.serving import variants
-from stagewright.components.serving.serving_runtime import GPU, PORT, SERVICE_ACCOUNT, container_security
+from stagewright.components.serving.serving_runtime import GPU, MLFLOW_RUNTIME, PORT, SERVICE_ACCOUNT, container_security
 
 API_VERSION, KIND, PLURAL = "serving.kserve.io/v1beta1", "InferenceService", "inferenceservices"
 MODES = ("Standard", "Knative")
@@ -62,6 +62,8 @@ RESOURCES, REPLICAS = Resources(), Replicas()
 # What a GPU's replica gets where nobody chose: CUDA alone takes more memory than a small model on a CPU. Requests equal limits,
 # so that under pressure of its node it is evicted last.
 GPU_RESOURCES = Resources("2", "2", "4Gi", "4Gi")
+# A model that its own library computes: Python, pandas and that library beside the server.
+WORKER_RESOURCES = Resources("500m", "2", "1Gi", "2Gi")
 
 
 def inference_service(
@@ -77,6 +79,7 @@ def inference_service(
     replicas: Replicas = REPLICAS,
     traffic: int = 100,
     service_account: str = SERVICE_ACCOUNT,
+    worker: bool = False,
 ) -> Document:
     """The InferenceService that serves a version of a model.
 
@@ -85,18 +88,24 @@ def inference_service(
         version: `vMAJOR.MINOR.PATCH`.
         model_uri: The published model, `s3://...`.
         digest: Its content, from the manifest.
-        variant: How the version is served: cpu, cpu-int8, gpu or gpu-fp16.
+        variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
         mode: Standard (Deployment, Service, autoscaler) or Knative (revisions, scale to zero).
         traffic: Share of the requests in percent; less than 100 makes a canary, which only Knative mode can do.
         service_account: Lists the Secret with the object store's credentials.
+        worker: Whether the model has no graph and is computed by its own library (`serving/worker.json`).
 
     Raises:
         BadParameter: Naming the parameter that cannot have its value.
     """
     chosen = variants.find(variant)
+    if worker and variant != "cpu":
+        raise BadParameter("variant", got=variant, expected="cpu for a model without a graph, which its own library computes")
+    if worker:
+        chosen, resources = variants.Variant(MLFLOW_RUNTIME), WORKER_RESOURCES if resources == RESOURCES else resources
     one_of("mode", mode, MODES)
-    _check_names(name, namespace, mode)
-    _check_replicas(replicas, mode)
+    _check_name(name, mode)
+    check_namespace(namespace)
+    check_replicas(replicas, mode)
     Version.parse(version)
     if not model_uri.startswith("s3://"):
         raise BadParameter(
@@ -107,7 +116,7 @@ def inference_service(
         "automountServiceAccountToken": False,  # the model server asks nothing of the cluster
         "maxReplicas": replicas.maximum,
         "minReplicas": replicas.minimum,
-        "model": _model(name, variants.location(model_uri, variant), chosen, resources),
+        "model": _model(name, variants.storage(model_uri, variant), chosen, resources),
         **({} if mode == "Knative" else {"deploymentStrategy": _no_gap()}),
         **_scaling(replicas, mode),
         **_gpu_nodes(chosen),
@@ -155,7 +164,7 @@ def _model(name: str, location: str, variant: variants.Variant, resources: Resou
     live = {"httpGet": {"path": "/v2/health/live", "port": PORT}}
     return {
         "livenessProbe": {**live, "failureThreshold": 3, "periodSeconds": 10, "timeoutSeconds": 5},
-        "modelFormat": {"name": "onnx"},
+        "modelFormat": {"name": "mlflow" if variant.runtime == MLFLOW_RUNTIME else "onnx"},
         "protocolVersion": "v2",
         "readinessProbe": {**ready, "failureThreshold": 3, "periodSeconds": 5, "timeoutSeconds": 2},
         "resources": _resources(variant, resources),
@@ -200,14 +209,27 @@ def _canary(traffic: int, mode: str) -> Document:
     return {"canaryTrafficPercent": traffic}
 
 
-def _check_names(name: str, namespace: str, mode: str) -> None:
+def _check_name(name: str, mode: str) -> None:
     if len(model_name(name)) > LONGEST_NAME[mode]:
         raise BadParameter("name", got=name, expected=f"at most {LONGEST_NAME[mode]} characters for KServe in {mode} mode")
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse what is no name of a namespace.
+
+    Raises:
+        BadParameter: Saying what a name is made of.
+    """
     if not _NAMESPACE.fullmatch(namespace):
         raise BadParameter("namespace", got=namespace, expected="lower-case letters, digits and '-', at most 63 characters")
 
 
-def _check_replicas(replicas: Replicas, mode: str) -> None:
+def check_replicas(replicas: Replicas, mode: str) -> None:
+    """Refuse numbers of replicas that KServe would not keep to.
+
+    Raises:
+        BadParameter: Naming the number.
+    """
     lowest = 0 if mode == "Knative" else 1
     if replicas.minimum < lowest:
         raise BadParameter("min_replicas", got=replicas.minimum, expected=f"at least {lowest} in {mode} mode")

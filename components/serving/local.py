@@ -1,60 +1,38 @@
 """The local target: the predictor as a background process, one for each model.
 
-A new version starts beside the old one and takes its place only after it has answered as the model does; until then, and if it
-fails, the old one goes on serving. What runs is recorded under STAGEWRIGHT_HOME/deployments/<name>/.
+A new version is loaded by the process that runs, beside the old one, and takes its place only after it has answered as the
+model does; until then, and if it fails, the old one goes on serving. The port stays, and no request is refused. A process that
+cannot do that (it runs in a container, does not answer, was started by another release or for another object store) is replaced
+by one on another port. What runs is recorded under STAGEWRIGHT_HOME/deployments/<name>/.
 """
 
 import contextlib
-import fcntl
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stagewright.components.runtime import logs, processes
 from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable, StagewrightError, did_you_mean
 from stagewright.components.runtime.naming import model_name
-from stagewright.components.runtime.processes import Process
-from stagewright.components.runtime.settings import LocalSettings, load
-from stagewright.components.runtime.storage import replacing
-from stagewright.components.serving import client
+from stagewright.components.serving import client, handover
+from stagewright.components.serving.deployments import STATE, Deployment, entries, find, folder, locked, services, write
+
+__all__ = ["HOST", "STATE", "Deployment", "deploy", "find", "folder", "predictor_command", "services", "stop"]
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS_TRIED = 8080, 20
 POLL_SECONDS = 0.1
-STATE = "state.json"
 STARTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A model that a local process serves."""
-
-    name: str
-    version: str
-    model_uri: str
-    endpoint: str
-    port: int
-    log: str
-    started: str
-    process: Process
-
-    @property
-    def alive(self) -> bool:
-        return self.process.alive
-
-    def serves(self, version: str, model_uri: str) -> bool:
-        return (self.version, self.model_uri.rstrip("/")) == (version, model_uri.rstrip("/"))
-
-
 def predictor_command(name: str, version: str, model_uri: str, port: int) -> Sequence[str]:
-    """The predictor of this environment; it listens on this machine only."""
+    """The predictor of this environment; it listens on this machine only, and follows the deployment's entry."""
     return [
-        sys.executable, "-m", "stagewright.components.serving.predictor", "--model", model_uri, "--name", name,
-        "--version", version, "--host", HOST, "--port", str(port),
+        sys.executable, "-m", "stagewright.components.serving.predictor", "--model", f"{name}={handover.place(model_uri)}",
+        "--version", version, "--repository", str(entries(name)), "--host", HOST, "--port", str(port),
     ]  # fmt: skip
 
 
@@ -82,27 +60,19 @@ def deploy(
         GateFailed: If the model does not load or answers something else than it should; the one before still serves.
     """
     model_name(name)
-    with _locked():
+    with locked():
         before = find(name)
         if before and before.alive and before.serves(version, model_uri) and port in {None, before.port}:
             _check(before, baseline, timeout)
             logs.event("deployment_unchanged", name=name, version=version, endpoint=before.endpoint)
             return before
-        tries = 1 if port else STARTS
-        while True:
-            free = _port(before, port)
-            started = _start(name, version, model_uri, free, command(name, version, model_uri, free))
-            try:
-                _check(started, baseline, timeout)
-                break
-            except BaseException as error:
-                processes.stop(started.process)
-                tries -= 1
-                # Something else may have taken the port between the look and the start.
-                if not (tries and isinstance(error, GateFailed) and processes.free_port(free, host=HOST) != free):
-                    raise
-        _write(started)
-        if before:
+        started = None
+        if before and before.can_take_over and command is predictor_command and port in {None, before.port}:
+            started = _take_over(before, version, model_uri, baseline, timeout)
+        if started is None:
+            started = _start_beside(before, name, version, model_uri, baseline, port, timeout, command)
+        write(started)
+        if before and before.process != started.process:
             processes.stop(before.process)
     logs.event("deployed", name=name, version=version, endpoint=started.endpoint, pid=started.process.pid)
     return started
@@ -114,7 +84,7 @@ def stop(name: str) -> bool:
     Raises:
         InputError: If nothing was ever deployed under this name, with what was.
     """
-    with _locked():
+    with locked():
         deployment = find(name)
         if deployment is None:
             names = [known.name for known in services()]
@@ -122,31 +92,86 @@ def stop(name: str) -> bool:
                 f"no model '{name}' is deployed here{did_you_mean(name, names)}; there are: {', '.join(names) or 'none'}"
             )
         stopped = processes.stop(deployment.process)
-        (_folder(name) / STATE).unlink(missing_ok=True)
+        (folder(name) / STATE).unlink(missing_ok=True)
     logs.event("deployment_stopped", name=name, was_running=stopped)
     return stopped
 
 
-def services() -> list[Deployment]:
-    """Every deployment that is recorded, alive or not, by name."""
-    known = [find(folder.name) for folder in sorted(_root().glob("*")) if folder.is_dir()]
-    return [deployment for deployment in known if deployment]
-
-
-def find(name: str) -> Deployment | None:
-    """What is recorded of a model's deployment, or None."""
+def _take_over(before: Deployment, version: str, model_uri: str, baseline: bytes | None, timeout: float) -> Deployment | None:
+    """The running process with another version, which has answered as the model does; None if the process cannot load it."""
+    name, endpoint = before.name, before.endpoint
+    gate = f"the deployment of model '{name}' {version}"
+    following = Path(before.entries)
+    handover.write_entry(following, name, version, model_uri)
     try:
-        document = json.loads((_folder(name) / STATE).read_text())
-        return Deployment(**document | {"process": Process(**document["process"])})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        handover.stage(endpoint, name, timeout=timeout)
+        try:
+            if baseline is None:
+                logs.event("smoke_test_skipped", name=name, reason="the model has no baseline")
+            else:
+                test = handover.try_staged(endpoint, name, baseline)
+                logs.event("smoke_test_passed", name=name, rows=test.rows, largest_difference=test.largest_difference)
+            handover.commit(endpoint, name, timeout=timeout)
+        except BaseException:
+            with contextlib.suppress(StagewrightError):
+                handover.discard(endpoint, name)
+            raise
+    except BaseException as error:
+        handover.write_entry(following, name, before.version, before.model_uri)
+        if isinstance(error, ServiceUnavailable):
+            logs.event("predictor_replaced", name=name, pid=before.process.pid, reason=str(error))
+            return None
+        if isinstance(error, StagewrightError):
+            raise GateFailed(gate, [str(error)]) from error
+        raise
+    return replace(before, version=version, model_uri=model_uri, started=_now())
 
 
-def _start(name: str, version: str, model_uri: str, port: int, command: Sequence[str]) -> Deployment:
-    log = _folder(name) / f"predictor-{port}.log"
-    process = processes.start(command, log=log)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Deployment(name, version, model_uri, f"http://{HOST}:{port}", port, str(log), now, process)
+def _start_beside(
+    before: Deployment | None,
+    name: str,
+    version: str,
+    model_uri: str,
+    baseline: bytes | None,
+    port: int | None,
+    timeout: float,
+    command: Callable[[str, str, str, int], Sequence[str]],
+) -> Deployment:
+    """A new process that has answered as the model does."""
+    tries = 1 if port else STARTS
+    while True:
+        free = _port(before, port)
+        started = _start(name, version, model_uri, free, command)
+        try:
+            _check(started, baseline, timeout)
+        except BaseException as error:
+            processes.stop(started.process)
+            if before and before.entries:
+                handover.write_entry(Path(before.entries), name, before.version, before.model_uri)
+            tries -= 1
+            # Something else may have taken the port between the look and the start.
+            if not (tries and isinstance(error, GateFailed) and processes.free_port(free, host=HOST) != free):
+                raise
+        else:
+            return started
+
+
+def _start(
+    name: str, version: str, model_uri: str, port: int, command: Callable[[str, str, str, int], Sequence[str]]
+) -> Deployment:
+    log = folder(name) / f"predictor-{port}.log"
+    following = ""
+    if command is predictor_command:
+        following = str(entries(name))
+        handover.write_entry(Path(following), name, version, model_uri)
+    process = processes.start(command(name, version, model_uri, port), log=log)
+    return Deployment(
+        name, version, model_uri, f"http://{HOST}:{port}", port, str(log), _now(), process, following, handover.surroundings()
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _check(deployment: Deployment, baseline: bytes | None, timeout: float) -> None:
@@ -189,26 +214,3 @@ def _port(before: Deployment | None, wanted: int | None) -> int:
         if processes.free_port(port, host=HOST) == port:
             return port
     return processes.free_port(host=HOST)
-
-
-def _write(deployment: Deployment) -> None:
-    with replacing(_folder(deployment.name) / STATE) as file:
-        file.write((json.dumps(asdict(deployment), indent=2) + "\n").encode())
-
-
-def _root() -> Path:
-    return load(LocalSettings, "local deployments need a folder").home.expanduser().absolute() / "deployments"
-
-
-def _folder(name: str) -> Path:
-    return _root() / name
-
-
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
-    folder = _root()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

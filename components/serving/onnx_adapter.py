@@ -1,10 +1,11 @@
 """A bare ONNX graph in the shape that the predictor serves: one input [N, 1] a column, named outputs, and a signature.
 
-Taken are graphs with one tensor [N, F] of numbers or one input a column, and with a label and probabilities, or one number a
-row. Columns that the graph wants in another type are cast; the computation itself is left as it is.
+Taken are graphs with one tensor [N, F] of numbers, one input a column, or tensors [N, ...] of a fixed shape a row, such as
+images; and with a label and probabilities, probabilities alone that a Softmax made, or one number a row. Columns that the graph
+wants in another type are cast; the computation itself is left as it is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
+from stagewright.components.serving.onnx_labels import labels_of
 
 _NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
 _LABELS = {TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL}
@@ -68,6 +70,9 @@ def _adapt_inputs(graph: onnx.GraphProto, source: str) -> tuple[Input, ...]:
     nodes: list[onnx.NodeProto] = []
     for value in given:
         element, shape = _tensor(value, source)
+        if len(shape) > 2:
+            columns.append(_array(graph, value.name, element, shape, nodes, source))
+            continue
         kind = _kind(element, value.name, source)
         width = shape[1] if len(shape) == 2 else None
         if not isinstance(width, int) or (width > 1 and len(given) > 1):
@@ -79,11 +84,35 @@ def _adapt_inputs(graph: onnx.GraphProto, source: str) -> tuple[Input, ...]:
         columns += [Input(name, kind) for name in names]
         nodes += _assemble(graph, value.name, element, names)
     del graph.input[:]
-    graph.input.extend(helper.make_tensor_value_info(column.name, _fed(column.kind), ["N", 1]) for column in columns)
+    graph.input.extend(
+        helper.make_tensor_value_info(column.name, _fed(column.kind), ["N", *column.shape]) for column in columns
+    )
     computation = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *computation])
     return tuple(columns)
+
+
+def _array(
+    graph: onnx.GraphProto,
+    name: str,
+    element: int,
+    shape: Sequence[int | str | None],
+    nodes: list[onnx.NodeProto],
+    source: str,
+) -> Input:
+    """An input whose rows have a shape: bytes [channels, height, width] are an image, numbers a tensor."""
+    sizes = tuple(size for size in shape[1:] if isinstance(size, int) and size > 0)
+    if len(sizes) < len(shape) - 1 or isinstance(shape[0], int):
+        raise InputError(
+            f"{source}: input '{name}' has shape {_shown(shape)}; expected any number of rows, each of one fixed "
+            "shape; export the graph with a free first axis only"
+        )
+    image = element == TensorProto.UINT8 and len(sizes) == 3
+    if not image:
+        _kind(TensorProto.FLOAT if element == TensorProto.UINT8 else element, name, source)
+        nodes += _assemble(graph, name, element, [name])
+    return Input(name, "image" if image else "tensor", nullable=False, shape=sizes)
 
 
 def _assemble(graph: onnx.GraphProto, name: str, element: int, columns: Sequence[str]) -> list[onnx.NodeProto]:
@@ -102,7 +131,7 @@ def _assemble(graph: onnx.GraphProto, name: str, element: int, columns: Sequence
 
 
 def _fed(kind: str) -> int:
-    return int(TensorProto.STRING if kind == "categorical" else TensorProto.FLOAT)
+    return int({"categorical": TensorProto.STRING, "image": TensorProto.UINT8}.get(kind, TensorProto.FLOAT))
 
 
 def _adapt_outputs(graph: onnx.GraphProto, source: str) -> tuple[str, tuple[Any, ...] | None]:
@@ -113,8 +142,11 @@ def _adapt_outputs(graph: onnx.GraphProto, source: str) -> tuple[str, tuple[Any,
     values = [name for name, (element, shape) in given.items() if element in _FLOATS and _is_column(shape)]
     if len(given) == 2 and len(labels) == len(tables) == 1:
         label, table = labels[0], tables[0]
-        classes = _classes(graph, given[label][0], given[table][1][1], source)
+        classes = labels_of(graph, given[label][0], given[table][1][1], source)
         _publish(graph, {label: ("label", given[label][0]), table: ("probabilities", TensorProto.FLOAT)}, len(classes))
+        return "binary" if len(classes) == 2 else "multiclass", classes
+    if len(given) == len(tables) == 1:
+        classes = _labelled(graph, tables[0], given[tables[0]][1][1], source)
         return "binary" if len(classes) == 2 else "multiclass", classes
     if len(given) == len(values) == 1:
         _publish(graph, {values[0]: ("prediction", TensorProto.FLOAT)}, 0)
@@ -123,6 +155,20 @@ def _adapt_outputs(graph: onnx.GraphProto, source: str) -> tuple[str, tuple[Any,
     raise InputError(
         f"{source}: the graph answers {shown}; expected a label [N] and probabilities [N, classes], or one number [N]"
     )
+
+
+def _labelled(graph: onnx.GraphProto, table: str, width: int | str | None, source: str) -> tuple[int, ...]:
+    """Give a graph that answers probabilities alone a label: the number of the likeliest class."""
+    made_by = next((node.op_type for node in graph.node if table in node.output), "nothing")
+    if made_by != "Softmax" or not isinstance(width, int):
+        raise InputError(
+            f"{source}: the graph answers '{table}' [N, {width or '?'}], made by {made_by}; end a classifier with a "
+            "Softmax over a known number of classes"
+        )
+    label = f"{table}__label"
+    graph.node.append(helper.make_node("ArgMax", [table], [label], axis=1, keepdims=0))
+    _publish(graph, {label: ("label", TensorProto.INT64), table: ("probabilities", TensorProto.FLOAT)}, width)
+    return tuple(range(width))
 
 
 def _publish(graph: onnx.GraphProto, outputs: dict[str, tuple[str, int]], classes: int) -> None:
@@ -145,36 +191,6 @@ def _publish(graph: onnx.GraphProto, outputs: dict[str, tuple[str, int]], classe
         else:
             graph.node.append(helper.make_node("Reshape", [source, _FLAT], [public]))
             graph.output.append(helper.make_tensor_value_info(public, element, ["N"]))
-
-
-def _classes(graph: onnx.GraphProto, element: int, width: int | str | None, source: str) -> tuple[Any, ...]:
-    """The labels in the order of the probabilities, from the classifier's node or from the table it picks them from."""
-    found = _class_labels(graph.node) or _class_table(graph, element)
-    if not found and element != TensorProto.STRING and isinstance(width, int):
-        found = list(range(width))
-    if not found or (isinstance(width, int) and len(found) != width):
-        raise InputError(f"{source}: the graph does not tell which labels its probabilities are for")
-    return tuple(bool(label) for label in found) if element == TensorProto.BOOL else tuple(found)
-
-
-def _class_labels(nodes: Iterable[onnx.NodeProto]) -> list[Any]:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.name.startswith("classlabels_"):
-                labels = [text.decode() for text in attribute.strings] or list(attribute.ints)
-                if labels:
-                    return labels
-    return []
-
-
-def _class_table(graph: onnx.GraphProto, element: int) -> list[Any]:
-    """skl2onnx keeps the labels of most other classifiers in a constant that an ArrayFeatureExtractor picks from."""
-    picked = {node.input[0] for node in graph.node if node.op_type == "ArrayFeatureExtractor"}
-    for tensor in graph.initializer:
-        if tensor.name in picked and tensor.data_type in {element, TensorProto.INT32, TensorProto.INT64}:
-            values = numpy_helper.to_array(tensor).reshape(-1).tolist()
-            return [value.decode() if isinstance(value, bytes) else value for value in values]
-    return []
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

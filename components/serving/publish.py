@@ -2,6 +2,8 @@
 
 A published model is a folder of the models' bucket whose `manifest.json` was written last. Without a manifest nothing is
 published there: an attempt that was interrupted, which the next one clears away.
+
+A variant of a version lies below it, in `variants/<variant>/`, with a manifest of its own.
 """
 
 import hashlib
@@ -15,11 +17,12 @@ import yaml
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.content import Content, content
-from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.errors import InputError, one_of
 from stagewright.components.runtime.naming import published_uri
 from stagewright.components.runtime.storage import ObjectStore, join, sha256
+from stagewright.components.serving import variants
 
-MANIFEST, CARD = "manifest.json", "README.md"
+MANIFEST, CARD, RECORD = "manifest.json", "README.md", "quantization.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,52 @@ def publish(folder: str | Path, store: ObjectStore, *, name: str, version: str, 
         InputError: If the model is not exported, or the version is taken by another content.
     """
     uri = published_uri(store.settings.models_bucket, name, version)
-    model = content(folder)
     store.ensure_bucket(store.settings.models_bucket)
+    return _publish(Path(folder), store, uri, {"name": name, "version": version}, card)
+
+
+def publish_variant(
+    folder: str | Path, store: ObjectStore, *, name: str, version: str, variant: str, card: str = ""
+) -> Published:
+    """Publish another graph of a published version as `s3://<models bucket>/<name>/<version>/variants/<variant>/`.
+
+    Args:
+        folder: The variant, with `serving/` and the record of how it was made.
+        variant: cpu-int8 or gpu-fp16.
+        card: Markdown; it becomes `README.md`.
+
+    Raises:
+        BadParameter: For a name or version that cannot be one, or a variant without a graph of its own.
+        InputError: If the version is not published, the variant was made from another model, or it is taken.
+    """
+    one_of("variant", variant, (known for known, found in variants.CATALOGUE.items() if found.own_graph))
+    version_uri = published_uri(store.settings.models_bucket, name, version)
+    published = read_manifest(version_uri, store)
+    record = _record(Path(folder))
+    if record.get("of", published["digest"]) != published["digest"]:
+        raise InputError(
+            f"this variant was made from another model than {version_uri} ({record['of'][:19]}, there is "
+            f"{published['digest'][:19]}); quantize the published version, or publish the model it was made from first"
+        )
+    identity = {"name": name, "version": version, "variant": variant, "of": published["digest"], "method": record.get("method")}
+    return _publish(Path(folder), store, variants.location(version_uri, variant), identity, card)
+
+
+def _publish(folder: Path, store: ObjectStore, uri: str, identity: dict[str, Any], card: str) -> Published:
+    """Upload a model's files, its manifest last.
+
+    Args:
+        identity: What the manifest begins with: name, version, and what is known of a variant.
+    """
+    model = content(folder)
     if store.exists(join(uri, MANIFEST)):
         _same_or_error(read_manifest(uri, store), uri, model, store)
         logs.event("model_already_published", uri=uri, digest=model.digest)
         return Published(uri, model.digest, changed=False)
-    readme = _readme(card, name, version, model).encode()
-    files = _upload(Path(folder), readme, uri, store)
+    readme = _readme(card, identity, model).encode()
+    files = _upload(folder, readme, uri, store)
     document = {
-        "name": name,
-        "version": version,
+        **identity,
         "digest": model.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": files,
@@ -120,13 +158,29 @@ def _entry(path: str, size: int, digest: str) -> dict[str, Any]:
     return {"path": path, "size": size, "sha256": digest}
 
 
-def _readme(card: str, name: str, version: str, model: Content) -> str:
+def _readme(card: str, identity: dict[str, Any], model: Content) -> str:
     """The card with a front matter of facts in place of any it had."""
     body = card
     if card.startswith("---\n") and "\n---\n" in card[4:]:
         body = card[4:].partition("\n---\n")[2]
-    facts = {"name": name, "version": version, "digest": model.digest}
+    facts = {**identity, "digest": model.digest}
     if "framework" in model.origin:
         facts["framework"] = model.origin["framework"]
     front = yaml.safe_dump(facts, sort_keys=False)
-    return f"---\n{front}---\n\n{body.strip() or f'# {name} {version}'}\n"
+    title = " ".join(str(identity[key]) for key in ("name", "version", "variant") if key in identity)
+    return f"---\n{front}---\n\n{body.strip() or f'# {title}'}\n"
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """How a variant was made, where the folder tells it.
+
+    Raises:
+        InputError: If the record is damaged.
+    """
+    path = folder / RECORD
+    try:
+        record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        _ = record.get("of")
+    except (ValueError, AttributeError):
+        raise InputError(f"{path} does not record how a variant was made") from None
+    return record

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from stagewright.components.images import image
 
 RUNTIME, GPU_RUNTIME, TRITON_RUNTIME = "stagewright-predictor", "stagewright-predictor-gpu", "stagewright-triton"
+MLFLOW_RUNTIME = "stagewright-predictor-mlflow"
 SERVICE_ACCOUNT = "stagewright-predictor"
 STORAGE_SECRET = "stagewright-predictor-storage"  # noqa: S105  a name, not a secret
 CONTAINER = "kserve-container"  # the name by which KServe knows the model server among a pod's containers
@@ -36,7 +37,8 @@ def serving_runtime(*, gpu: bool = False, namespace: str = "default", registry: 
     """The ServingRuntime that runs our predictor's image.
 
     It takes models of the formats `onnx` and `mlflow`: a published model is a folder in MLflow's format, with the graph that
-    is served below it. KServe's own runtime for `mlflow` is unmaintained, so ours is chosen when a service names none.
+    is served below it. For a model without a graph see `mlflow_runtime`, which is chosen when a service of format `mlflow`
+    names none.
 
     Args:
         gpu: Run the graph on CUDA, on one GPU a replica.
@@ -53,9 +55,34 @@ def serving_runtime(*, gpu: bool = False, namespace: str = "default", registry: 
         "securityContext": container_security(),
         "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  the container's own
     }
-    chosen = {} if gpu else {"priority": 1}  # among the runtimes that are chosen by themselves
-    supported = [{"autoSelect": not gpu, "name": name, **chosen} for name in ("onnx", "mlflow")]
+    supported = [_format("onnx", chosen=not gpu), _format("mlflow", chosen=False)]
     return _runtime(name, namespace, container, supported, ["v1", "v2"], PORT, [_scratch("64Mi")])
+
+
+def mlflow_runtime(*, namespace: str = "default", registry: str = "", tag: str = "") -> Document:
+    """The ServingRuntime for MLflow models without a graph: our predictor where the models' own libraries are.
+
+    Such a model is computed by a process of its own beside the server. KServe's own runtime for `mlflow` is unmaintained, so
+    this one is chosen when a service names none.
+    """
+    container = {
+        "name": CONTAINER,
+        "image": image("tabular", registry=registry, tag=tag),
+        "command": ["python", "-m", "stagewright.components.serving.predictor"],
+        "args": ["--model", MODELS_FOLDER, "--name", "{{.Name}}", "--port", str(PORT)],
+        **_health("/v2/health/live", "/v2/health/ready"),
+        "ports": [_port(PORT, "http1")],
+        "resources": _resources("500m", "2", "1Gi", "2Gi"),
+        "securityContext": container_security(),
+        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  the container's own
+    }
+    supported = [_format("mlflow", chosen=True)]
+    return _runtime(MLFLOW_RUNTIME, namespace, container, supported, ["v1", "v2"], PORT, [_scratch("512Mi")])
+
+
+def _format(name: str, *, chosen: bool) -> Document:
+    """A model format; the priority is among the runtimes that are chosen by themselves."""
+    return {"autoSelect": chosen, "name": name, **({"priority": 1} if chosen else {})}
 
 
 def triton_runtime(*, namespace: str = "default", image: str = TRITON_IMAGE) -> Document:

@@ -7,7 +7,7 @@ A variant whose graph differs from the version's own lies below it, published li
 from dataclasses import dataclass
 
 from stagewright.components.runtime.errors import one_of
-from stagewright.components.serving.serving_runtime import GPU_RUNTIME, RUNTIME
+from stagewright.components.serving.serving_runtime import GPU_RUNTIME, RUNTIME, TRITON_RUNTIME
 
 FOLDER = "variants"
 
@@ -20,11 +20,13 @@ class Variant:
         runtime: The ServingRuntime.
         own_graph: Whether its graph differs from the version's.
         gpus: NVIDIA GPUs of each replica.
+        repository: Folder below it that the server takes in place of the whole: Triton's model repository.
     """
 
     runtime: str = RUNTIME
     own_graph: bool = False
     gpus: int = 0
+    repository: str = ""
 
 
 CATALOGUE = {
@@ -32,6 +34,7 @@ CATALOGUE = {
     "cpu-int8": Variant(own_graph=True),
     "gpu": Variant(GPU_RUNTIME, gpus=1),
     "gpu-fp16": Variant(GPU_RUNTIME, own_graph=True, gpus=1),
+    "gpu-triton": Variant(TRITON_RUNTIME, own_graph=True, gpus=1, repository="repository"),
 }
 VARIANTS = tuple(CATALOGUE)
 
@@ -53,3 +56,13 @@ def location(model_uri: str, variant: str) -> str:
     ('s3://models/churn/v1.0.0/', 's3://models/churn/v1.0.0/variants/cpu-int8/')
     """
     return f"{model_uri.rstrip('/')}/{FOLDER}/{variant}/" if find(variant).own_graph else model_uri
+
+
+def storage(model_uri: str, variant: str) -> str:
+    """What KServe copies into the pod of a variant, without a slash at the end.
+
+    >>> storage("s3://models/churn/v1.0.0/", "gpu-triton")
+    's3://models/churn/v1.0.0/variants/gpu-triton/repository'
+    """
+    folder = find(variant).repository
+    return f"{location(model_uri, variant).rstrip('/')}{'/' if folder else ''}{folder}"

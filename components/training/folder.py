@@ -10,7 +10,7 @@ import polars as pl
 
 from stagewright.components.runtime.feature_graph import FeatureGraph
 from stagewright.components.runtime.model import ESTIMATOR, FEATURES, PACKAGES, Estimator, ModelMetadata
-from stagewright.components.runtime.signature import Input
+from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 LOADER = "stagewright.components.runtime.mlflow_flavor"
 EXAMPLE_FILE, EXAMPLE_ROWS = "input_example.json", 5
 _ALWAYS = ("stagewright", "mlflow-skinny", "numpy", "onnx", "onnxruntime", "pandas", "polars")
-_ALSO = {"sklearn": ("skops", "skl2onnx")}
+_ALSO = {
+    "sklearn": ("skops", "skl2onnx"),
+    "torch_vision": ("torchvision", "timm", "safetensors", "onnxscript"),
+    "transformers": ("transformers", "tokenizers", "safetensors", "onnxscript"),
+}
 
 
 def libraries(framework: str) -> dict[str, str]:
@@ -50,11 +54,16 @@ def write(
 def _write_mlmodel(folder: Path, metadata: ModelMetadata, features: FeatureGraph, example: pl.DataFrame) -> None:
     from mlflow.models import Model
 
-    pinned = [f"{package}=={number}" for package, number in metadata.libraries.items() if package not in {"python", "skl2onnx"}]
+    pinned = [
+        f"{package}=={number}"
+        for package, number in metadata.libraries.items()
+        if package not in {"python", "skl2onnx", "onnxscript"}
+    ]
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n")
     python = f"python: {metadata.libraries['python']}\nbuild_dependencies: [pip]\ndependencies:\n- -r requirements.txt\n"
     (folder / "python_env.yaml").write_text(python)
-    rows = example.select(column.name for column in features.inputs).head(EXAMPLE_ROWS)
+    large = any(column.kind in TENSOR_KINDS for column in features.inputs)
+    rows = example.select(column.name for column in features.inputs).head(1 if large else EXAMPLE_ROWS)
     document = {"columns": rows.columns, "data": [list(row) for row in rows.rows()]}
     (folder / EXAMPLE_FILE).write_text(json.dumps(document, default=str, ensure_ascii=False) + "\n")
     model = Model(

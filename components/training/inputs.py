@@ -1,6 +1,7 @@
 """What a training run needs, read, checked and made ready before the run begins."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.training import target as targets
 from stagewright.components.training.folder import EXAMPLE_ROWS
 from stagewright.components.training.frameworks._base import Split, TrainingData
+
+CHECKED_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,15 @@ def _matrix(graph: FeatureGraph, table: pl.DataFrame) -> np.ndarray:
     matrix = graph.transform(table)
     if matrix.shape[1] == 0:
         raise InputError("the features are empty: no column is left to learn from; check the schema and the specification")
-    infinite = np.flatnonzero(np.isinf(matrix).any(axis=0))
-    if len(infinite):
-        raise InputError(f"feature '{graph.outputs[int(infinite[0])].name}' is infinite in some row; check its column")
+    for start in range(0, len(matrix), CHECKED_ROWS):
+        infinite = np.flatnonzero(np.isinf(matrix[start : start + CHECKED_ROWS]).any(axis=0))
+        if len(infinite):
+            name = next(name for name, last in _ends(graph) if infinite[0] < last)
+            raise InputError(f"feature '{name}' is infinite in some row; check its column")
     return matrix
+
+
+def _ends(graph: FeatureGraph) -> list[tuple[str, int]]:
+    """Each feature with the column of the matrix that follows it."""
+    widths = [feature.width for feature in graph.outputs]
+    return list(zip(graph.names, accumulate(widths), strict=True))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.runtime import content
@@ -88,7 +88,7 @@ class Job:
             classes=inputs.classes,
             params=self.plan.params,
             seed=self.seed,
-            features=[asdict(feature) for feature in inputs.features.outputs],
+            features=[feature.to_dict() for feature in inputs.features.outputs],
             training_rows=len(inputs.data.train.y),
             validation_rows=len(inputs.data.validation.y),
             data=inputs.hashes,

@@ -41,7 +41,7 @@ def train_model(
         schema: Schema file, with target and task.
         model: Folder to write; it appears when the model is complete.
         name: Of the model, and of the MLflow experiment.
-        framework: sklearn, xgboost, lightgbm or torch.
+        framework: sklearn, xgboost, lightgbm, torch, torch_vision or transformers.
         params: Hyperparameters by name; the framework's own defaults for those not given.
         class_weight: none, or balanced for classes that count the same however rare they are.
 

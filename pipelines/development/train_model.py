@@ -27,6 +27,8 @@ def train_model(
     encoding: str = "auto",
     delimiter: str = "auto",
     on_bad_row: str = "error",
+    image_size: str = "",
+    image_colours: str = "auto",
     schema: dict[str, Any] = {},  # noqa: B006
     suite: dict[str, Any] = {},  # noqa: B006
     leakage: str = "error",
@@ -51,17 +53,22 @@ def train_model(
     features, train, evaluate (the gate), export to ONNX (the parity gate), write the model card, register, publish, deploy.
 
     Args:
-        data: A file, a folder, a glob, an s3:// or http(s):// address, or a SQLAlchemy URL together with `query`.
+        data: A file, a folder (of data files, or of pictures in folders named after their classes), a glob, an s3:// or http(s)://
+            address, or a SQLAlchemy URL together with `query`.
         target: Column to predict.
         name: Name of the model: lower-case letters, digits and dashes; it names the registered model and the service.
         task: What to predict. One of auto, binary, multiclass, regression.
-        framework: Library to train with. One of sklearn, xgboost, lightgbm, torch.
+        framework: Library to train with; torch_vision reads images, transformers reads texts. One of sklearn, xgboost,
+            lightgbm, torch, torch_vision, transformers.
         params: Hyperparameters of the framework, as JSON; what is not given has a sensible default.
         query: SQL query, if `data` is a database.
-        format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet.
+        format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet, npz,
+            images.
         encoding: Encoding of text files, such as utf-8 or cp1252; detected if auto.
         delimiter: What separates the fields of text files; detected if auto.
-        on_bad_row: What to do with malformed rows. One of error, quarantine.
+        on_bad_row: What to do with malformed rows and pictures. One of error, quarantine.
+        image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
+        image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
         schema: Schema to enforce, as JSON; inferred from the data if not given.
         suite: Great Expectations suite to check as well, as JSON.
         leakage: What to do when a single column predicts the target almost perfectly. One of error, warn.
@@ -83,7 +90,16 @@ def train_model(
     Returns:
         Version under which the model was published, like v1.0.0.
     """
-    ingested = ingest_data(data=data, query=query, format=format, encoding=encoding, delimiter=delimiter, on_bad_row=on_bad_row)
+    ingested = ingest_data(
+        data=data,
+        query=query,
+        format=format,
+        encoding=encoding,
+        delimiter=delimiter,
+        on_bad_row=on_bad_row,
+        image_size=image_size,
+        image_colours=image_colours,
+    )
     validated = validate_data(
         dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, suite=suite, leakage=leakage
     )

@@ -17,6 +17,7 @@ def deploy_and_promote(
     mode: PipelineChannel,
     namespace: PipelineChannel,
     gitops: PipelineChannel,
+    variant: PipelineChannel | str = "cpu",
 ) -> None:
     """Serve a published model unless `deploy_to` is none, and call it champion once it has answered as it should."""
     with dsl.If(deploy_to != "none", name="deployment"):
@@ -25,6 +26,7 @@ def deploy_and_promote(
             version=version,
             model_uri=published.outputs["Output"],
             target=deploy_to,
+            variant=variant,
             mode=mode,
             namespace=namespace,
             gitops=gitops,

@@ -77,7 +77,7 @@ def test_every_variant_has_its_runtime_in_the_tree() -> None:
 
 
 def test_only_one_runtime_is_chosen_by_itself() -> None:
-    for name in ("onnx", "mlflow"):
+    for name, runtime in (("onnx", "stagewright-predictor"), ("mlflow", "stagewright-predictor-mlflow")):
         choosing = [
             item["metadata"]["name"]
             for item in objects("overlays/kind")
@@ -85,7 +85,7 @@ def test_only_one_runtime_is_chosen_by_itself() -> None:
             for given in item["spec"]["supportedModelFormats"]
             if given["name"] == name and given["autoSelect"]
         ]
-        assert choosing == ["stagewright-predictor"]
+        assert choosing == [runtime]
 
 
 def test_a_variant_with_a_graph_of_its_own_is_below_its_version() -> None:

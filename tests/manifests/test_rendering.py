@@ -12,7 +12,8 @@ def test_the_whole_tree_is_found() -> None:
     assert {
         "base/minio", "base/mlflow", "base/pipelines", "base/serving", "base/monitoring",
         "inference/overlays/cpu", "inference/overlays/cpu-int8", "inference/overlays/gpu", "inference/overlays/gpu-fp16",
-        "inference/canary", "inference/splitter",
+        "inference/overlays/gpu-triton", "inference/language-model", "inference/overlays/llm-awq",
+        "inference/overlays/llm-gptq", "inference/overlays/llm-fp8", "inference/canary", "inference/splitter",
         "overlays/kind", "overlays/production", "overlays/gpu",
         "gitops/argocd", "gitops/flux", "gitops/pipelines/staging", "gitops/pipelines/production",
     } <= set(FOLDERS)  # fmt: skip
@@ -84,7 +85,10 @@ def test_services_and_policies_select_pods_that_exist(folder: str) -> None:
         if item["kind"] in {"Deployment", "StatefulSet", "Job"}
     ]
     # KServe gives an InferenceService's labels to its pods.
-    pods.append({"app.kubernetes.io/component": "predictor", "app.kubernetes.io/part-of": "stagewright"})
+    pods += [
+        {"app.kubernetes.io/component": component, "app.kubernetes.io/part-of": "stagewright"}
+        for component in ("predictor", "language-model")
+    ]
     for item in objects(folder):
         wanted = {
             "Service": lambda spec: spec.get("selector"),

@@ -49,7 +49,10 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("stagewright/")}
 
-    assert held == tree({".py", ".yaml", ".json"}) | {"stagewright/components/py.typed", "stagewright/pipelines/py.typed"}
+    assert held == tree({".html", ".json", ".proto", ".py", ".yaml"}) | {
+        "stagewright/components/py.typed",
+        "stagewright/pipelines/py.typed",
+    }
 
 
 def test_wheel_installs_and_its_command_answers(wheel: Path, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_unknown_framework_is_refused_before_anything_runs(command: Command, tmp
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: parameter 'framework' is 'xgbost'; "
-        "expected one of sklearn, xgboost, lightgbm, torch (did you mean 'xgboost'?)\n"
+        "expected one of sklearn, xgboost, lightgbm, torch, torch_vision, transformers (did you mean 'xgboost'?)\n"
     )
 
 

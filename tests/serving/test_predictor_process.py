@@ -66,9 +66,9 @@ def test_several_workers_share_a_port(start: Start, models: dict[str, Path]) -> 
 def test_start_imports_nothing_heavy(models: dict[str, Path]) -> None:
     program = (
         "import sys\n"
-        "from stagewright.components.serving.predictor import arguments, server, source\n"
+        "from stagewright.components.serving.predictor import arguments, catalogue, loading, server\n"
         f"settings = arguments.parse(['--model', {str(models['mixed'])!r}])\n"
-        "server.load(settings, source.read(settings.model))\n"
+        "loading.load(catalogue.Location('m', settings.models[0][1]), settings)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

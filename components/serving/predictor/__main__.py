@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
+from stagewright.components.serving.predictor import beside
 from stagewright.components.serving.predictor.arguments import parse
 from stagewright.components.serving.predictor.server import serve
 
@@ -23,4 +24,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    beside.end(main())

@@ -2,17 +2,22 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.errors import BadParameter, InputError, one_of
+from stagewright.components.runtime.serving_settings import OPTIMIZATIONS
 from stagewright.components.serving.predictor import cpu
-from stagewright.components.serving.predictor.app import Limits
+from stagewright.components.serving.predictor.batching import Bounds
+from stagewright.components.serving.predictor.limits import Limits
+from stagewright.components.serving.predictor.payload_settings import PayloadSettings, add_options, payload_settings
 from stagewright.components.serving.predictor.source import GRAPH, MOUNTED, SERVING
 
 MEGABYTE = 1024 * 1024
+_NAMED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9._]*)=(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +25,32 @@ class Settings:
     """How to serve: what the command line and the environment said.
 
     Attributes:
-        name: None takes the manifest's name.
-        version: None takes the manifest's version.
-        threads: Of ONNX Runtime, in each worker.
+        models: Names and places of the models given one by one; a name that is None is the manifest's.
+        version: Of a model that was given alone; None takes the manifest's.
+        repository: A folder or `s3://` that holds further models.
+        repository_api: Whether requests may load and unload models.
+        watch: Seconds between looks for new versions; None never looks.
+        threads: Of ONNX Runtime, in each worker, where neither the model's settings nor `overrides` say anything.
+        payload: How predictions are logged; None logs nothing.
+        overrides: Fields of ServingSettings that the command line says and a model's own settings do not replace.
+        grpc_port: None answers HTTP alone.
+        arguments: What these settings were made from; a worker makes its own from them.
     """
 
-    model: str
-    name: str | None
+    models: tuple[tuple[str | None, str], ...]
     version: str | None
+    repository: str | None
+    repository_api: bool
+    watch: float | None
     host: str
     port: int
     workers: int
     threads: int
     limits: Limits
+    grpc_port: int | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    payload: PayloadSettings | None = None
+    arguments: tuple[str, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,19 +66,22 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     """
     given = _parser(environment).parse_args(arguments)
     workers = _positive("workers", given.workers)
-    threads = cpu.available() // workers if given.threads is None else _positive("threads", given.threads)
-    port = _integer("port", given.port)
-    if not 0 <= port <= 65535:
-        raise BadParameter("port", got=port, expected="a port number from 0 to 65535; 0 takes a free one")
+    port = _port("port", given.port)
     return Settings(
-        model=given.model or _default_model(environment),
-        name=given.name or None,
+        models=_models(given, environment),
         version=given.version or None,
+        repository=given.repository or None,
+        repository_api=one_of("repository-api", given.repository_api, ("on", "off")) == "on",
+        watch=None if given.watch is None else _above_zero("watch", given.watch),
         host=given.host,
         port=port,
+        grpc_port=None if given.grpc_port is None else _port("grpc-port", given.grpc_port),
         workers=workers,
-        threads=max(1, threads),
-        limits=Limits(_positive("max-body-mb", given.max_body_mb) * MEGABYTE, _positive("max-rows", given.max_rows)),
+        threads=max(1, cpu.available() // workers),
+        overrides=_overrides(given),
+        payload=payload_settings(given),
+        arguments=tuple(arguments),
+        limits=_limits(given),
     )
 
 
@@ -70,23 +91,84 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         description="Serve a published model over KServe's V1 and V2 protocols.",
     )  # fmt: skip
 
-    def add(*names: str, variable: str = "", default: Any = None, text: str) -> None:
+    def add(*names: str, variable: str = "", default: Any = None, text: str, action: str = "store") -> None:
         spellings = [spelling for name in names for spelling in dict.fromkeys((f"--{name}", f"--{name.replace('-', '_')}"))]
         note = f" [environment: {variable}]" if variable else ""
         value = environment.get(variable) or default
-        parser.add_argument(*spellings, dest=names[0].replace("-", "_"), default=value, help=text + note)
+        parser.add_argument(*spellings, dest=names[0].replace("-", "_"), default=value, help=text + note, action=action)
 
-    add("model", "model-dir", text=f"model folder, its {SERVING} folder or s3://bucket/name/version "
-        f"(default: {MOUNTED}, then STORAGE_URI)")  # fmt: skip
+    add("model", "model-dir", action="append", text=f"model folder, its {SERVING} folder or s3://bucket/name/version; "
+        f"NAME=LOCATION, and again, for several (default: {MOUNTED}, then STORAGE_URI)")  # fmt: skip
+    add("repository", variable="STAGEWRIGHT_REPOSITORY",
+        text="folder or s3://bucket/prefix: NAME/VERSION/ of published models, NAME.json that say where one is")  # fmt: skip
+    add("repository-api", variable="STAGEWRIGHT_REPOSITORY_API", default="on",
+        text="on or off: whether requests may load and unload models (default: on)")  # fmt: skip
+    add("watch", variable="STAGEWRIGHT_WATCH", text="seconds between looks for new versions (default: never)")
     add("name", "model-name", variable="MODEL_NAME", text="name in the paths (default: the manifest's, then 'model')")
     add("version", "model-version", variable="MODEL_VERSION", text="version that is answered (default: the manifest's)")
     add("host", default="0.0.0.0", text="address to listen on (default: all)")  # noqa: S104 - a server in a container
     add("port", "http-port", variable="PORT", default="8080", text="port to listen on; 0 takes a free one (default: 8080)")
-    add("workers", default="1", text="processes (default: 1); each has its own metrics")
-    add("threads", variable="STAGEWRIGHT_THREADS", text="threads of one inference (default: the CPU limit over the workers)")
+    add("grpc-port", variable="STAGEWRIGHT_GRPC_PORT", text="port of V2 over gRPC, such as 8081; 0 takes one (default: none)")
+    add("workers", variable="STAGEWRIGHT_WORKERS", default="1", text="processes that share the port (default: 1)")
+    add("threads", variable="STAGEWRIGHT_THREADS",
+        text="threads of one inference (default: the model's settings, then the CPU limit over the workers)")  # fmt: skip
+    add("concurrency", variable="STAGEWRIGHT_CONCURRENCY", text="inferences of a model at once (default: the model's settings)")
+    add("graph-optimization", variable="STAGEWRIGHT_GRAPH_OPTIMIZATION",
+        text=f"one of {', '.join(OPTIMIZATIONS)} (default: the model's settings, then all)")  # fmt: skip
+    add("max-held-mb", variable="STAGEWRIGHT_MAX_HELD_MB", default="256", text="MiB of bodies held at any time (default: 256)")
+    add(
+        "max-queue",
+        variable="STAGEWRIGHT_MAX_QUEUE",
+        default="1000",
+        text="most requests that wait for a model (default: 1000)",
+    )
+    add("timeout", variable="STAGEWRIGHT_TIMEOUT", default="60",
+        text="seconds after which a request that still waits is given up, unless it says otherwise (default: 60)")  # fmt: skip
+    add("batch-rows", variable="STAGEWRIGHT_BATCH_ROWS", text="most rows put together (default: the model's settings)")
+    add("batch-milliseconds", variable="STAGEWRIGHT_BATCH_MILLISECONDS",
+        text="longest wait for other requests (default: the model's settings)")  # fmt: skip
     add("max-body-mb", variable="STAGEWRIGHT_MAX_BODY_MB", default="64", text="largest request body in MiB (default: 64)")
     add("max-rows", variable="STAGEWRIGHT_MAX_ROWS", default="100000", text="most rows in a request (default: 100000)")
+    add_options(add)
     return parser
+
+
+def _models(given: argparse.Namespace, environment: Mapping[str, str]) -> tuple[tuple[str | None, str], ...]:
+    """Names and places: NAME=LOCATION as often as wanted, and at most one place alone, which --name names."""
+    places = given.model or ([] if given.repository else [_default_model(environment)])
+    found: list[tuple[str | None, str]] = []
+    for place in places:
+        named = _NAMED.fullmatch(place)
+        found.append((named[1], named[2]) if named else (given.name or None, place))
+    names = [name for name, _ in found]
+    if sum(_NAMED.fullmatch(place) is None for place in places) > 1 or len(set(names)) < len(names):
+        raise BadParameter("model", got=" ".join(places), expected="NAME=LOCATION, each name once, for more than one model")
+    return tuple(found)
+
+
+def _limits(given: argparse.Namespace) -> Limits:
+    rows = _positive("max-rows", given.max_rows)
+    return Limits(
+        body_bytes=_positive("max-body-mb", given.max_body_mb) * MEGABYTE,
+        rows=rows,
+        held_bytes=_positive("max-held-mb", given.max_held_mb) * MEGABYTE,
+        timeout_seconds=_above_zero("timeout", given.timeout),
+        bounds=Bounds(_positive("max-queue", given.max_queue), queue_rows=rows),
+    )
+
+
+def _overrides(given: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says about how models are served."""
+    chosen: dict[str, Any] = {
+        name: _positive(name.replace("_", "-"), getattr(given, name))
+        for name in ("threads", "concurrency", "batch_rows")
+        if getattr(given, name) is not None
+    }
+    if given.batch_milliseconds is not None:
+        chosen["batch_milliseconds"] = _above_zero("batch-milliseconds", given.batch_milliseconds)
+    if given.graph_optimization is not None:
+        chosen["graph_optimization"] = one_of("graph-optimization", given.graph_optimization, OPTIMIZATIONS)
+    return chosen
 
 
 def _default_model(environment: Mapping[str, str]) -> str:
@@ -100,11 +182,28 @@ def _default_model(environment: Mapping[str, str]) -> str:
     return uri
 
 
+def _port(name: str, value: str) -> int:
+    port = _integer(name, value)
+    if not 0 <= port <= 65535:
+        raise BadParameter(name, got=port, expected="a port number from 0 to 65535; 0 takes a free one")
+    return port
+
+
 def _integer(name: str, value: str) -> int:
     try:
         return int(value)
     except ValueError:
         raise BadParameter(name, got=value, expected="an integer") from None
+
+
+def _above_zero(name: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise BadParameter(name, got=value, expected="a number") from None
+    if not 0 < number < float("inf"):
+        raise BadParameter(name, got=value, expected="a number above 0")
+    return number
 
 
 def _positive(name: str, value: str) -> int:

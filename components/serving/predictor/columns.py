@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from stagewright.components.runtime.signature import GRAPH_TYPES, Input
+from stagewright.components.runtime.signature import GRAPH_TYPES, MISSING_STRING, TENSOR_KINDS, Input
 from stagewright.components.serving.predictor import values as convert
 from stagewright.components.serving.predictor.errors import BadColumn, BadTensor, UnknownColumn
+from stagewright.components.serving.predictor.tensor_columns import TensorColumn, TokenColumn
 from stagewright.components.serving.predictor.tensors import DATATYPES, INTEGERS
 
 Feeds = dict[str, np.ndarray]
@@ -26,11 +28,13 @@ _ACCEPTED = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the model; its graph input has shape [N, 1]."""
+    """One column of the model with a single value a row; its graph input has shape [N, 1]."""
 
     name: str
     kind: str
     nullable: bool
+    datatype: str = ""
+    shape: tuple[int, ...] = (1,)
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
         """JSON values [N] as the graph's input.
@@ -40,16 +44,18 @@ class Column:
         """
         return self._checked(convert.CONVERSIONS[self.kind](self.name, values))
 
-    def from_tensor(self, datatype: str, values: Sequence[Any]) -> np.ndarray:
-        """Elements of a V2 tensor in JSON as the graph's input."""
+    def from_tensor(self, datatype: str, values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
+        """Elements of a V2 tensor [rows] or [rows, 1] in JSON as the graph's input."""
+        self._check_shape(shape)
         self.check_datatype(datatype)
         if self.kind == "datetime" and datatype == "INT64":
             none = convert.missing(self.kind)
             return self._checked(np.array([none if value is None else value for value in values], dtype=np.int64))
         return self.from_values(values)
 
-    def from_array(self, datatype: str, array: np.ndarray) -> np.ndarray:
-        """Elements [N] of a binary V2 tensor as the graph's input."""
+    def from_array(self, datatype: str, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """Elements of a binary V2 tensor [rows] or [rows, 1] as the graph's input."""
+        self._check_shape(shape)
         self.check_datatype(datatype)
         if self.kind == "numeric":
             return self._checked(convert.to_float32(self.name, array))
@@ -69,6 +75,10 @@ class Column:
         """
         if not self.nullable:
             raise BadColumn(self.name, "not in the request, and the model needs it")
+        return self.blank(rows)
+
+    def blank(self, rows: int) -> np.ndarray:
+        """An input of missing values, also where the model needs them: for a rehearsal."""
         return np.full((rows, 1), convert.missing(self.kind), dtype=_NUMPY[GRAPH_TYPES[self.kind]])
 
     def check_datatype(self, datatype: str) -> None:
@@ -76,6 +86,17 @@ class Column:
         if datatype not in _ACCEPTED[self.kind]:
             fitting = ", ".join(_ACCEPTED[self.kind])
             raise BadTensor(self.name, f"datatype {datatype} does not fit a {self.kind} column; send one of {fitting}")
+
+    @staticmethod
+    def merge(feeds: Sequence[np.ndarray]) -> np.ndarray:
+        """Inputs of several requests as one."""
+        return np.concatenate(feeds)
+
+    def _check_shape(self, shape: Sequence[int]) -> None:
+        if len(shape) > 2:
+            raise BadTensor(self.name, f"shape {list(shape)} has {len(shape)} dimensions; expected [rows] or [rows, columns]")
+        if len(shape) == 2 and shape[1] != 1:
+            raise BadTensor(self.name, f"shape {list(shape)} has {shape[1]} columns; expected [rows] or [rows, 1]")
 
     def _checked(self, flat: np.ndarray) -> np.ndarray:
         if not self.nullable:
@@ -85,13 +106,28 @@ class Column:
         return flat.reshape(-1, 1)
 
 
-class Columns:
-    """The model's columns in the signature's order."""
+AnyColumn = Column | TensorColumn | TokenColumn
 
-    def __init__(self, inputs: Iterable[Input]) -> None:
-        self.all = tuple(Column(given.name, given.kind, given.nullable) for given in inputs)
+
+class Columns:
+    """The model's columns in the signature's order.
+
+    Args:
+        files: Small files beside the signature by name: a tokenized text needs its tokenizer.
+
+    Raises:
+        InputError: If a tokenizer is missing or cannot be used.
+    """
+
+    def __init__(self, inputs: Iterable[Input], files: Mapping[str, bytes] | None = None) -> None:
+        self.all: tuple[AnyColumn, ...] = tuple(_column(given, files or {}) for given in inputs)
         self.names = tuple(column.name for column in self.all)
-        self.by_name: Mapping[str, Column] = {column.name: column for column in self.all}
+        self.width = len(self.all)
+        self.by_name: Mapping[str, AnyColumn] = {column.name: column for column in self.all}
+        self.tensor = len(self.all) == 1 and isinstance(self.all[0], TensorColumn)  # and no column beside it
+        self._groups = [_Group(self.all, kinds) for kinds in (("numeric", "boolean"), ("categorical", "text"))]
+        grouped = {at for group in self._groups for at in group.places}
+        self._others = [(at, column) for at, column in enumerate(self.all) if at not in grouped]
 
     def __len__(self) -> int:
         return len(self.all)
@@ -101,7 +137,7 @@ class Columns:
         """Whether one numeric tensor can hold all columns."""
         return all(column.kind in ("numeric", "boolean") for column in self.all)
 
-    def find(self, name: str, *, where: str = "", noun: str = "column") -> Column:
+    def find(self, name: str, *, where: str = "", noun: str = "column") -> AnyColumn:
         """The column of this name.
 
         Raises:
@@ -112,12 +148,82 @@ class Columns:
         except KeyError:
             raise UnknownColumn(name, self.names, where=where, noun=noun) from None
 
-    def feeds(self, values: Iterable[Sequence[Any]]) -> Feeds:
-        """Values of every column in order, each [N], as the graph's inputs."""
-        return {column.name: column.from_values(given) for column, given in zip(self.all, values, strict=True)}
+    def feeds(self, rows: Sequence[Sequence[Any]]) -> Feeds:
+        """Rows, each with a value for every column in order, as the graph's inputs.
+
+        Raises:
+            BadColumn: Naming the first column with a wrong value, and its first row.
+        """
+        values = list(zip(*rows, strict=True))
+        feeds: Feeds = {}
+        for group in self._groups:
+            together = group.convert(values)
+            if together is None:  # something is wrong or unusual: each column for itself, so that the first one is named
+                return {column.name: column.from_values(given) for column, given in zip(self.all, values, strict=True)}
+            feeds.update(together)
+        for at, column in self._others:
+            feeds[column.name] = column.from_values(values[at])
+        return feeds
 
     def complete(self, feeds: Feeds, rows: int) -> Feeds:
         """The same feeds with the columns that the request left out, as missing values."""
         if len(feeds) == len(self.all):
             return feeds
         return {column.name: feeds[column.name] if column.name in feeds else column.absent(rows) for column in self.all}
+
+    def merge(self, feeds: Sequence[Feeds]) -> Feeds:
+        """Inputs of several requests as one, in their order."""
+        if len(feeds) == 1:
+            return feeds[0]
+        return {column.name: column.merge([one[column.name] for one in feeds]) for column in self.all}
+
+
+class _Group:
+    """Columns whose ordinary values are converted by one call for all of them: numbers and truth values, or texts."""
+
+    def __init__(self, columns: Sequence[AnyColumn], kinds: tuple[str, ...]) -> None:
+        members = [(at, one) for at, one in enumerate(columns) if isinstance(one, Column) and one.kind in kinds]
+        self.places = [at for at, _ in members]
+        self._names = [column.name for _, column in members]
+        self._needed = [place for place, (_, column) in enumerate(members) if not column.nullable]
+        self._truths = [place for place, (_, column) in enumerate(members) if column.kind == "boolean"]
+        self._convert = self._numbers if "numeric" in kinds else self._texts
+
+    def convert(self, values: Sequence[tuple[Any, ...]]) -> Feeds | None:
+        """The graph's inputs [N, 1] from the values of all columns; None if one has to be looked at for itself."""
+        if not self.places:
+            return {}
+        array = self._convert([values[at] for at in self.places])
+        return None if array is None else dict(zip(self._names, array[:, :, np.newaxis], strict=True))
+
+    def _numbers(self, values: list[tuple[Any, ...]]) -> np.ndarray | None:
+        if not convert.NUMBERS.issuperset(map(type, chain.from_iterable(values))):
+            return None
+        wide = np.array(values, dtype=np.float64)
+        if self._truths and not _are_truths(wide[self._truths]):
+            return None
+        with np.errstate(over="ignore"):
+            narrow = wide.astype(np.float32)
+        if np.isinf(narrow).any() or (self._needed and np.isnan(narrow[self._needed]).any()):
+            return None
+        return narrow
+
+    def _texts(self, values: list[tuple[Any, ...]]) -> np.ndarray | None:
+        if set(map(type, chain.from_iterable(values))) != {str}:
+            return None
+        array = np.array(values, dtype=object)
+        if self._needed and (array[self._needed] == MISSING_STRING).any():
+            return None
+        return array
+
+
+def _are_truths(numbers: np.ndarray) -> bool:
+    return bool(((numbers == 0) | (numbers == 1) | np.isnan(numbers)).all())
+
+
+def _column(given: Input, files: Mapping[str, bytes]) -> AnyColumn:
+    if given.kind in TENSOR_KINDS:
+        return TensorColumn(given)
+    if given.tokenizer is not None:
+        return TokenColumn(given, files)
+    return Column(given.name, given.kind, given.nullable, given.datatype)

@@ -56,6 +56,24 @@ class ModelNotReady(RequestError):
         super().__init__(f"model '{name}' is still loading; try again soon")
 
 
+class LoadFailed(RequestError):
+    """A version could not be loaded; what was served goes on."""
+
+    def __init__(self, name: str, problem: str, serving: str | None, *, status: int = 400) -> None:
+        rest = f"; {serving} goes on serving" if serving else ""
+        super().__init__(f"model {shown(name)} was not loaded: {problem}{rest}")
+        self.status = status
+
+
+class RepositoryClosed(RequestError):
+    """The server was started so that nobody may load or unload models."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("this server was started with --repository-api off; its models are those it was started with")
+
+
 class MethodNotAllowed(RequestError):
     """The path exists, but not for this method."""
 
@@ -64,6 +82,47 @@ class MethodNotAllowed(RequestError):
     def __init__(self, method: str, path: str, allowed: str) -> None:
         super().__init__(f"{method} is not allowed at {shown(path)}; use {allowed}")
         self.allowed = allowed
+
+
+class QueueFull(RequestError):
+    """More waits than the server takes.
+
+    Args:
+        waiting: Requests before this one.
+        seconds: After which there will be room.
+    """
+
+    status = 429
+
+    def __init__(self, model: str, waiting: int, seconds: int) -> None:
+        super().__init__(f"model '{model}' is busy: {counted(waiting, 'request')} before this one; "
+                         f"try again in {counted(seconds, 'second')}")  # fmt: skip
+        self.retry_after = seconds
+
+
+class NoRoom(RequestError):
+    """The bodies of the requests that are being answered fill the memory that they may take."""
+
+    status = 429
+
+    def __init__(self) -> None:
+        super().__init__("the server holds as many bytes of requests as it may; try again in 1 second")
+        self.retry_after = 1
+
+
+class DeadlineExceeded(RequestError):
+    """The time that the client gave the request passed before its inference began."""
+
+    status = 504
+
+    def __init__(self, model: str, seconds: float) -> None:
+        super().__init__(
+            f"the request waited {seconds * 1000:.0f} ms for model '{model}', and its time is over; nothing was computed"
+        )
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete or begun: there is nobody to answer."""
 
 
 class TooLarge(RequestError):

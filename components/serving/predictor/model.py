@@ -1,57 +1,114 @@
 """A model in memory: its graph in ONNX Runtime, checked against its signature, and what it answers."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 import onnxruntime as ort
 
+from stagewright.components.runtime import serving_settings
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.signature import GRAPH_TYPES, Signature
+from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.predictor.columns import Columns, Feeds
+from stagewright.components.serving.predictor.portions import in_portions, is_large
 from stagewright.components.serving.predictor.source import ModelFiles
 
 Outputs = Mapping[str, np.ndarray]
 
 _LABELS = {"BYTES": "tensor(string)", "INT64": "tensor(int64)", "BOOL": "tensor(bool)"}
+_BLANK = {"float": np.float32(0), "int64": np.int64(0), "uint8": np.uint8(0), "string": ""}
+_LEVELS = {
+    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL, "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, "layout": ort.GraphOptimizationLevel.ORT_ENABLE_LAYOUT,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}  # fmt: skip
+
+
+class Model(Protocol):
+    """What the server needs of a model, whatever computes its answers.
+
+    Attributes:
+        outputs: As V2 metadata.
+        platform: As V2 metadata.
+        settings: How it is served; what is None there is the server's choice.
+    """
+
+    name: str
+    version: str | None
+    signature: Signature
+    columns: Columns
+    outputs: list[dict[str, Any]]
+    platform: str
+    settings: ServingSettings
+
+    def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
+        """Outputs by name; may be called from several threads at once."""
+
+    def close(self) -> None:
+        """Give back what the model holds; called after its last inference."""
 
 
 class OnnxModel:
-    """A served model. `run` may be called from several threads at once."""
+    """A graph in ONNX Runtime."""
 
-    def __init__(self, name: str, version: str | None, signature: Signature, session: ort.InferenceSession) -> None:
+    platform = "onnxruntime_onnx"
+
+    def __init__(
+        self, name: str, version: str | None, signature: Signature, session: ort.InferenceSession,
+        settings: ServingSettings | None = None, extras: Mapping[str, bytes] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.version, self.signature = name, version, signature
-        self.columns = Columns(signature.inputs)
+        self.settings = settings or ServingSettings()
+        self.columns = Columns(signature.inputs, extras)
         self.outputs: list[dict[str, Any]] = signature.outputs
         self._session = session
+        self._large = is_large(signature.inputs)
         self._names = [output["name"] for output in self.outputs]
 
     @classmethod
-    def load(cls, files: ModelFiles, name: str, *, version: str | None = None, threads: int = 1) -> Self:
+    def load(
+        cls,
+        files: ModelFiles,
+        name: str,
+        *,
+        version: str | None = None,
+        threads: int = 1,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Build the session, compare graph and signature, and answer one row as a rehearsal.
 
         Args:
             version: Replaces the manifest's.
-            threads: Threads that ONNX Runtime may use inside one inference.
+            threads: Threads that ONNX Runtime may use inside one inference, unless the model's settings say otherwise.
+            overrides: Fields of ServingSettings that replace those of the model's `settings.json`.
 
         Raises:
-            InputError: If the graph is corrupt or does not fit the signature.
+            InputError: If the graph is corrupt or does not fit the signature, or the settings cannot be.
         """
         signature = _signature(files)
-        session = _session(files, threads)
+        settings = _settings(files, threads, overrides or {})
+        session = _session(files, settings)
         _check(files.location, session, signature)
-        model = cls(name, version or files.version, signature, session)
+        model = cls(name, version or files.version, signature, session, settings, files.extras)
         model._rehearse(files.location)
         return model
 
+    def close(self) -> None:
+        """Nothing to do: ONNX Runtime frees the session when nobody holds it any more."""
+
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        """Outputs by name for inputs of shape [N, 1]: `label` [N] and `probabilities` [N, C], or `prediction` [N]."""
-        outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+        """Outputs by name for inputs [N, ...]: `label` [N] and `probabilities` [N, C], or `prediction` [N]."""
+        outputs = in_portions(self._answer, feeds) if self._large else self._answer(feeds)
         if "prediction" in outputs:
             return {"prediction": outputs["prediction"].reshape(-1)}
         outputs["label"] = outputs["label"].reshape(-1)
         return outputs if self.signature.threshold == 0.5 else self._decide_again(outputs)
+
+    def _answer(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
     def _decide_again(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Labels by the signature's threshold; the graph's own head decides at one half."""
@@ -62,12 +119,7 @@ class OnnxModel:
 
     def _rehearse(self, location: str) -> None:
         """One inference before the first request: it finds graphs that load but cannot run, and warms what is lazy."""
-        blank: dict[str, np.ndarray] = {
-            "float": np.zeros((1, 1), np.float32),
-            "int64": np.zeros((1, 1), np.int64),
-            "string": np.full((1, 1), "", object),
-        }
-        feeds = {column.name: blank[GRAPH_TYPES[column.kind]] for column in self.signature.inputs}
+        feeds = {given.name: self._blank(given) for given in self.signature.inputs}
         try:
             outputs = self.run(feeds)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
@@ -79,6 +131,22 @@ class OnnxModel:
                 raise InputError(f"the model at {location} answers '{output['name']}' of shape {list(got)} for one row; "
                                  f"its signature says {list(expected)}")  # fmt: skip
 
+    def _blank(self, given: Input) -> np.ndarray:
+        """A row without content: zeros, an empty text, or the tokens of one."""
+        if given.tokenizer is not None:
+            return self.columns.find(given.name).from_values(["a"])
+        value = _BLANK[given.graph_type]
+        return np.full((1, *given.shape), value, dtype=object if value == "" else None)
+
+
+def _settings(files: ModelFiles, threads: int, overrides: Mapping[str, Any]) -> ServingSettings:
+    """The model's own settings, where it has any, with what the command line says in place of what they say."""
+    content = files.extras.get(serving_settings.FILE)
+    location = f"{serving_settings.FILE} of the model at {files.location}"
+    own = ServingSettings() if content is None else ServingSettings.parse(content, location)
+    chosen = replace(own, **overrides)
+    return chosen if chosen.threads is not None else replace(chosen, threads=threads)
+
 
 def _signature(files: ModelFiles) -> Signature:
     try:
@@ -89,10 +157,11 @@ def _signature(files: ModelFiles) -> Signature:
         ) from None
 
 
-def _session(files: ModelFiles, threads: int) -> ort.InferenceSession:
+def _session(files: ModelFiles, settings: ServingSettings) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = settings.threads or 1
     options.inter_op_num_threads = 1
+    options.graph_optimization_level = _LEVELS[settings.graph_optimization]
     options.log_severity_level = 4  # what matters reaches the caller as an error
     # A spinning worker would take the core that the event loop needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -111,17 +180,27 @@ def _providers() -> list[str]:
 
 
 def _check(location: str, session: ort.InferenceSession, signature: Signature) -> None:
-    """Compare the graph's inputs and outputs with the signature's, by name and element type."""
-    expected = {column.name: f"tensor({GRAPH_TYPES[column.kind]})" for column in signature.inputs}
-    _compare(location, "input", {node.name: node.type for node in session.get_inputs()}, expected)
-    for node in session.get_inputs():
-        if len(node.shape) != 2 or isinstance(node.shape[0], int) or node.shape[1] not in (1, None):
-            raise InputError(f"the model at {location} takes input '{node.name}' of shape {node.shape}; expected [rows, 1]")
+    """Compare the graph's inputs and outputs with the signature's, by name, element type and shape."""
+    expected = {given.name: f"tensor({given.graph_type})" for given in signature.inputs}
+    nodes = {node.name: node for node in session.get_inputs()}
+    _compare(location, "input", {name: node.type for name, node in nodes.items()}, expected)
+    for given in signature.inputs:
+        shape = nodes[given.name].shape
+        if not _fits(shape, given.graph_shape):
+            sizes = ", ".join("tokens" if size is None else str(size) for size in given.graph_shape)
+            raise InputError(f"the model at {location} takes input '{given.name}' of shape {shape}; expected [rows, {sizes}]")
     answers = {"prediction": "tensor(float)"}
     if signature.classes is not None:
         answers = {"label": _LABELS[signature.label_datatype], "probabilities": "tensor(float)"}
-    given = {node.name: node.type for node in session.get_outputs()}
-    _compare(location, "output", {name: given[name] for name in given if name in answers}, answers)
+    outputs = {node.name: node.type for node in session.get_outputs() if node.name in answers}
+    _compare(location, "output", outputs, answers)
+
+
+def _fits(shape: Sequence[int | str | None], row: tuple[int | None, ...]) -> bool:
+    """Whether a graph's input takes any number of such rows; a size that the graph leaves open is no number there."""
+    if len(shape) != len(row) + 1 or isinstance(shape[0], int):
+        return False
+    return all(not isinstance(own, int) or own == size for own, size in zip(shape[1:], row, strict=True))
 
 
 def _compare(location: str, noun: str, graph: Mapping[str, str], signature: Mapping[str, str]) -> None:

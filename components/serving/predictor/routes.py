@@ -1,9 +1,11 @@
 """Which request goes where: the server's paths as one list to read."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from stagewright.components.serving.predictor.errors import MethodNotAllowed, NoSuchPath
 
+LONGEST_KNOWN = 200  # characters of a path that is remembered
 READ, SEND = ("GET", "HEAD"), ("POST",)
 
 
@@ -24,12 +26,19 @@ def find(method: str, path: str) -> Route:
         NoSuchPath: If nothing is served there.
         MethodNotAllowed: If it is, for another method.
     """
-    route = _match(path.rstrip("/").split("/")[1:])
+    route = _known(path) if len(path) < LONGEST_KNOWN else _route(path)
     if route is None:
         raise NoSuchPath(path)
     if method not in route.methods:
         raise MethodNotAllowed(method[:20], path, " or ".join(route.methods))
     return route
+
+
+def _route(path: str) -> Route | None:
+    return _match(path.rstrip("/").split("/")[1:])
+
+
+_known = lru_cache(maxsize=1024)(_route)  # a server is asked for the same few paths again and again
 
 
 def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912 - a flat list reads better than any table of patterns
@@ -44,10 +53,24 @@ def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912
             return Route("model_ready", "v2", READ, name)
         case ["v2", "models", name, "versions", version, "ready"]:
             return Route("model_ready", "v2", READ, name, version)
-        case ["v2", "models", name]:
+        case ["v2", "models", name] if name != "stats":
             return Route("metadata", "v2", READ, name)
         case ["v2", "models", name, "versions", version]:
             return Route("metadata", "v2", READ, name, version)
+        case ["v2", "repository", "index"]:
+            return Route("repository_index", "repository", (*SEND, *READ))
+        case ["v2", "repository", "models", name, "load" | "unload" as action]:
+            return Route(f"repository_{action}", "repository", SEND, name)
+        case ["v2", "models", name, "config"]:
+            return Route("configuration", "v2", READ, name)
+        case ["v2", "models", name, "versions", version, "config"]:
+            return Route("configuration", "v2", READ, name, version)
+        case ["v2", "models", "stats"]:
+            return Route("statistics", "v2")
+        case ["v2", "models", name, "stats"]:
+            return Route("statistics", "v2", READ, name)
+        case ["v2", "models", name, "versions", version, "stats"]:
+            return Route("statistics", "v2", READ, name, version)
         case ["v2", "health", "live"]:
             return Route("live", "v2")
         case ["v2", "health", "ready"]:
@@ -58,6 +81,10 @@ def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912
             return Route("models", "v1")
         case ["v1", "models", name]:
             return Route("model_status", "v1", READ, name)
+        case ["openapi.json"]:
+            return Route("openapi", "openapi")
+        case ["docs"]:
+            return Route("page", "openapi")
         case ["metrics"]:
             return Route("metrics", "metrics")
         case []:

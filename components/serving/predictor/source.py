@@ -5,29 +5,43 @@ With a `manifest.json` beside it (every published model has one) the files' SHA-
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.signature import FILE as SIGNATURE
 
 GRAPH, SERVING, MANIFEST = "model.onnx", "serving", "manifest.json"
+WORKER = "worker.json"  # of a model that has no graph and is computed by a process of its own
+EXTRAS = (SETTINGS, WORKER)
+STORE = "s3://"
 MOUNTED = "/mnt/models"  # where KServe's storage initializer puts a model
+
+if TYPE_CHECKING:
+    from stagewright.components.runtime.storage import ObjectStore
 
 Read = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What the predictor needs of a model; name and version only if its manifest tells them."""
+    """What the predictor needs of a model.
+
+    Attributes:
+        location: Where it was read from, for errors.
+        name: As its manifest tells; None without one. The same for the version.
+        extras: Small files that only some models have, by name: tokenizer.json, settings.json, worker.json.
+    """
 
     location: str
     graph: bytes
     signature: bytes
     name: str | None = None
     version: str | None = None
+    extras: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def read(location: str) -> ModelFiles:
@@ -40,23 +54,48 @@ def read(location: str) -> ModelFiles:
         InputError: If there is no model, or a file differs from the manifest.
         ServiceUnavailable: If the object store does not answer.
     """
-    if location.startswith("s3://"):
-        return _read_store(location.rstrip("/").removesuffix(f"/{SERVING}"))
+    if location.startswith(STORE):
+        return _read_store(_version(location))
     return _read_folder(Path(location.removeprefix("file://")))
 
 
+def name(location: str) -> str | None:
+    """The name that the manifest of a model tells, without reading the model; None without a manifest.
+
+    Raises:
+        InputError: If there is no model.
+        ServiceUnavailable: If the object store does not answer.
+    """
+    if location.startswith(STORE):
+        uri = _version(location)
+        content: bytes | None = _store(uri).read(f"{uri}/{MANIFEST}")
+    else:
+        _, serving = _find(Path(location.removeprefix("file://")))
+        manifest = serving.parent / MANIFEST
+        content = _read_file(manifest) if serving.name == SERVING and manifest.is_file() else None
+    return None if content is None else _parse(location, content).get("name")
+
+
 def _read_folder(folder: Path) -> ModelFiles:
+    root, serving = _find(folder)
+    if serving.name != SERVING or not (root / MANIFEST).is_file():
+        signature = _read_file(serving / SIGNATURE)
+        extras = {name: _read_file(serving / name) for name in _extras(signature) if (serving / name).is_file()}
+        graph = b"" if WORKER in extras else _read_file(serving / GRAPH)
+        return ModelFiles(str(folder), graph, signature, extras=extras)
+    return _verified(str(root), lambda name: _read_file(root / name))
+
+
+def _find(folder: Path) -> tuple[Path, Path]:
+    """A model's folder and the one in it that is served."""
     if not folder.is_dir():
         raise InputError(
             f"no model folder {folder}: the path does not exist" if not folder.exists() else f"{folder} is not a folder"
         )
     serving = folder / SERVING if (folder / SERVING).is_dir() else folder
-    if not (serving / GRAPH).is_file():
+    if not any((serving / file).is_file() for file in (GRAPH, WORKER)):
         raise InputError(f"no {GRAPH} in {folder} or in its {SERVING} folder: this is not an exported model")
-    root = serving.parent
-    if serving.name != SERVING or not (root / MANIFEST).is_file():
-        return ModelFiles(str(folder), _read_file(serving / GRAPH), _read_file(serving / SIGNATURE))
-    return _verified(str(root), lambda name: _read_file(root / name))
+    return serving.parent, serving
 
 
 def _read_file(path: Path) -> bytes:
@@ -69,18 +108,43 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_store(uri: str) -> ModelFiles:
+    store = _store(uri)
+    return _verified(uri, lambda name: store.read(f"{uri}/{name}"))
+
+
+def _store(uri: str) -> "ObjectStore":
+    """The object store, if it has this published model."""
     from stagewright.components.runtime.storage import ObjectStore
 
     store = ObjectStore.from_environment("the object store is needed to load the model")
     if not store.exists(f"{uri}/{MANIFEST}"):
         raise InputError(f"no published model at {uri}: it has no {MANIFEST}")
-    return _verified(uri, lambda name: store.read(f"{uri}/{name}"))
+    return store
+
+
+def _version(location: str) -> str:
+    return location.rstrip("/").removesuffix(f"/{SERVING}")
 
 
 def _verified(location: str, read_file: Read) -> ModelFiles:
     manifest = _parse(location, read_file(MANIFEST))
-    graph, signature = (_check(location, manifest, f"{SERVING}/{name}", read_file) for name in (GRAPH, SIGNATURE))
-    return ModelFiles(location, graph, signature, manifest.get("name"), manifest.get("version"))
+
+    def read(name: str) -> bytes:
+        return _check(location, manifest, f"{SERVING}/{name}", read_file)
+
+    graph = b"" if f"{SERVING}/{WORKER}" in manifest["files"] else read(GRAPH)
+    signature = read(SIGNATURE)
+    extras = {name: read(name) for name in _extras(signature) if f"{SERVING}/{name}" in manifest["files"]}
+    return ModelFiles(location, graph, signature, manifest.get("name"), manifest.get("version"), extras)
+
+
+def _extras(signature: bytes) -> list[str]:
+    """Small files that a model may have: its settings, and the tokenizers that its signature names."""
+    try:
+        tokenizers = [column.get("tokenizer") for column in json.loads(signature)["inputs"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        tokenizers = []  # a malformed signature is named when the model is built
+    return [*EXTRAS, *dict.fromkeys(name for name in tokenizers if isinstance(name, str) and Path(name).name == name)]
 
 
 def _parse(location: str, content: bytes) -> dict[str, Any]:

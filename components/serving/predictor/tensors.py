@@ -6,7 +6,7 @@ The datatypes and the binary layout are those of the Open Inference Protocol's "
 from collections.abc import Sequence
 from itertools import chain
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -20,6 +20,7 @@ NUMPY: dict[str, np.dtype[Any]] = {
 }  # fmt: skip
 INTEGERS = tuple(name for name, dtype in NUMPY.items() if dtype.kind in "iu")
 DATATYPES = (*NUMPY, "BF16", "BYTES")
+DIMENSIONS = 8  # of a tensor at most
 LENGTH_BYTES = 4  # before each element of a BYTES tensor, an unsigned little-endian integer
 
 _TYPES: dict[str, tuple[frozenset[type], str]] = {
@@ -43,15 +44,15 @@ def check_datatype(name: str, datatype: Any) -> str:
 
 
 def check_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """`shape` as a tuple of one or two sizes; every tensor here is a column, or a table of columns.
+    """`shape` as a tuple of sizes, rows first.
 
     Raises:
         BadTensor: If it is something else, or empty.
     """
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise BadTensor(name, "'shape' must be a list of sizes such as [2, 1]")
-    if len(shape) > 2:
-        raise BadTensor(name, f"shape {_short(shape)} has {len(shape)} dimensions; expected [rows] or [rows, columns]")
+    if len(shape) > DIMENSIONS:
+        raise BadTensor(name, f"shape {_short(shape)} has {len(shape)} dimensions; expected at most {DIMENSIONS}")
     if 0 in shape:
         raise BadTensor(name, f"shape {shape} is empty: send at least one row")
     return tuple(shape)
@@ -110,18 +111,29 @@ def bytes_from_array(datatype: str, array: np.ndarray) -> bytes:
 
 
 def _flat(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
-    types = set(map(type, data))
-    if list not in types:
-        return data
-    if len(shape) == 1:
-        raise BadTensor(name, f"'data' is nested, but shape {_short(shape)} has one dimension")
-    if len(types) > 1:
-        raise BadTensor(name, "'data' mixes lists and single values")
-    if set(map(len, data)) != {shape[1]}:
-        row = next(row for row, values in enumerate(data) if len(values) != shape[1])
-        got = counted(len(data[row]), "value")
-        raise BadTensor(name, f"row {row} has {got}, but shape {_short(shape)} needs {shape[1]}")
-    return list(chain.from_iterable(data))
+    """The innermost values; lists may be nested as the shape is, or not at all."""
+    for axis in range(1, len(shape) + 1):
+        types = set(map(type, data))
+        if list not in types:
+            return data
+        if axis == len(shape):
+            if axis > 1:
+                return data  # lists where numbers are due, which is what will be said of them
+            raise BadTensor(name, f"'data' is nested, but shape {_short(shape)} has one dimension")
+        if len(types) > 1:
+            raise BadTensor(name, "'data' mixes lists and single values")
+        if set(map(len, data)) != {shape[axis]}:
+            _refuse_lengths(name, shape, data, axis)
+        data = list(chain.from_iterable(data))
+    return data
+
+
+def _refuse_lengths(name: str, shape: Sequence[int], data: list[Any], axis: int) -> NoReturn:
+    at = next(at for at, values in enumerate(data) if len(values) != shape[axis])
+    got = counted(len(data[at]), "value")
+    row = at // prod(shape[1:axis])
+    inside = f" has a list of {got}" if axis > 1 else f" has {got}"
+    raise BadTensor(name, f"row {row}{inside}, but shape {_short(shape)} needs {shape[axis]}")
 
 
 def _check_range(name: str, datatype: str, values: list[Any]) -> None:

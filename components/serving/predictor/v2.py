@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from stagewright.components.serving.predictor import tensors
-from stagewright.components.serving.predictor.columns import Column, Columns, Feeds
+from stagewright.components.serving.predictor.batch import Given
+from stagewright.components.serving.predictor.columns import AnyColumn, Columns, Feeds
 from stagewright.components.serving.predictor.errors import BadTensor, RequestError, TooLarge, counted, listed, shown
-from stagewright.components.serving.predictor.messages import Answer, json_answer, json_bytes, json_object
-from stagewright.components.serving.predictor.model import OnnxModel, Outputs
+from stagewright.components.serving.predictor.messages import json_object
+from stagewright.components.serving.predictor.model import Model
+from stagewright.components.serving.predictor.v2_outputs import Wanted, read_flag, read_parameters, read_wanted
 
-BINARY = b"application/octet-stream"
-HEADER_LENGTH = b"inference-header-content-length"
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = ["binary_tensor_data", "classification", "schedule_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,14 @@ class InferRequest:
     """A decoded infer request.
 
     Attributes:
-        outputs: The outputs that are wanted, each with whether it is sent as bytes; in the order of the request.
+        timeout: Seconds in which the client wants its answer.
+        outputs: In the order of the request.
     """
 
-    feeds: Feeds
-    rows: int
+    given: Given
     id: str | None
-    outputs: tuple[tuple[str, bool], ...]
+    timeout: float | None
+    outputs: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,17 @@ class _Tensor:
     values: list[Any] | None  # from JSON
     array: np.ndarray | None  # from bytes
 
-    def feed(self, column: Column, position: int = 0, width: int = 1) -> np.ndarray:
+    def feed(self, column: AnyColumn) -> np.ndarray:
+        """The tensor as the graph's input."""
+        if self.array is not None:
+            return column.from_array(self.datatype, self.array, self.shape)
+        return column.from_tensor(self.datatype, self.values or [], self.shape)
+
+    def part(self, column: AnyColumn, position: int, width: int) -> np.ndarray:
         """One of the tensor's columns as the graph's input."""
         if self.array is not None:
-            return column.from_array(self.datatype, np.ascontiguousarray(self.array[position::width]))
-        return column.from_tensor(self.datatype, (self.values or [])[position::width])
+            return column.from_array(self.datatype, np.ascontiguousarray(self.array[position::width]), self.shape[:1])
+        return column.from_tensor(self.datatype, (self.values or [])[position::width], self.shape[:1])
 
 
 def decode(
@@ -62,47 +69,24 @@ def decode(
     identity = document.get("id")
     if identity is not None and not isinstance(identity, str):
         raise RequestError(f"'id' is {shown(identity)}; expected a string")
-    parameters = _parameters(document, "the request")
+    parameters = read_parameters(document, "the request")
     given = _read_tensors(document.get("inputs"), memoryview(body)[length:])
     feeds, rows = _feeds(columns, given, max_rows)
-    wanted = _wanted(document.get("outputs"), [output["name"] for output in outputs], _flag(parameters, "binary_data_output"))
-    return InferRequest(feeds, rows, identity, wanted)
+    wanted = read_wanted(
+        document.get("outputs"), [output["name"] for output in outputs], read_flag(parameters, "binary_data_output")
+    )
+    return InferRequest(Given(rows, feeds=feeds), identity, _timeout(parameters), wanted)
 
 
-def encode(model: OnnxModel, request: InferRequest, outputs: Outputs) -> Answer:
-    """The answer: JSON, or JSON followed by the bytes of the tensors that were asked for in binary form."""
-    described, chunks = [], []
-    datatypes = {output["name"]: output["datatype"] for output in model.outputs}
-    for name, binary in request.outputs:
-        array = outputs[name]
-        tensor: dict[str, Any] = {"name": name, "datatype": datatypes[name], "shape": list(array.shape)}
-        if binary:
-            chunks.append(tensors.bytes_from_array(datatypes[name], array))
-            tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
-        else:
-            tensor["data"] = array.tolist() if array.dtype == object else array.ravel()
-        described.append(tensor)
-    document: dict[str, Any] = {"model_name": model.name}
-    if model.version is not None:
-        document["model_version"] = model.version
-    if request.id is not None:
-        document["id"] = request.id
-    document["outputs"] = described
-    if not chunks:
-        return json_answer(document)
-    header = json_bytes(document)
-    return Answer(200, b"".join((header, *chunks)), BINARY, ((HEADER_LENGTH, str(len(header)).encode()),))
-
-
-def metadata(model: OnnxModel) -> dict[str, Any]:
+def metadata(model: Model) -> dict[str, Any]:
     """What the model takes and answers; `parameters` carry what tensors cannot say."""
     signature = model.signature
     parameters = {"task": signature.task, "framework": signature.framework, "classes": signature.classes}
     return {
         "name": model.name,
         "versions": [] if model.version is None else [model.version],
-        "platform": "onnxruntime_onnx",
-        "inputs": [{"name": column.name, "datatype": column.datatype, "shape": [-1, 1]} for column in signature.inputs],
+        "platform": model.platform,
+        "inputs": [{"name": given.name, "datatype": given.datatype, "shape": [-1, *given.shape]} for given in signature.inputs],
         "outputs": model.outputs,
         "parameters": {name: value for name, value in parameters.items() if value is not None},
     }
@@ -129,7 +113,7 @@ def _read_tensors(inputs: Any, binary: memoryview) -> list[_Tensor]:
         name = tensor["name"]
         datatype = tensors.check_datatype(name, tensor.get("datatype"))
         shape = tensors.check_shape(name, tensor.get("shape"))
-        size = _parameters(tensor, f"input {shown(name)}").get("binary_data_size")
+        size = read_parameters(tensor, f"input {shown(name)}").get("binary_data_size")
         if size is None:
             if "data" not in tensor:
                 raise BadTensor(name, "has neither 'data' nor the parameter 'binary_data_size'")
@@ -152,17 +136,13 @@ def _feeds(columns: Columns, given: list[_Tensor], max_rows: int) -> tuple[Feeds
     rows = first.shape[0]
     if rows > max_rows:
         raise TooLarge(f"the request has {rows} rows; this server takes at most {max_rows} at once")
-    if len(given) == 1 and len(first.shape) == 2 and first.shape[1] > 1:
+    if len(given) == 1 and len(first.shape) == 2 and first.shape[1] > 1 and not columns.tensor:
         return _table_feeds(columns, first), rows
     feeds: Feeds = {}
     for tensor in given:
         column = columns.find(tensor.name, noun="input")
         if tensor.name in feeds:
             raise BadTensor(tensor.name, "stands more than once")
-        if len(tensor.shape) == 2 and tensor.shape[1] != 1:
-            raise BadTensor(
-                tensor.name, f"shape {list(tensor.shape)} has {tensor.shape[1]} columns; expected [rows] or [rows, 1]"
-            )
         if tensor.shape[0] != rows:
             raise BadTensor(tensor.name, f"has {counted(tensor.shape[0], 'row')}, but input '{first.name}' has {rows}")
         feeds[tensor.name] = tensor.feed(column)
@@ -181,37 +161,14 @@ def _table_feeds(columns: Columns, table: _Tensor) -> Feeds:
     if width != len(columns):
         raise BadTensor(table.name, f"shape {list(table.shape)} has {width} columns; the model takes {len(columns)}: "
                         f"{listed(columns.names)}")  # fmt: skip
-    return {column.name: table.feed(column, position, width) for position, column in enumerate(columns.all)}
+    return {column.name: table.part(column, position, width) for position, column in enumerate(columns.all)}
 
 
-def _wanted(requested: Any, names: list[str], binary_default: bool | None) -> tuple[tuple[str, bool], ...]:
-    if requested is None or requested == []:
-        return tuple((name, bool(binary_default)) for name in names)
-    if not isinstance(requested, list):
-        raise RequestError(f"'outputs' is {shown(requested)}; expected a list")
-    wanted: dict[str, bool] = {}
-    for at, output in enumerate(requested):
-        if not isinstance(output, dict) or not isinstance(output.get("name"), str):
-            raise RequestError(f"output {at} has no 'name'")
-        name = output["name"]
-        if name not in names:
-            raise RequestError(f"the model has no output {shown(name)}; it answers {', '.join(names)}")
-        binary = _flag(_parameters(output, f"output '{name}'"), "binary_data")
-        wanted[name] = bool(binary_default) if binary is None else binary
-    return tuple(wanted.items())
-
-
-def _parameters(owner: dict[str, Any], where: str) -> dict[str, Any]:
-    parameters = owner.get("parameters")
-    if parameters is None:
-        return {}
-    if not isinstance(parameters, dict):
-        raise RequestError(f"{where}: 'parameters' is {shown(parameters)}; expected an object")
-    return parameters
-
-
-def _flag(parameters: dict[str, Any], name: str) -> bool | None:
-    value = parameters.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise RequestError(f"parameter '{name}' is {shown(value)}; expected true or false")
-    return value
+def _timeout(parameters: dict[str, Any]) -> float | None:
+    """Seconds from Triton's request parameter `timeout`, which counts microseconds; 0 is none."""
+    given = parameters.get("timeout")
+    if given is None or (type(given) is int and given == 0):
+        return None
+    if type(given) is not int or given < 0:
+        raise RequestError(f"parameter 'timeout' is {shown(given)}; expected microseconds")
+    return given / 1_000_000

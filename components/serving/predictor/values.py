@@ -17,22 +17,22 @@ from stagewright.components.serving.predictor.errors import BadColumn, shown
 Values = Sequence[Any]
 
 _NONE = type(None)
-_NUMBERS = frozenset((float, int, bool, _NONE))
+NUMBERS = frozenset((float, int, bool, _NONE))  # types of a number in JSON
 _EXACT_INTEGERS = 2.0**53  # below this, an integral float is written as the integer it is
 
 
 def numeric(column: str, values: Values) -> np.ndarray:
     """Numbers as float32 [N]; null is NaN, true and false are 1 and 0."""
-    if not _NUMBERS.issuperset(map(type, values)):
-        row = _first(values, lambda value: type(value) not in _NUMBERS)
+    if not NUMBERS.issuperset(map(type, values)):
+        row = _first(values, lambda value: type(value) not in NUMBERS)
         raise BadColumn(column, f"{shown(values[row])} is not a number", row=row)
     return to_float32(column, np.array(values, dtype=np.float64))
 
 
 def boolean(column: str, values: Values) -> np.ndarray:
     """Truth values as float32 [N]; null is NaN, 1 and 0 are true and false."""
-    if not _NUMBERS.issuperset(map(type, values)):
-        row = _first(values, lambda value: type(value) not in _NUMBERS)
+    if not NUMBERS.issuperset(map(type, values)):
+        row = _first(values, lambda value: type(value) not in NUMBERS)
         raise BadColumn(column, f"{shown(values[row])} is not true or false", row=row)
     return truth(column, np.array(values, dtype=np.float64))
 

@@ -1,9 +1,7 @@
 """A multilayer perceptron for tables by torch: embeddings for codes, mini-batches, early stopping; weights saved as .npz."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from onnx import ModelProto
 
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.progress import progress
+from stagewright.components.training.frameworks import _devices
 from stagewright.components.training.frameworks._base import Fit, Plan, Split, TrainingData, damaged, loss_name
 from stagewright.components.training.frameworks._mlp import Architecture, Network, architecture, graph
 from stagewright.components.training.parameters import Parameter, resolve
@@ -42,9 +41,9 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
     """Train until the validation loss has not improved for `patience` epochs; the best epoch's weights are kept."""
     params = plan.params
     data.require_no_missing("torch")
-    device = _device(params["device"])
+    device = _devices.device(params["device"])
     shape = architecture(data.features, data.train, data.classes, params)
-    with _reproducible(seed, params["threads"], device):
+    with _devices.reproducible(seed, params["threads"], device):
         network = Network(shape).to(device)
         history, best = _descend(network, data, params, device, seed)
     name = loss_name(data.classes)
@@ -163,26 +162,3 @@ def _tensors(split: Split, shape: Architecture, device: torch.device) -> tuple[t
     weights = np.ones(len(split.y), dtype=np.float32) if split.weights is None else split.weights
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(values)).to(device) for values in (split.X, y, weights))
     return x, target, weight
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError("params.device is 'cuda' and no GPU is visible here; use 'auto' or 'cpu', or a GPU profile")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-@contextmanager
-def _reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None]:
-    """The same weights for the same seed; the process's own random state and settings are put back afterwards."""
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS may sum in another order each time
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])

@@ -93,7 +93,7 @@ def test_a_wrong_specification_gets_one_sentence_that_names_the_place(specificat
         (
             "xgbost",
             {},
-            "parameter 'framework' is 'xgbost'; expected one of sklearn, xgboost, lightgbm, torch (did you mean 'xgboost'?)",
+            "parameter 'framework' is 'xgbost'; expected one of sklearn, xgboost, lightgbm, torch, torch_vision, transf",
         ),
         ("sklearn", {"model": "forest"}, "parameter 'params.model' is 'forest'"),
         ("sklearn", {"model": 3}, "parameter 'params.model' is 3"),

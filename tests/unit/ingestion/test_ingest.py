@@ -241,7 +241,7 @@ ERRORS = {
     "unnamed.csv": (b"a,,c\n1,2,3\n", r"unnamed\.csv: column 2 of 3 has no name in the header; give it one"),
     "book.xlsx": (
         b"PK",
-        r"the format of .*/book\.xlsx cannot be told from its name; set 'format' to csv, tsv, jsonl or parquet",
+        r"the format of .*/book\.xlsx cannot be told from its name; set 'format' to csv, tsv, jsonl, parquet, npz or images",
     ),
     "binary.csv": (b"a,b\n\x00\x01\x02,1\n", r"binary\.csv is not text: it holds zero bytes"),
     "cut.csv.gz": (gzip.compress(b"a,b\n" + b"1,2\n" * 99)[:-12], r"cut\.csv\.gz is damaged: its compressed data cannot be .*"),
@@ -269,7 +269,7 @@ def test_what_is_not_there_is_told_in_one_sentence(place: Place) -> None:
         "chrun.csv": r"no file .*/chrun\.csv \(did you mean 'churn\.csv'\?\)",
         "no/where.csv": r"no file .*/no/where\.csv: there is no folder .*/no",
         "*.tsv": r"no file matches .*/\*\.tsv",
-        "void": r"folder .*/void has no data files; they end in \.csv, .*, compressed or not",
+        "void": r"folder .*/void has no data files and no pictures; data files end in \.csv, .*, compressed or not",
     }.items():
         with pytest.raises(InputError, match=f"^{sentence}$"):
             place.ingest(str(place.folder / data))

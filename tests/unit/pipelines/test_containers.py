@@ -68,7 +68,7 @@ def test_predictor_gets_no_right_and_its_command_shows_no_secret(
 
 def test_torch_runs_in_the_image_that_has_it() -> None:
     def images(framework: str) -> set[str]:
-        spec, _ = spec_of(containers.pipeline_with_images("train-model", framework))
+        spec, _ = spec_of(containers.pipeline_with_images("train-model", {"framework": framework}))
         return {part["container"]["image"].split(":")[0] for part in spec["deploymentSpec"]["executors"].values()}
 
     assert images("xgboost") == {"stagewright-base", "stagewright-tabular"}

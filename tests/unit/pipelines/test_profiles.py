@@ -8,7 +8,7 @@ import yaml
 from stagewright.components.images import GROUPS
 from stagewright.components.runtime.errors import InputError
 from stagewright.pipelines import catalog, profiles
-from stagewright.pipelines.profiles import Profile
+from stagewright.pipelines.profiles import Profile, frameworks
 
 
 def write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
@@ -130,3 +130,32 @@ def test_the_documented_profile_is_valid(tmp_path: Path) -> None:
     assert profile.settings("train_model").accelerator is not None
     assert profile.settings("train_model").timeout_seconds is None
     assert profile.parameters == {"deploy_to": "cluster", "namespace": "models"}
+
+
+@pytest.mark.parametrize("arguments", [{"framework": "torch"}, {"framework": "torch_vision"}, {"framework": "transformers"},
+                                       {"student": "mlp"}, {"student": "transformer"}])  # fmt: skip
+def test_networks_get_an_image_with_torch_or_are_refused(arguments: dict[str, str]) -> None:
+    ((name, value),) = arguments.items()
+
+    assert frameworks.images(arguments) == {"tabular": "torch"}
+    for profile in ("torch", "gpu"):
+        frameworks.check(profiles.load(profile), arguments)
+    for without in (profiles.load("default"), None):
+        with pytest.raises(
+            InputError, match=f"{name}={value} needs torch, which stagewright-tabular lacks; use the profile torch"
+        ):
+            frameworks.check(without, arguments)
+
+
+def test_other_frameworks_ask_for_nothing() -> None:
+    for framework in ("sklearn", "xgboost", "lightgbm"):
+        assert frameworks.images({"framework": framework}) == {}
+        frameworks.check(profiles.load("default"), {"framework": framework, "student": "auto"})
+
+
+def test_every_step_that_loads_a_network_runs_in_the_image_with_torch() -> None:
+    profile = profiles.load("torch")
+
+    for name in catalog.COMPONENTS:
+        group = catalog.component(name).group
+        assert profile.group(name, group) != "tabular", name

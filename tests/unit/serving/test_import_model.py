@@ -138,13 +138,13 @@ def test_a_graph_with_maps_is_told_how_to_export(tmp_path: Path, wines: tuple[np
     ("inputs", "outputs", "sentence"),
     [
         (
-            [("x", 1, ["N", 3, 8, 8])],
+            [("x", 1, [1, 3, 8, 8])],
             [("y", 1, ["N"])],
-            r"input 'x' has shape \[N, 3, 8, 8\]; expected one tensor \[N, features\]",
+            r"input 'x' has shape \[1, 3, 8, 8\]; expected any number of rows, each of one fixed shape",
         ),
         ([("x", 1, ["N", "F"])], [("y", 1, ["N"])], r"input 'x' has shape \[N, F\]; expected one tensor"),
         ([("x", 10, ["N", 2])], [("y", 10, ["N"])], "input 'x' is of type float16; expected numbers or strings"),
-        ([("x", 1, ["N", 2])], [("y", 1, ["N", 2])], r"the graph answers 'y' \[N, 2\]; expected a label"),
+        ([("x", 1, ["N", 2])], [("y", 1, ["N", 2])], r"answers 'y' \[N, 2\], made by Identity; end a classifier"),
     ],
 )
 def test_graphs_that_cannot_be_served_are_told(tmp_path: Path, inputs: list, outputs: list, sentence: str) -> None:

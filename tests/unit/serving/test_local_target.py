@@ -62,9 +62,9 @@ def test_a_new_version_takes_the_place_of_the_old_one(model: Path, baseline: byt
 
     new = serve(model, baseline, "v1.0.1")
 
-    assert not old.alive
-    assert new.alive
-    assert [known.version for known in local.services()] == ["v1.0.1"]
+    assert (new.process, new.port) == (old.process, old.port)
+    assert client.predict(new.endpoint, "wine", [[1.0] * 13]).model_version == "v1.0.1"
+    assert local.services() == [new]
 
 
 def test_the_same_version_goes_on(model: Path, baseline: bytes) -> None:
@@ -82,15 +82,30 @@ def test_wrong_answers_leave_the_old_version_serving(model: Path, baseline: byte
     client.wait_until_ready(old.endpoint, "wine", 1.0)
 
 
-def test_a_model_that_does_not_load_is_told_in_the_predictors_words(model: Path, baseline: bytes, tmp_path: Path) -> None:
-    old = serve(model, baseline)
-    damaged = tmp_path / "damaged"
-    (damaged / "serving").mkdir(parents=True)
-    (damaged / "serving/model.onnx").write_bytes(b"no graph")
-    (damaged / "serving/signature.json").write_bytes((model / "serving/signature.json").read_bytes())
+@pytest.fixture
+def damaged(model: Path, tmp_path: Path) -> Path:
+    """A model whose graph cannot be read."""
+    serving = tmp_path / "damaged" / "serving"
+    serving.mkdir(parents=True)
+    (serving / "model.onnx").write_bytes(b"no graph")
+    (serving / "signature.json").write_bytes((model / "serving/signature.json").read_bytes())
+    return serving.parent
 
+
+def test_a_first_model_that_does_not_load_is_told_in_the_predictors_words(damaged: Path) -> None:
     with pytest.raises(
         GateFailed, match=r"the predictor ended; its log ends with: .*cannot be loaded.*\(.*predictor-\d+.log\)"
+    ):
+        serve(damaged, None)
+
+    assert local.services() == []
+
+
+def test_a_model_that_does_not_load_is_told_in_the_predictors_words(model: Path, baseline: bytes, damaged: Path) -> None:
+    old = serve(model, baseline)
+
+    with pytest.raises(
+        GateFailed, match=r"model 'wine' was not loaded: model.onnx .*cannot be loaded: .*; v1.0.0 goes on serving"
     ):
         serve(damaged, None, "v2.0.0")
 
@@ -132,7 +147,7 @@ def test_the_port_of_a_process_that_ended_is_used_again(model: Path, baseline: b
 
 def test_a_record_of_a_reused_pid_is_not_alive(model: Path, baseline: bytes) -> None:
     deployment = serve(model, baseline)
-    state = local._folder("wine") / local.STATE
+    state = local.folder("wine") / local.STATE
     text = state.read_text()
     state.write_text(text.replace(f'"pid": {deployment.process.pid}', f'"pid": {os.getpid()}'))
 

@@ -43,7 +43,10 @@ def test_bad_value_gets_one_sentence(name: str, parameter: str, value: Any, expe
 
 
 def test_unknown_framework_names_the_choices() -> None:
-    with pytest.raises(BadParameter, match="expected one of sklearn, xgboost, lightgbm, torch \\(did you mean 'xgboost'"):
+    with pytest.raises(
+        BadParameter,
+        match="expected one of sklearn, xgboost, lightgbm, torch, torch_vision, transformers \\(did you mean 'xgboost'",
+    ):
         framework("xgbost")
 
 

@@ -113,7 +113,10 @@ def arguments(data: Data, folder: Path, **changed: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"framework": "catboost"}, "parameter 'framework' is 'catboost'; expected one of sklearn, xgboost, lightgbm, torch"),
+        (
+            {"framework": "catboost"},
+            "parameter 'framework' is 'catboost'; expected one of sklearn, xgboost, lightgbm, torch, torch_vision, transf",
+        ),
         ({"train": Path("/nowhere/train.parquet")}, "no table at /nowhere/train.parquet"),
         ({"schema": Path("/nowhere/schema.json")}, "no schema at /nowhere/schema.json; validate_data writes one"),
         ({"features": Path("/nowhere")}, "no features.json in /nowhere: these are not fitted features"),

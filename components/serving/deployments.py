@@ -1,0 +1,93 @@
+"""What is deployed on this machine: a record for each model, and a lock so that only one deployment changes them at a time."""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stagewright.components.runtime.processes import Process
+from stagewright.components.runtime.settings import LocalSettings, load
+from stagewright.components.runtime.storage import replacing
+from stagewright.components.serving import handover
+
+STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model that a local process serves.
+
+    Attributes:
+        entries: Folder whose entry the process follows; empty if it serves what it was started with and nothing else.
+        surroundings: What the process was started with; see `handover.surroundings`.
+    """
+
+    name: str
+    version: str
+    model_uri: str
+    endpoint: str
+    port: int
+    log: str
+    started: str
+    process: Process
+    entries: str = ""
+    surroundings: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.process.alive
+
+    def serves(self, version: str, model_uri: str) -> bool:
+        return (self.version, self.model_uri.rstrip("/")) == (version, model_uri.rstrip("/"))
+
+    @property
+    def can_take_over(self) -> bool:
+        """Whether the process can load another version."""
+        return self.alive and bool(self.entries) and self.surroundings == handover.surroundings()
+
+
+def services() -> list[Deployment]:
+    """Every deployment that is recorded, alive or not, by name."""
+    known = [find(path.name) for path in sorted(_root().glob("*")) if path.is_dir()]
+    return [deployment for deployment in known if deployment]
+
+
+def find(name: str) -> Deployment | None:
+    """What is recorded of a model's deployment, or None."""
+    try:
+        document = json.loads((folder(name) / STATE).read_text())
+        return Deployment(**document | {"process": Process(**document["process"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(deployment: Deployment) -> None:
+    """Record a deployment in place of the one before."""
+    with replacing(folder(deployment.name) / STATE) as file:
+        file.write((json.dumps(asdict(deployment), indent=2) + "\n").encode())
+
+
+def _root() -> Path:
+    return load(LocalSettings, "local deployments need a folder").home.expanduser().absolute() / "deployments"
+
+
+def folder(name: str) -> Path:
+    """What belongs to a model's deployment: its record and logs."""
+    return _root() / name
+
+
+def entries(name: str) -> Path:
+    """The folder whose entry the model's predictor follows."""
+    return folder(name) / "models"
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
+    root = _root()
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

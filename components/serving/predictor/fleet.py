@@ -1,0 +1,238 @@
+"""Every process that serves, as one: a version is loaded by all of them or by none, and all change to it together.
+
+A load has two steps. Each process loads the new version beside the one it serves; only if all of them succeeded does each put
+it in place. What fails leaves everything as it was. Loads and unloads happen one after another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
+from typing import Any, TypeVar
+
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
+from stagewright.components.serving.predictor.beside import beside
+from stagewright.components.serving.predictor.catalogue import Catalogue, Location
+from stagewright.components.serving.predictor.control import Lost
+from stagewright.components.serving.predictor.errors import LoadFailed, UnknownModel, UnknownVersion
+from stagewright.components.serving.predictor.loading import Member
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A version that every process has."""
+
+    location: Location
+    version: str | None
+
+
+class Fleet:
+    """The processes of a server and what each of them serves.
+
+    Args:
+        catalogue: What may be loaded.
+        served: Called with every model, and its version, that has begun to serve.
+    """
+
+    def __init__(self, catalogue: Catalogue, served: Callable[[str, str | None], None] = lambda *_: None) -> None:
+        self.catalogue, self._announce = catalogue, served
+        self._members: list[Member] = []
+        self._served: dict[str, _Held] = {}
+        self._staged: dict[str, _Held] = {}
+        self._reasons: dict[str, str] = {}
+        self._expected: set[str] = set()
+        self._given_up: set[Location] = set()
+        self._lock = asyncio.Lock()
+
+    @property
+    def size(self) -> int:
+        """How many processes take part."""
+        return len(self._members)
+
+    async def join(self, member: Member) -> None:
+        """Bring a process to where the others are; it then takes part in everything."""
+        async with self._lock:
+            for name in self._expected - self._served.keys():
+                await member.expect(name)
+            for held in self._served.values():
+                await member.stage(held.location)
+                await member.commit(held.location.name, False)
+            for held in self._staged.values():
+                await member.stage(held.location)
+            self._members.append(member)
+
+    def leave(self, member: Member) -> None:
+        """A process has ended."""
+        if member in self._members:
+            self._members.remove(member)
+
+    async def expect(self, names: Iterable[str]) -> None:
+        """Know models before they are loaded, so that they are not ready instead of unknown."""
+        self._expected |= set(names)
+        for name in self._expected:
+            await self._all(methodcaller("expect", name))
+
+    async def start(self) -> None:
+        """Load everything that the catalogue has.
+
+        Raises:
+            StagewrightError: If a model of the command line cannot be loaded; one of the repository is logged and left out.
+        """
+        for name in self.catalogue.given:
+            async with self._lock:
+                await self._put(self.catalogue.given[name])
+        if self.catalogue.repository:
+            await self.reload(only_new=True)
+        self._expected.clear()
+
+    async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """As the V2 repository extension answers: name, version, state, reason."""
+        served = [_entry(name, held.version, "READY", "") for name, held in self._served.items()]
+        if ready:
+            return sorted(served, key=lambda entry: entry["name"])
+        others = {*await beside(self.catalogue.names), *self._reasons, *self._expected} - self._served.keys()
+        for name in others:
+            state = "LOADING" if name in self._expected and name not in self._reasons else "UNAVAILABLE"
+            served.append(_entry(name, None, state, self._reasons.get(name, "")))
+        return sorted(served, key=lambda entry: entry["name"])
+
+    async def load(self, name: str, version: str | None = None, *, stage: bool = False) -> str | None:
+        """Serve a version of a model.
+
+        Args:
+            version: None takes the newest.
+            stage: Load it, but let it answer requests for its version only; a second load puts it in place.
+
+        Raises:
+            UnknownModel, UnknownVersion: If the catalogue has no such model.
+            LoadFailed: If a process could not load it; all go on serving what they did.
+        """
+        async with self._lock:
+            before = self._served.get(name)
+            try:
+                location = await beside(partial(self.catalogue.find, name, version))
+                if stage:
+                    return (await self._stage(location)).version
+                return await self._put(location)
+            except (UnknownModel, UnknownVersion):
+                raise
+            except StagewrightError as error:
+                if before is None:
+                    self._reasons[name] = str(error)
+                status = getattr(error, "status", 503 if isinstance(error, ServiceUnavailable) else 400)
+                serving = None if before is None else before.version or "the one before"
+                raise LoadFailed(name, str(error), serving, status=status) from error
+
+    async def unload(self, name: str, *, staged: bool = False) -> None:
+        """Serve a model no longer, or, if `staged`, take away only the version that stands beside the served one.
+
+        Raises:
+            UnknownModel: If it is not served.
+        """
+        async with self._lock:
+            if name not in (self._staged if staged else self._served):
+                raise UnknownModel(name, self._served)
+            self._staged.pop(name, None)
+            if staged:
+                await self._all(lambda member: member.discard(name))
+                return
+            del self._served[name]
+            self._reasons[name] = "unloaded"
+            await self._all(lambda member: member.remove(name))
+        logs.event("model_unloaded", model=name)
+
+    async def reload(self, *, only_new: bool = False) -> None:
+        """Load what the catalogue has now; what was unloaded stays so, and what cannot be loaded is logged.
+
+        Args:
+            only_new: Leave alone what is served already from where the catalogue says, what was asked for by its version, and
+                what has failed before.
+        """
+        try:
+            names = await beside(self.catalogue.names)
+        except StagewrightError as error:
+            logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
+            return
+        for name in names:
+            if self._reasons.get(name) != "unloaded":
+                await self._refresh(name, only_new)
+
+    async def watch(self, seconds: float) -> None:
+        """Look for new versions again and again."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.reload(only_new=True)
+            except Exception:  # noqa: BLE001 - a defect of ours: logged, and neither the watch nor the server ends
+                logs.LOGGER.exception("watch_failed")
+
+    async def _refresh(self, name: str, only_new: bool) -> None:
+        async with self._lock:
+            location: Location | None = None
+            before = self._served.get(name)
+            if only_new and before is not None and before.location.chosen:
+                return
+            try:
+                location = await beside(partial(self.catalogue.find, name))
+                if only_new and (location in self._given_up or (before is not None and before.location == location)):
+                    return
+                await self._put(location)
+            except StagewrightError as error:
+                if location is not None:
+                    self._given_up.add(location)
+                if before is None:
+                    self._reasons[name] = str(error)
+                    self._expected.discard(name)
+                    await self._all(lambda member: member.remove(name))
+                logs.event(
+                    "load_failed", level=logging.ERROR, model=name, error=str(error), serving=before.version if before else None
+                )
+
+    async def _put(self, location: Location) -> str | None:
+        """Load a version in every process, unless all have it beside the served one, and let it take that one's place."""
+        name = location.name
+        held = self._staged.get(name)
+        if held is None or held.location != location:
+            held = await self._stage(location)
+        together = len(self._members) > 1
+        await self._all(lambda member: member.commit(name, together))
+        if together:
+            await self._all(lambda member: member.release(name))
+        del self._staged[name]
+        self._served[name] = held
+        self._reasons.pop(name, None)
+        self._announce(name, held.version)
+        return held.version
+
+    async def _stage(self, location: Location) -> _Held:
+        self._staged.pop(location.name, None)
+        try:
+            versions = await self._all(lambda member: member.stage(location))
+        except BaseException:
+            await self._all(lambda member: member.discard(location.name))
+            raise
+        if not versions:
+            raise ServiceUnavailable("no worker is running to load a model; try again soon")
+        held = self._staged[location.name] = _Held(location, versions[0])
+        return held
+
+    async def _all(self, do: Callable[[Member], Awaitable[Result]]) -> list[Result]:
+        """The same in every process; one that ends meanwhile is left out, for its successor comes to the same state.
+
+        Raises:
+            StagewrightError: The first that a process raised, once all have finished.
+        """
+        done = await asyncio.gather(*(do(member) for member in self._members), return_exceptions=True)
+        failures = [result for result in done if isinstance(result, BaseException) and not isinstance(result, Lost)]
+        if failures:
+            raise failures[0]
+        return [result for result in done if not isinstance(result, BaseException)]
+
+
+def _entry(name: str, version: str | None, state: str, reason: str) -> dict[str, Any]:
+    return {"name": name, **({"version": version} if version else {}), "state": state, "reason": reason}

@@ -1,0 +1,66 @@
+"""What every process that serves is made of: the application, the HTTP server around it, and how long each may take."""
+
+import errno
+import gc
+import socket
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+
+from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.serving.predictor import asgi, cpu, grpc_option
+from stagewright.components.serving.predictor.app import Application
+from stagewright.components.serving.predictor.arguments import Settings
+from stagewright.components.serving.predictor.graceful import GracefulServer
+from stagewright.components.serving.predictor.metrics import Metrics
+from stagewright.components.serving.predictor.protocol import Protocol
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75  # longer than proxies and client pools wait, so that it is not us who cut a request off
+GRACE_SECONDS = 25  # below Kubernetes' 30, after which the process would be killed
+END_SECONDS = 3  # for what follows the last answer
+GARBAGE_OBJECTS = 10_000  # allocated between two looks for cycles, which requests do not make
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens on this address.
+
+    Raises:
+        InputError: If the port is taken or the address is not ours.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)  # from here on a request waits for its answer instead of being refused
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(f"port {port} is taken on {host}; end what listens there or choose another with --port") from None
+        if error.errno == errno.EACCES:
+            raise InputError(f"port {port} needs rights that this process does not have; choose one above 1023") from None
+        raise BadParameter("host", got=host, expected=f"an address of this machine ({error.strerror})") from None
+    return listener
+
+
+def make_application(settings: Settings, metrics: Metrics | None = None) -> Application:
+    """An application without a model yet."""
+    return Application(limits=settings.limits, workers=max(2, cpu.available()), metrics=metrics, payload=settings.payload)
+
+
+def make_server(settings: Settings, application: Application, *, before: Callable[[], Awaitable[None]]) -> GracefulServer:
+    """The HTTP server, and gRPC beside it if that is wanted.
+
+    Args:
+        before: Awaited before the first connection is accepted.
+    """
+    gc.freeze()  # what was loaded until here stays for good, and need not be looked through again
+    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
+    answering: asgi.Application = grpc_option.beside(settings, application)
+    configuration = uvicorn.Config(
+        answering,  # type: ignore[arg-type]
+        http=Protocol, lifespan="on", ws="none", interface="asgi3",
+        access_log=False, log_level="error", log_config=None, server_header=False, date_header=False, proxy_headers=False,
+        backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
+    )  # fmt: skip
+    return GracefulServer(configuration, before=before, tick=application.models.count_waiting)

@@ -1,0 +1,201 @@
+"""benchmark_model on real models, measured for moments: what is asserted is never a time."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from kfp import dsl
+from support import onnx_models, trainings
+from support.exported_models import write_wine_model
+
+from stagewright.components.optimization import benchmark, benchmark_page, served, served_curve
+from stagewright.components.optimization.benchmark_result import Plan
+from stagewright.components.optimization.component import benchmark_model
+from stagewright.components.optimization.export import export_model
+from stagewright.components.optimization.inference_timing import Bench, Setting, Timing, Trial
+from stagewright.components.optimization.load_generator import Load
+from stagewright.components.optimization.model_rows import ModelRows
+from stagewright.components.optimization.served_curve import Point
+from stagewright.components.optimization.serving_search import is_faster, search, thread_counts, within
+from stagewright.components.runtime.content import content
+from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
+from stagewright.components.runtime.schema import Task
+from stagewright.components.runtime.serving_settings import ServingSettings
+
+QUICK = {"seconds": 0.06, "rounds": 1, "objective_ms": 2000.0, "batch_sizes": [1, 16.0], "connections": [1, 4]}
+
+
+@pytest.fixture(scope="module")
+def churn(telco: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gradient-boosted model of Telco churn, exported."""
+    folder = tmp_path_factory.mktemp("churn")
+    data = trainings.split(folder / "data", telco.head(1500), "churn", Task.BINARY)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    trained = data.model(folder / "trained", "xgboost", {"n_estimators": 60})
+    patch.undo()
+    export_model(trained, data.validation, folder / "exported")
+    (folder / "exported/README.md").write_text("# Churn\n\n## Limits\n\nNone.\n")
+    return folder / "exported"
+
+
+def run(model: Path, folder: Path, **parameters: object) -> tuple[bool, dict[str, dsl.Artifact]]:
+    made = {
+        "optimized": dsl.Model(name="optimized", uri=str(folder / "optimized")),
+        "card": dsl.Markdown(name="card", uri=str(folder / "card.md")),
+        "metrics": dsl.Metrics(name="metrics", uri=str(folder / "metrics")),
+        "report": dsl.HTML(name="report", uri=str(folder / "report.html")),
+        "results": dsl.Artifact(name="results", uri=str(folder / "results.json")),
+    }
+    given = dsl.Model(name="model", uri=str(model))
+    return benchmark_model.python_func(model=given, **made, **QUICK | parameters), made
+
+
+def test_churn_is_measured_and_gets_its_settings(churn: Path, tmp_path: Path) -> None:
+    changed, made = run(churn, tmp_path)
+
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["passed"]
+    assert found["changed"] is changed
+    assert found["largest_difference"] <= 1e-5
+    assert [stage["name"] for stage in found["found"]["stages"]] == [
+        "Graph optimization",
+        "Threads and concurrency",
+        "Batch size",
+    ]
+    assert {point["server"] for point in found["curve"]} == {"as it was", "with settings"}
+    assert all(load["errors"] == 0 for point in found["curve"] for load in point["rounds"])
+    optimized = tmp_path / "optimized"
+    settings = ServingSettings.parse((optimized / "serving/settings.json").read_bytes(), "the settings")
+    assert settings.measured["cpus"] >= 1
+    assert settings.measured["before"]["requests_per_second"] > 0
+    assert (settings.threads is not None) is changed
+    assert (optimized / "serving/model.onnx").read_bytes() == (churn / "serving/model.onnx").read_bytes()
+    assert (content(optimized).digest != content(churn).digest) is changed
+    assert content(optimized).recipe == content(churn).recipe
+    assert content(optimized).signature == content(churn).signature
+    card = (tmp_path / "card.md").read_text()
+    assert card.startswith("# Churn\n\n## Limits\n\nNone.\n\n## Serving settings\n")
+    assert made["metrics"].metadata["requests_per_second_before"] > 0
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 3
+    assert "Stage 4: finalists on the predictor" in page
+
+
+def test_a_report_is_written_before_the_gate_fails(churn: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(churn, tmp_path, objective_ms=0.0001)
+    assert ended.value.code == 1
+    assert "No setting meets the objective" in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "optimized").exists()
+
+
+def test_a_model_that_answers_otherwise_than_its_baseline_does_not_pass(tmp_path: Path) -> None:
+    model = write_wine_model(tmp_path / "wine", wrong_baseline=True, run_id="")
+    with pytest.raises(GateFailed, match="the answers of model 'wine'"):
+        benchmark.benchmark(model, plan=Plan(seconds=0.01, rounds=1, batch_sizes=(1,), connections=(1,)))
+
+
+def test_a_model_without_a_baseline_needs_rows(tmp_path: Path) -> None:
+    """Rows of every kind of column, some missing; the predictor takes the requests made of them."""
+    model = tmp_path / "model"
+    onnx_models.write_mixed(model / "serving")
+    with pytest.raises(InputError, match="give rows to measure it with as `data`"):
+        ModelRows.load(model)
+    table = pl.DataFrame(
+        {
+            "tenure": [12.0, None, 1.5], "charges": [70, 20, 99], "contract": ["One year", None, "1"],
+            "senior": [True, None, False], "since": [datetime(2019, 3, 1), None, datetime(2024, 2, 29)],  # noqa: DTZ001
+            "note": ["müde", "calm", "angry"],
+        }
+    )  # fmt: skip
+    path = tmp_path / "rows.parquet"
+    table.write_parquet(path)
+    rows = ModelRows.load(model, str(path))
+    assert rows.own is None
+    assert len(Bench(rows, Setting(), seconds=0.01, rounds=1).session(Setting()).run(None, rows.batch(7))[0]) == 7
+    requests = rows.requests(served.NAME, rows=2, count=3)
+    with served.predictor(model, requests[0], log=tmp_path / "log") as running:
+        for request in requests:
+            status, body = served.answer(running.address, request)
+            assert (status, json.loads(body)["outputs"][0]["shape"]) == (200, [2])
+        assert running.cold_start_seconds > 0
+        assert running.peak_bytes() > 10 << 20
+    table.drop("charges").write_parquet(path)
+    with pytest.raises(InputError, match="column 'charges' is missing"):
+        ModelRows.load(model, str(path))
+
+
+def test_a_bench_measures_the_default_beside_every_trial(tmp_path: Path) -> None:
+    rows = ModelRows.load(write_wine_model(tmp_path / "wine", run_id=""))
+    default, other = Setting(), Setting("basic", 1, 2)
+    timings = Bench(rows, default, seconds=0.02, rounds=3).measure([Trial(other, 4), Trial(other, 1)])
+    assert {(one.setting, one.rows) for one in timings} == {(default, 4), (default, 1), (other, 4), (other, 1)}
+    for one in timings:
+        assert one.low <= one.rows_per_second <= one.high
+        assert 0 < one.p50_ms <= one.p99_ms
+        assert len(one.ratios) == 3
+        if one.setting == default:
+            assert one.ratios == (1.0, 1.0, 1.0)
+
+
+def test_half_of_the_objective_is_left_for_the_batch_before() -> None:
+    one = Timing(Setting(), 8, 1.0, 1.0, 1.0, 1.0, 10.0, (1.0,))
+    assert within(one, 20)
+    assert not within(one, 19)
+
+
+def load(rate: float, p99: float, *, errors: int = 0) -> Load:
+    return Load(rate, p99 / 2, p99, p99, p99, {200: 100}, errors, 1.0, 100)
+
+
+def test_the_best_load_within_the_objective_has_no_failures() -> None:
+    points = [
+        Point("a", 1, (load(100, 5), load(120, 6), load(110, 50))),
+        Point("a", 4, (load(200, 9), load(200, 9), load(200, 9))),
+        Point("a", 16, (load(900, 9, errors=1), load(900, 9), load(900, 9))),
+        Point("a", 64, (load(400, 90),) * 3),
+        Point("b", 4, (load(100, 9), load(50, 9), load(0, 9))),
+    ]
+    best = served_curve.best_within(points, "a", 10)
+    assert best is not None
+    assert best.connections == 4
+    assert points[0].p99_ms == 6
+    assert points[0].spread("requests_per_second") == (100, 120)
+    assert served_curve.best_within(points, "a", 1) is None
+    assert served_curve.ratios([points[1], points[4]], "a", "b") == [2.0, 4.0]  # nothing is compared with no answer at all
+
+
+def test_luck_is_not_speed() -> None:
+    assert is_faster([1.2] * 5 + [0.9] * 2)
+    assert not is_faster([1.2, 1.2, 0.9, 0.9])
+    assert not is_faster([])
+    assert thread_counts(1) == [1]
+    assert thread_counts(12) == [1, 2, 4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("objective_ms", 0.0), ("seconds", -1.0), ("rounds", 0), ("batch_sizes", (0,)), ("connections", ()), ("threads", (1.5,))],
+)
+def test_plans_that_cannot_be_are_refused(name: str, value: object) -> None:
+    with pytest.raises(BadParameter, match=f"parameter '{name}'"):
+        replace(Plan(), **{name: value}).check()
+
+
+def test_a_card_is_written_once_however_often_a_model_is_measured(churn: Path) -> None:
+    found = benchmark.benchmark(churn, plan=Plan(2000.0, (1,), (1,), (1,), 0.03, 1))
+    once = benchmark_page.card("# Churn\n", found)
+    assert benchmark_page.card(once, found) == once
+
+
+def test_batches_that_take_too_long_by_themselves_are_not_measured(tmp_path: Path) -> None:
+    rows = ModelRows.load(write_wine_model(tmp_path / "wine", run_id=""))
+    bench = Bench(rows, Setting(), seconds=0.01, rounds=1)
+    found = search(bench, cpus=1, objective_ms=0.00001, batch_sizes=[64, 1, 8], threads=[1])
+    assert {one.rows for stage in found.stages for one in stage.timings} == {1}
+    assert "Batches of 8, 64 take longer" in found.stages[-1].told
+    assert [trial.rows for trial in found.finalists] == [1]
