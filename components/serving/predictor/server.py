@@ -32,6 +32,7 @@ def serve(settings: Settings) -> None:
         ServiceUnavailable: If the object store does not answer.
     """
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads once there is something to reload; until then it must not end us
     started = time.perf_counter()
     listener = process.bind(settings.host, settings.port)
     settings, _reserved = grpc_option.reserve(settings)

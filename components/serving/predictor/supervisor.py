@@ -69,7 +69,7 @@ class Supervisor:
         self._count, self._arguments, self._listener, self._fleet, self._grace = workers, arguments, listener, fleet, grace
         self._memory = SharedMemory(workers)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
-        self._ending = asyncio.Event()
+        self._ending, self._told_to_reload = asyncio.Event(), asyncio.Event()
         self._started = False
 
     async def run(self, names: list[str], watch: float | None) -> None:
@@ -85,6 +85,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload.set)
         await self._fleet.expect(names)
         keepers = [loop.create_task(self._keep(index)) for index in range(self._count)]
         beginning = loop.create_task(self._begin(watch))
@@ -110,17 +111,17 @@ class Supervisor:
             await asyncio.sleep(0.01)
         await self._fleet.start()
         self._started = True
-        loop = asyncio.get_running_loop()
-        reloads: set[asyncio.Task[None]] = set()
+        await asyncio.gather(self._reload_when_told(), *([] if watch is None else [self._fleet.watch(watch)]))
 
-        def reload() -> None:
-            task = loop.create_task(self._fleet.reload())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        if watch is not None:
-            await self._fleet.watch(watch)
+    async def _reload_when_told(self) -> None:
+        """SIGHUP's work; a signal that came while the models were loading is not forgotten."""
+        while True:
+            await self._told_to_reload.wait()
+            self._told_to_reload.clear()
+            try:
+                await self._fleet.reload()
+            except Exception:  # noqa: BLE001 - a defect of ours: logged, and the server goes on
+                logs.LOGGER.exception("reload_failed")
 
     async def _keep(self, index: int) -> None:
         """Run a worker, and another in its place when it ends."""
