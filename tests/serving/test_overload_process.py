@@ -27,7 +27,7 @@ SECONDS = 6.0
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that computes for some milliseconds, however many rows it is given."""
-    return onnx_models.write_slow(tmp_path_factory.mktemp("slow"), size=160, repeats=12)
+    return onnx_models.write_slow(tmp_path_factory.mktemp("slow"), size=160, repeats=36)
 
 
 def resident_bytes(pid: int) -> int:
