@@ -19,6 +19,7 @@ PARAMETERS = {
 # Artifacts that a person wants to look at, and the name each gets in the run's folder.
 DOCUMENTS = {
     "report": ("evaluate-model", "report", "report.html"),
+    "quantization_report": ("quantize-model", "report", "quantization.html"),
     "distillation_report": ("distill-model", "report", "distillation.html"),
     "benchmark_report": ("benchmark-model", "report", "benchmark.html"),
     "cost_report": ("optimize-cost", "report", "cost.html"),

@@ -14,6 +14,11 @@ from rich.text import Text
 
 from stagewright.pipelines.local import SUCCEEDED, Run, Step, Watch
 
+DOCUMENT_LABELS = {
+    "report": "report", "quantization_report": "quantization", "distillation_report": "distillation",
+    "benchmark_report": "measured", "cost_report": "cost", "patch": "patch", "data_report": "data", "model_card": "model card",
+    "manifest": "manifest",
+}  # fmt: skip
 HEADLINE = ("roc_auc", "accuracy", "f1", "log_loss", "r2", "rmse", "mae")
 
 
@@ -58,6 +63,8 @@ def summary(console: Console, run: Run, outputs: Mapping[str, Any], example: Map
     rows = [("test", text)] if (text := headline(outputs.get("metrics", {}).get("test", {}))) else []
     rows += [("model", outputs["model_uri"])] if "model_uri" in outputs else []
     rows += [("endpoint", outputs["endpoint"])] if outputs.get("endpoint") else []
+    if "cost_per_million" in outputs:
+        rows.append(("predictions", f"{outputs['cost_per_million']:.4g} a million, in the price table's currency"))
     _rows(console, [*rows, *_documents(outputs), ("log", str(run.log))])
     if example and str(outputs.get("endpoint", "")).startswith("http"):
         console.print(Text("\nAsk it:", style="bold"))
@@ -77,8 +84,7 @@ def curl(endpoint: str, name: str, row: Mapping[str, Any]) -> str:
 
 
 def _documents(outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    labels = {"report": "report", "data_report": "data", "model_card": "model card", "manifest": "manifest"}
-    return [(label, outputs[key]) for key, label in labels.items() if key in outputs]
+    return [(label, outputs[key]) for key, label in DOCUMENT_LABELS.items() if key in outputs]
 
 
 def _rows(console: Console, rows: list[tuple[str, str]]) -> None:

@@ -48,6 +48,7 @@ def test_images_are_served_in_eight_bits(run_pipeline: Run, tmp_path: Path) -> N
     sizes = {file["path"]: file["size"] for file in manifest["files"]}
     assert sizes["serving/model.onnx"] < (model / "serving/model.onnx").stat().st_size / 3
     assert finished.outputs["endpoint"]
+    assert "<svg" in Path(finished.outputs["quantization_report"]).read_text()
 
 
 def test_published_version_keeps_its_number(run_pipeline: Run, tmp_path: Path) -> None:
