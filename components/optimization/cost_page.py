@@ -53,8 +53,8 @@ def _verdict(made: Page, found: Cost) -> None:
         )
     else:
         told = (
-            f"{-found.savings:.0%} more than the present service, which keeps less room than the {found.wanted.headroom:.0%} "
-            "that is asked for."
+            f"{-found.savings:.0%} more than the present service, whose size is not among those to choose from, or keeps less "
+            f"room than the {found.wanted.headroom:.0%} that is asked for."
         )
     made.banner(chosen, report.paragraph(told), good=True)
 
