@@ -4,14 +4,10 @@ from typing import Any
 
 from kfp import dsl
 
-from stagewright.components.evaluation.component import evaluate_model, write_model_card
 from stagewright.components.features.component import fit_features
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
-from stagewright.components.optimization.component import export_model
-from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import publish_model
 from stagewright.components.training.component import train_model as train_model_step
-from stagewright.pipelines.production.deployment import deploy_and_promote
+from stagewright.pipelines.production.deployment import prove_and_serve
 
 
 @dsl.pipeline(name="train-model", display_name="Train a model")
@@ -130,44 +126,17 @@ def train_model(
         class_weight=class_weight,
         seed=seed,
     )
-    evaluated = evaluate_model(
-        model=trained.outputs["model"],
-        train=splits.outputs["train"],
-        validation=splits.outputs["validation"],
-        test=splits.outputs["test"],
+    return prove_and_serve(
+        trained,
+        splits=splits,
+        validated=validated,
         name=name,
         minimum=minimum,
         slices=slices,
-        run_id=trained.outputs["Output"],
         compare_with_champion=compare_with_champion,
-        seed=seed,
-    )
-    # The gate: this step gets no output of the evaluation, it only must not begin before the evaluation has passed.
-    exported = export_model(model=trained.outputs["model"], validation=splits.outputs["validation"]).after(evaluated)
-    carded = write_model_card(
-        model=exported.outputs["exported"],
-        evaluation=evaluated.outputs["evaluation"],
-        schema=validated.outputs["schema"],
-        name=name,
-        deploy_to=deploy_to,
-    )
-    registered = register_model(
-        model=exported.outputs["exported"],
-        evaluation=evaluated.outputs["evaluation"],
-        card=carded.outputs["card"],
-        name=name,
-        run_id=trained.outputs["Output"],
-    )
-    published = publish_model(
-        model=exported.outputs["exported"], card=carded.outputs["card"], name=name, version=registered.outputs["Output"]
-    )
-    deploy_and_promote(
-        published,
-        name=name,
-        version=registered.outputs["Output"],
         deploy_to=deploy_to,
         mode=mode,
         namespace=namespace,
         gitops=gitops,
+        seed=seed,
     )
-    return registered.outputs["Output"]

@@ -4,12 +4,10 @@ from typing import Any
 
 from kfp import dsl
 
-from stagewright.components.evaluation.component import evaluate_model, write_model_card
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
-from stagewright.components.optimization.component import distill_model, export_model
-from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import import_model, publish_model
-from stagewright.pipelines.production.deployment import deploy_and_promote
+from stagewright.components.optimization.component import distill_model
+from stagewright.components.serving.component import import_model
+from stagewright.pipelines.production.deployment import prove_and_serve
 
 
 @dsl.pipeline(name="distill", display_name="Distill a model")
@@ -144,44 +142,17 @@ def distill(
         maximum_size=maximum_size,
         seed=seed,
     )
-    evaluated = evaluate_model(
-        model=distilled.outputs["model"],
-        train=splits.outputs["train"],
-        validation=splits.outputs["validation"],
-        test=splits.outputs["test"],
+    return prove_and_serve(
+        distilled,
+        splits=splits,
+        validated=validated,
         name=name,
         minimum=minimum,
         slices=slices,
-        run_id=distilled.outputs["Output"],
         compare_with_champion=compare_with_champion,
-        seed=seed,
-    )
-    # The gate: this step gets no output of the evaluation, it only must not begin before the evaluation has passed.
-    exported = export_model(model=distilled.outputs["model"], validation=splits.outputs["validation"]).after(evaluated)
-    carded = write_model_card(
-        model=exported.outputs["exported"],
-        evaluation=evaluated.outputs["evaluation"],
-        schema=validated.outputs["schema"],
-        name=name,
-        deploy_to=deploy_to,
-    )
-    registered = register_model(
-        model=exported.outputs["exported"],
-        evaluation=evaluated.outputs["evaluation"],
-        card=carded.outputs["card"],
-        name=name,
-        run_id=distilled.outputs["Output"],
-    )
-    published = publish_model(
-        model=exported.outputs["exported"], card=carded.outputs["card"], name=name, version=registered.outputs["Output"]
-    )
-    deploy_and_promote(
-        published,
-        name=name,
-        version=registered.outputs["Output"],
         deploy_to=deploy_to,
         mode=mode,
         namespace=namespace,
         gitops=gitops,
+        seed=seed,
     )
-    return registered.outputs["Output"]
