@@ -40,11 +40,11 @@ def test_variant_lies_below_its_version_with_its_own_manifest(
     folders: tuple[Path, Path], store: ObjectStore, tmp_path: Path
 ) -> None:
     model, int8 = folders
-    version = publish(model, store, name="varied", version="v1.0.0")
+    version = publish(model, store, name="variant-below", version="v1.0.0")
 
-    done = publish_variant(int8, store, name="varied", version="v1.0.0", variant="cpu-int8")
+    done = publish_variant(int8, store, name="variant-below", version="v1.0.0", variant="cpu-int8")
 
-    assert done.uri == "s3://models/varied/v1.0.0/variants/cpu-int8/"
+    assert done.uri == "s3://models/variant-below/v1.0.0/variants/cpu-int8/"
     manifest = read_manifest(done.uri, store)
     assert manifest["variant"] == "cpu-int8"
     assert manifest["method"] == "dynamic"
@@ -52,18 +52,18 @@ def test_variant_lies_below_its_version_with_its_own_manifest(
     assert manifest["digest"] == content(int8).digest == done.digest
     assert read_manifest(version.uri, store)["digest"] == version.digest
     assert import_model(done.uri, tmp_path / "back").classes == quantizable.CLASSES
-    assert [known.version for known in published.unregistered("varied", [])] == [published.Version.parse("v1.0.0")]
+    assert [known.version for known in published.unregistered("variant-below", [])] == [published.Version.parse("v1.0.0")]
 
 
 def test_publishing_again_changes_nothing(folders: tuple[Path, Path], store: ObjectStore) -> None:
     model, int8 = folders
-    publish(model, store, name="again", version="v1.0.0")
-    first = publish_variant(int8, store, name="again", version="v1.0.0", variant="cpu-int8")
+    publish(model, store, name="variant-again", version="v1.0.0")
+    first = publish_variant(int8, store, name="variant-again", version="v1.0.0", variant="cpu-int8")
 
-    second = publish_variant(int8, store, name="again", version="v1.0.0", variant="cpu-int8")
+    second = publish_variant(int8, store, name="variant-again", version="v1.0.0", variant="cpu-int8")
 
     assert (first.changed, second.changed) == (True, False)
-    assert publish(model, store, name="again", version="v1.0.0").changed is False
+    assert publish(model, store, name="variant-again", version="v1.0.0").changed is False
 
 
 def test_variant_of_a_version_that_is_not_published_is_refused(folders: tuple[Path, Path], store: ObjectStore) -> None:
@@ -73,16 +73,16 @@ def test_variant_of_a_version_that_is_not_published_is_refused(folders: tuple[Pa
 
 def test_variant_of_another_model_is_refused(folders: tuple[Path, Path], store: ObjectStore, tmp_path: Path) -> None:
     model, int8 = folders
-    publish(model, store, name="other", version="v1.0.0")
+    publish(model, store, name="variant-other", version="v1.0.0")
     shutil.copytree(int8, tmp_path / "foreign")
     record = json.loads((tmp_path / "foreign/quantization.json").read_text())
     (tmp_path / "foreign/quantization.json").write_text(json.dumps(record | {"of": "sha256:" + "0" * 64}))
 
-    with pytest.raises(InputError, match="was made from another model than s3://models/other"):
-        publish_variant(tmp_path / "foreign", store, name="other", version="v1.0.0", variant="cpu-int8")
+    with pytest.raises(InputError, match="was made from another model than s3://models/variant-other"):
+        publish_variant(tmp_path / "foreign", store, name="variant-other", version="v1.0.0", variant="cpu-int8")
 
 
 @pytest.mark.parametrize("variant", ["cpu", "gpu", "int8"])
 def test_variant_without_a_graph_of_its_own_is_refused(folders: tuple[Path, Path], store: ObjectStore, variant: str) -> None:
     with pytest.raises(BadParameter, match="parameter 'variant'"):
-        publish_variant(folders[1], store, name="varied", version="v1.0.0", variant=variant)
+        publish_variant(folders[1], store, name="variant-below", version="v1.0.0", variant=variant)
