@@ -109,10 +109,10 @@ def distill_model(
     from stagewright.components.runtime.step import step
 
     with step("distill_model"):
-        from stagewright.components.optimization.distill import distill_model
-        from stagewright.components.optimization.distill_compare import Limits
-        from stagewright.components.optimization.distill_page import page
-        from stagewright.components.optimization.distill_teach import Options
+        from stagewright.components.optimization.distillation.compare import Limits
+        from stagewright.components.optimization.distillation.distill import distill_model
+        from stagewright.components.optimization.distillation.page import page
+        from stagewright.components.optimization.distillation.teach import Options
 
         found = distill_model(
             teacher.path,
@@ -199,9 +199,10 @@ def benchmark_model(
         import json
         from pathlib import Path
 
-        from stagewright.components.optimization import benchmark, benchmark_result
-        from stagewright.components.optimization.benchmark_page import card as describe
-        from stagewright.components.optimization.benchmark_page import page
+        from stagewright.components.optimization.benchmarking import benchmark
+        from stagewright.components.optimization.benchmarking import result as benchmark_result
+        from stagewright.components.optimization.benchmarking.page import card as describe
+        from stagewright.components.optimization.benchmarking.page import page
 
         sizes, inside, loads = (benchmark_result.whole(values) for values in (batch_sizes, threads, connections))
         plan = benchmark_result.Plan(objective_ms, sizes, inside, loads, seconds, rounds)
@@ -275,11 +276,11 @@ def quantize_model(
     from stagewright.components.runtime.step import step
 
     with step("quantize_model"):
-        from stagewright.components.optimization.quantize import quantize
-        from stagewright.components.optimization.quantize_gate import Limits
-        from stagewright.components.optimization.quantize_page import page
-        from stagewright.components.optimization.quantize_result import Request
-        from stagewright.components.optimization.quantize_variant import write
+        from stagewright.components.optimization.quantization.gate import Limits
+        from stagewright.components.optimization.quantization.page import page
+        from stagewright.components.optimization.quantization.quantize import quantize
+        from stagewright.components.optimization.quantization.result import Request
+        from stagewright.components.optimization.quantization.variant import write
 
         request = Request(
             variant=variant,
@@ -374,9 +375,9 @@ def optimize_cost(
         import json
         from pathlib import Path
 
-        from stagewright.components.optimization import cost_result
-        from stagewright.components.optimization import optimize_cost as cost
-        from stagewright.components.optimization.cost_page import page
+        from stagewright.components.optimization.cost import optimize as cost
+        from stagewright.components.optimization.cost import result as cost_result
+        from stagewright.components.optimization.cost.page import page
         from stagewright.components.serving.yaml_text import to_yaml
 
         found = cost.optimize_cost(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stagewright.components.optimization.load_generator import http_request
+from stagewright.components.optimization.load.generator import http_request
 from stagewright.components.runtime import columns, tables
 from stagewright.components.runtime.content import BASELINE
 from stagewright.components.runtime.errors import InputError

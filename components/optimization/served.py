@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stagewright.components.optimization.cpu_limit import Limited, with_prefix
+from stagewright.components.optimization.cost.cpu_limit import Limited, with_prefix
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import GateFailed, ServiceUnavailable
 from stagewright.components.runtime.model import SERVING

@@ -16,8 +16,8 @@ from stagewright.components.runtime import tables
 from stagewright.components.runtime.content import BASELINE, WORKER
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Signature
-from stagewright.components.serving.predictor import worker_formats
-from stagewright.components.serving.predictor.worker_process import WorkerProcess
+from stagewright.components.serving.predictor.worker import formats as worker_formats
+from stagewright.components.serving.predictor.worker.process import WorkerProcess
 
 
 def recognizes(folder: Path) -> bool:

@@ -11,15 +11,17 @@ from kfp import dsl
 from support import onnx_models, trainings
 from support.exported_models import write_wine_model
 
-from stagewright.components.optimization import benchmark, benchmark_page, served, served_curve
-from stagewright.components.optimization.benchmark_result import Plan
+from stagewright.components.optimization import served
+from stagewright.components.optimization.benchmarking import benchmark, load_curve
+from stagewright.components.optimization.benchmarking import page as benchmark_page
+from stagewright.components.optimization.benchmarking.load_curve import Point
+from stagewright.components.optimization.benchmarking.result import Plan
+from stagewright.components.optimization.benchmarking.search import is_faster, search, thread_counts, within
 from stagewright.components.optimization.component import benchmark_model
 from stagewright.components.optimization.export import export_model
 from stagewright.components.optimization.inference_timing import Bench, Setting, Timing, Trial
-from stagewright.components.optimization.load_generator import Load
+from stagewright.components.optimization.load.generator import Load
 from stagewright.components.optimization.model_rows import ModelRows
-from stagewright.components.optimization.served_curve import Point
-from stagewright.components.optimization.serving_search import is_faster, search, thread_counts, within
 from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.schema import Task
@@ -160,13 +162,13 @@ def test_the_best_load_within_the_objective_has_no_failures() -> None:
         Point("a", 64, (load(400, 90),) * 3),
         Point("b", 4, (load(100, 9), load(50, 9), load(0, 9))),
     ]
-    best = served_curve.best_within(points, "a", 10)
+    best = load_curve.best_within(points, "a", 10)
     assert best is not None
     assert best.connections == 4
     assert points[0].p99_ms == 6
     assert points[0].spread("requests_per_second") == (100, 120)
-    assert served_curve.best_within(points, "a", 1) is None
-    assert served_curve.ratios([points[1], points[4]], "a", "b") == [2.0, 4.0]  # nothing is compared with no answer at all
+    assert load_curve.best_within(points, "a", 1) is None
+    assert load_curve.ratios([points[1], points[4]], "a", "b") == [2.0, 4.0]  # nothing is compared with no answer at all
 
 
 def test_luck_is_not_speed() -> None:

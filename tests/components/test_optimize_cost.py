@@ -12,8 +12,9 @@ from kfp import dsl
 from support.exported_models import write_wine_model
 from support.predictors import predictor
 
-from stagewright.components.optimization import load_generator, prometheus_curve
 from stagewright.components.optimization.component import optimize_cost
+from stagewright.components.optimization.cost import prometheus_curve
+from stagewright.components.optimization.load import generator as load_generator
 from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable

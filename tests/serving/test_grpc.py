@@ -322,14 +322,14 @@ def test_tritons_client(churn: Target, code: str) -> None:
 
 def test_the_descriptor_is_up_to_date() -> None:
     pytest.importorskip("grpc_tools")
-    from stagewright.components.serving.predictor import grpc_generate
+    from stagewright.components.serving.predictor.grpc import generate as grpc_generate
 
     assert grpc_generate.GENERATED.read_text() == grpc_generate.generate()
 
 
 def test_the_messages_are_those_of_kserve() -> None:
     """Field by field: number, type, label. KServe's own messages live beside ours in this process."""
-    from stagewright.components.serving.predictor import grpc_messages
+    from stagewright.components.serving.predictor.grpc import messages as grpc_messages
 
     renamed = {"model_or_repository_name": "model_name", "is_loaded": "isLoaded", "is_unloaded": "isUnloaded"}
     for name, theirs in pb.DESCRIPTOR.message_types_by_name.items():
@@ -346,7 +346,7 @@ def test_the_messages_are_those_of_kserve() -> None:
 @pytest.mark.parametrize("first", [True, False])
 def test_clients_modules_can_be_imported_beside_ours(package: str, first: bool) -> None:
     pytest.importorskip(package.partition(".")[0])
-    modules = [package, "stagewright.components.serving.predictor.grpc_service"]
+    modules = [package, "stagewright.components.serving.predictor.grpc.service"]
     code = "".join(f"import {one}\n" for one in (modules if first else modules[::-1]))
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False).stderr == ""
@@ -453,7 +453,7 @@ async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
     from stagewright.components.serving.predictor import source
     from stagewright.components.serving.predictor.app import Application, Limits
     from stagewright.components.serving.predictor.batching import Bounds
-    from stagewright.components.serving.predictor.grpc_server import WithGrpc, reserve
+    from stagewright.components.serving.predictor.grpc.server import WithGrpc, reserve
     from stagewright.components.serving.predictor.model import OnnxModel
 
     application = Application("slow", limits=Limits(bounds=Bounds(queue_requests=1)), workers=1)

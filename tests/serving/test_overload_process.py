@@ -17,7 +17,7 @@ from support import onnx_models
 from support.mixed_rows import ROWS
 from uvicorn.server import ServerState
 
-from stagewright.components.optimization.load_generator import http_request, run_load
+from stagewright.components.optimization.load.generator import http_request, run_load
 from stagewright.components.serving.predictor.protocol import Protocol
 
 Start = Callable[..., Any]

@@ -21,9 +21,9 @@ from stagewright.components.serving.predictor.app import Application
 from stagewright.components.serving.predictor.arguments import parse
 from stagewright.components.serving.predictor.metrics import Metrics
 from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.payload import PayloadLog, header_value
-from stagewright.components.serving.predictor.payload_counts import Counts
-from stagewright.components.serving.predictor.payload_settings import PayloadSettings
+from stagewright.components.serving.predictor.payload.counts import Counts
+from stagewright.components.serving.predictor.payload.log import PayloadLog, header_value
+from stagewright.components.serving.predictor.payload.settings import PayloadSettings
 
 SINCE = [datetime.fromisoformat(day) if day else None for day in ("2019-03-01", "", "2024-02-29", "1970-01-01")]
 V1, V2 = "/v1/models/churn:predict", "/v2/models/churn/infer"

@@ -31,9 +31,11 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.serving.import_model import import_model
-from stagewright.components.serving.predictor import source, worker_frames, worker_model
+from stagewright.components.serving.predictor import source
 from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.worker_model import WorkerModel, WorkerRefused, WorkerRestarting, WorkerTooSlow
+from stagewright.components.serving.predictor.worker import frames as worker_frames
+from stagewright.components.serving.predictor.worker import model as worker_model
+from stagewright.components.serving.predictor.worker.model import WorkerModel, WorkerRefused, WorkerRestarting, WorkerTooSlow
 from stagewright.components.serving.publish import publish
 
 CLASSIFIERS = ["sklearn_wine", "xgboost_wine", "lightgbm_classifier"]

@@ -29,7 +29,7 @@ from stagewright.components.serving.predictor.errors import Disconnected, ModelN
 from stagewright.components.serving.predictor.limits import Limits
 from stagewright.components.serving.predictor.messages import Answer, json_answer
 from stagewright.components.serving.predictor.metrics import Metrics
-from stagewright.components.serving.predictor.payload_settings import PayloadSettings, open_payload_log
+from stagewright.components.serving.predictor.payload.settings import PayloadSettings, open_payload_log
 from stagewright.components.serving.predictor.predictions import Predictions
 from stagewright.components.serving.predictor.repository import Repository, Served
 from stagewright.components.serving.predictor.routes import Route

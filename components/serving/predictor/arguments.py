@@ -13,7 +13,7 @@ from stagewright.components.runtime.serving_settings import OPTIMIZATIONS
 from stagewright.components.serving.predictor import cpu
 from stagewright.components.serving.predictor.batching import Bounds
 from stagewright.components.serving.predictor.limits import Limits
-from stagewright.components.serving.predictor.payload_settings import PayloadSettings, add_options, payload_settings
+from stagewright.components.serving.predictor.payload.settings import PayloadSettings, add_options, payload_settings
 from stagewright.components.serving.predictor.source import GRAPH, MOUNTED, SERVING
 
 MEGABYTE = 1024 * 1024

@@ -4,12 +4,13 @@ from typing import Any, Protocol
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError, StagewrightError
-from stagewright.components.serving.predictor import source, worker_model
+from stagewright.components.serving.predictor import source
 from stagewright.components.serving.predictor.arguments import Settings
 from stagewright.components.serving.predictor.beside import beside
 from stagewright.components.serving.predictor.catalogue import Location
 from stagewright.components.serving.predictor.model import Model, OnnxModel
 from stagewright.components.serving.predictor.repository import Repository
+from stagewright.components.serving.predictor.worker import model as worker_model
 
 
 class Member(Protocol):

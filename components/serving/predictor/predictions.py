@@ -27,7 +27,7 @@ from stagewright.components.serving.predictor.messages import Answer
 from stagewright.components.serving.predictor.repository import Served
 
 if TYPE_CHECKING:
-    from stagewright.components.serving.predictor.payload import PayloadLog
+    from stagewright.components.serving.predictor.payload.log import PayloadLog
 
 Result = TypeVar("Result")
 

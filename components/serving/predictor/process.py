@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 import uvicorn
 
 from stagewright.components.runtime.errors import BadParameter, InputError
-from stagewright.components.serving.predictor import asgi, cpu, grpc_option
+from stagewright.components.serving.predictor import asgi, cpu
 from stagewright.components.serving.predictor.app import Application
 from stagewright.components.serving.predictor.arguments import Settings
 from stagewright.components.serving.predictor.graceful import GracefulServer
+from stagewright.components.serving.predictor.grpc import option as grpc_option
 from stagewright.components.serving.predictor.metrics import Metrics
 from stagewright.components.serving.predictor.protocol import Protocol
 

@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.serving.predictor import beside, grpc_option, process, source
+from stagewright.components.serving.predictor import beside, process, source
 from stagewright.components.serving.predictor.administration import Administration
 from stagewright.components.serving.predictor.arguments import Settings
 from stagewright.components.serving.predictor.catalogue import Catalogue, Location
 from stagewright.components.serving.predictor.fleet import Fleet
 from stagewright.components.serving.predictor.graceful import GracefulServer
+from stagewright.components.serving.predictor.grpc import option as grpc_option
 from stagewright.components.serving.predictor.loading import Loader
 from stagewright.components.serving.predictor.supervisor import Supervisor
 

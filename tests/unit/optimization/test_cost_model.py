@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stagewright.components.optimization import cost_model, prices
-from stagewright.components.optimization.capacity import Sample, largest
-from stagewright.components.optimization.cost_model import MIB, Size, cheapest, plan, replicas_for, scale_to_zero
-from stagewright.components.optimization.load_trace import Hour, Trace
-from stagewright.components.optimization.prices import Prices
+from stagewright.components.optimization.cost import prices, sizing
+from stagewright.components.optimization.cost.capacity import Sample, largest
+from stagewright.components.optimization.cost.load_trace import Hour, Trace
+from stagewright.components.optimization.cost.prices import Prices
+from stagewright.components.optimization.cost.sizing import MIB, Size, cheapest, plan, replicas_for, scale_to_zero
 from stagewright.components.runtime.errors import BadParameter
 
 PRICES = Prices(0.04, 0.005, "EUR", "a test")
@@ -111,10 +111,10 @@ def test_a_slower_start_never_saves_more(one: float, other: float) -> None:
 
 
 def test_autoscaling_targets_keep_the_headroom() -> None:
-    assert cost_model.cpu_target(size(share=0.91), 0.3) == 70
-    assert cost_model.cpu_target(size(share=0.01), 0.3) == 10
-    assert cost_model.rate_target(size(130), 0.3) == 100
-    assert cost_model.rate_target(size(0.5), 0.3) == 1
+    assert sizing.cpu_target(size(share=0.91), 0.3) == 70
+    assert sizing.cpu_target(size(share=0.01), 0.3) == 10
+    assert sizing.rate_target(size(130), 0.3) == 100
+    assert sizing.rate_target(size(0.5), 0.3) == 1
 
 
 def test_prices_of_cpu_and_memory_are_taken_as_they_are() -> None:

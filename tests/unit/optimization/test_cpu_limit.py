@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stagewright.components.optimization.cpu_limit import cpus_of, limited, quantity_of, with_prefix
+from stagewright.components.optimization.cost.cpu_limit import cpus_of, limited, quantity_of, with_prefix
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 BURN = "import time; end = time.monotonic() + 0.5\nwhile time.monotonic() < end: pass\nprint(time.process_time())"

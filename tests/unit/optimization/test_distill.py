@@ -12,12 +12,12 @@ from mlflow import MlflowClient
 from support import deep_models, trainings
 from support.trainings import Data
 
-from stagewright.components.optimization.distill import distill_model
-from stagewright.components.optimization.distill_compare import Limits
-from stagewright.components.optimization.distill_page import page, read_columns
-from stagewright.components.optimization.distill_result import Distilled
-from stagewright.components.optimization.distill_students import students
-from stagewright.components.optimization.distill_teach import Options
+from stagewright.components.optimization.distillation.compare import Limits
+from stagewright.components.optimization.distillation.distill import distill_model
+from stagewright.components.optimization.distillation.page import page, read_columns
+from stagewright.components.optimization.distillation.result import Distilled
+from stagewright.components.optimization.distillation.students import students
+from stagewright.components.optimization.distillation.teach import Options
 from stagewright.components.optimization.export import export_model
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagewright.components.optimization.distill_augment import augment, neighbours
-from stagewright.components.optimization.distill_students import LEAST_WEIGHT, blended, main_columns, weighted_rows
-from stagewright.components.optimization.distill_teacher import soft, soften
+from stagewright.components.optimization.distillation.augment import augment, neighbours
+from stagewright.components.optimization.distillation.students import LEAST_WEIGHT, blended, main_columns, weighted_rows
+from stagewright.components.optimization.distillation.teacher import soft, soften
 
 FLOATS = st.floats(-1e12, 1e12, allow_nan=False)
 MIDNIGHT = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)

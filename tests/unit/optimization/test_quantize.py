@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from support import exported_models, quantizable
 
-from stagewright.components.optimization.quantize import quantize
-from stagewright.components.optimization.quantize_gate import Limits
-from stagewright.components.optimization.quantize_page import page
-from stagewright.components.optimization.quantize_result import Quantization, Request
-from stagewright.components.optimization.quantize_variant import RECORD, write
+from stagewright.components.optimization.quantization.gate import Limits
+from stagewright.components.optimization.quantization.page import page
+from stagewright.components.optimization.quantization.quantize import quantize
+from stagewright.components.optimization.quantization.result import Quantization, Request
+from stagewright.components.optimization.quantization.variant import RECORD, write
 from stagewright.components.runtime import columns, tables
 from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError

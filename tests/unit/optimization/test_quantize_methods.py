@@ -8,9 +8,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import quantizable
 
-from stagewright.components.optimization import quantize_methods, quantize_rows, quantize_speed
-from stagewright.components.optimization.quantize_graph import Divided, divide, layers, weight_bytes
-from stagewright.components.optimization.quantize_index import index_nodes
+from stagewright.components.optimization.quantization import answering
+from stagewright.components.optimization.quantization import methods as quantize_methods
+from stagewright.components.optimization.quantization import speed as quantize_speed
+from stagewright.components.optimization.quantization.graph import Divided, divide, layers, weight_bytes
+from stagewright.components.optimization.quantization.index import index_nodes
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.errors import BadParameter, InputError
 
@@ -21,12 +23,10 @@ def _feeds(rows: int = 64) -> dict[str, np.ndarray]:
     return columns.feeds(quantizable.measured().head(rows), quantizable.SIGNATURE.inputs)
 
 
-def _calibration(divided: Divided) -> list[quantize_rows.Feeds]:
+def _calibration(divided: Divided) -> list[answering.Feeds]:
     session = quantize_speed.session(divided.features().SerializeToString())
     table = quantizable.measured().head(100)
-    return quantize_rows.calibration(
-        session, divided.before, lambda part: columns.feeds(part, quantizable.SIGNATURE.inputs), table
-    )
+    return answering.calibration(session, divided.before, lambda part: columns.feeds(part, quantizable.SIGNATURE.inputs), table)
 
 
 def _answers(graph: onnx.ModelProto) -> np.ndarray:

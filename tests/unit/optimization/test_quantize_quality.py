@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from stagewright.components.optimization.quantize_quality import measures, quality, truth_of
+from stagewright.components.optimization.quantization.quality import measures, quality, truth_of
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import Predictions
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from support.manifests import CRDS, KUBECTL, VALIDATOR, validate
 
-from stagewright.components.optimization.cost_model import MIB
-from stagewright.components.optimization.service_patch import Recommendation, bytes_of, merged, patch, present
+from stagewright.components.optimization.cost.service_patch import Recommendation, bytes_of, merged, patch, present
+from stagewright.components.optimization.cost.sizing import MIB
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.serving.inference_service import Replicas, Resources, inference_service
 from stagewright.components.serving.yaml_text import to_yaml

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from stagewright.components.optimization import load_trace
+from stagewright.components.optimization.cost import load_trace
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 START = datetime(2026, 5, 1, 10)  # noqa: DTZ001  tables hold times in UTC without saying so

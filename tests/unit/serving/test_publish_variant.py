@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from support import quantizable
 
-from stagewright.components.optimization.quantize import quantize
-from stagewright.components.optimization.quantize_gate import Limits
-from stagewright.components.optimization.quantize_result import Request
-from stagewright.components.optimization.quantize_variant import write
+from stagewright.components.optimization.quantization.gate import Limits
+from stagewright.components.optimization.quantization.quantize import quantize
+from stagewright.components.optimization.quantization.result import Request
+from stagewright.components.optimization.quantization.variant import write
 from stagewright.components.registry import published
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.content import content

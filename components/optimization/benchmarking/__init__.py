@@ -1,0 +1,1 @@
+"""Settings of a served model: candidates, their measurement, and the proof."""

@@ -1,0 +1,165 @@
+"""The recommendation as a patch of an InferenceService, and what the present one asks for."""
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stagewright.components.optimization.cost.cpu_limit import cpus_of, quantity_of
+from stagewright.components.optimization.cost.sizing import GIB, MIB
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.serving.inference_service import API_VERSION, KIND, REPLICAS, RESOURCES
+
+Document = dict[str, Any]
+_UNITS = {
+    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": MIB, "Gi": GIB, "Ti": 2**40, "m": 1e-3,
+}  # fmt: skip
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([kMGT]i?|Ki|m)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a service asks for now.
+
+    Attributes:
+        cpus: Requested by a replica, which is what it can rely on.
+        gib: Memory requested by a replica.
+        document: The InferenceService, or None where only the defaults of deploy_model are known.
+    """
+
+    cpus: float
+    gib: float
+    least: int
+    most: int
+    document: Document | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What a service should ask for.
+
+    Attributes:
+        metric: What the autoscaler looks at: cpu or rps; empty for a fixed number of replicas.
+        target: Percent of the requested CPU, or requests a second of a replica.
+    """
+
+    cpus: float
+    memory_request: int
+    memory_limit: int
+    least: int
+    most: int
+    mode: str
+    metric: str = ""
+    target: int = 0
+
+    @property
+    def cpu(self) -> str:
+        return quantity_of(self.cpus)
+
+
+def present(given: str) -> Present:
+    """The service as it is.
+
+    Args:
+        given: A YAML file with the InferenceService, or its text; nothing for what deploy_model asks for by itself.
+
+    Raises:
+        InputError: If it holds no InferenceService, or one without resources that can be read.
+    """
+    if not given:
+        return Present(
+            cpus_of(RESOURCES.cpu_request), bytes_of(RESOURCES.memory_request) / GIB, REPLICAS.minimum, REPLICAS.maximum
+        )
+    document = _document(given)
+    predictor = document.get("spec", {}).get("predictor", {})
+    requests = (predictor.get("model") or {}).get("resources", {}).get("requests", {})
+    try:
+        cpus, gib = cpus_of(str(requests["cpu"])), bytes_of(str(requests["memory"])) / GIB
+    except KeyError as error:
+        raise InputError(
+            f"the present InferenceService has no spec.predictor.model.resources.requests.{error.args[0]}"
+        ) from None
+    least = int(predictor.get("minReplicas", 1))
+    return Present(cpus, gib, least, max(1, least, int(predictor.get("maxReplicas", max(1, least)))), document)
+
+
+def patch(name: str, namespace: str, found: Recommendation) -> Document:
+    """A merge patch: what is not named stays as it is, what is null goes."""
+    scales = bool(found.metric)
+    annotations: Document = {}
+    if found.mode == "Standard":
+        annotations["serving.kserve.io/autoscalerClass"] = "hpa" if scales else "none"
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace, **({"annotations": annotations} if annotations else {})},
+        "spec": {
+            "predictor": {
+                "minReplicas": found.least,
+                "maxReplicas": found.most,
+                "scaleMetric": found.metric if scales else None,
+                "scaleTarget": found.target if scales else None,
+                "model": {
+                    "resources": {
+                        "requests": {"cpu": found.cpu, "memory": _mebibytes(found.memory_request)},
+                        "limits": {"cpu": found.cpu, "memory": _mebibytes(found.memory_limit)},
+                    }
+                },
+            }
+        },
+    }
+
+
+def merged(document: Mapping[str, Any], change: Mapping[str, Any]) -> Document:
+    """A document with a merge patch applied (RFC 7386).
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": None, "d": 3}})
+    {'a': {'c': 2, 'd': 3}}
+    """
+    result = deepcopy(dict(document))
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            inner = result.get(key)
+            result[key] = merged(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def bytes_of(quantity: str) -> float:
+    """Bytes of a Kubernetes quantity of memory.
+
+    >>> bytes_of("512Mi") / MIB, bytes_of("1G")
+    (512.0, 1000000000.0)
+
+    Raises:
+        InputError: If it is none.
+    """
+    found = _MEMORY.fullmatch(quantity)
+    if not found:
+        raise InputError(f"'{quantity}' is not a quantity of memory such as '512Mi'")
+    return float(found[1]) * _UNITS[found[2] or ""]
+
+
+def _mebibytes(size: int) -> str:
+    return f"{-(-size // MIB)}Mi"
+
+
+def _document(given: str) -> Document:
+    path = Path(given).expanduser() if "\n" not in given else None
+    if path is not None and not path.is_file():
+        raise InputError(f"there is no InferenceService at {given}; expected a YAML file, or its text")
+    try:
+        documents = list(yaml.safe_load_all(path.read_text() if path else given))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"the present InferenceService is not YAML: {str(error).splitlines()[0]}") from None
+    found = [one for one in documents if isinstance(one, dict) and one.get("kind") == KIND]
+    if len(found) != 1:
+        raise InputError(f"expected one {KIND} as the present one; found {len(found)}")
+    return found[0]

@@ -1,0 +1,232 @@
+"""Small networks of images and texts, taught by large ones: soft targets at a temperature and what the layers hold.
+
+A student reads what its teacher reads. A convolutional student is a smaller network of its own; a transformer's is the teacher
+itself with some of its layers, evenly spread, which go on learning.
+
+Sources: Sanh, Debut, Chaumond and Wolf, DistilBERT (2019), for a student that begins with its teacher's layers; Jiao et al.,
+TinyBERT (2020), for the mean squared error between matching layers.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from stagewright.components.optimization.distillation.teacher import soften
+from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.model import Estimator
+from stagewright.components.runtime.progress import progress
+from stagewright.components.training.frameworks import _deep, _devices, _images, _language
+from stagewright.components.training.frameworks._base import Fit, Plan
+from stagewright.components.training.frameworks.torch_vision import VisionEstimator
+from stagewright.components.training.frameworks.transformers import LanguageEstimator
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How a network is taught.
+
+    Attributes:
+        temperature: Both sides' logits are divided by it.
+        hidden_weight: Weight of the layers' mean squared error beside the soft targets' loss; 0 does without the teacher's
+            layers.
+        consistent: Whether the teacher looks at each image as it is shown to the student, shifted or turned, and not once
+            at the image itself (Beyer et al., A Good Teacher is Patient and Consistent, 2022).
+    """
+
+    temperature: float
+    hidden_weight: float
+    consistent: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """A student before its first lesson.
+
+    Attributes:
+        points: Modules of the student and of the teacher whose outputs are to match.
+    """
+
+    network: nn.Module
+    rows: tuple[_deep.Rows, _deep.Rows]
+    points: Sequence[tuple[nn.Module, nn.Module]]
+    estimator: type
+
+
+def teach(
+    teacher: Estimator | None,
+    X: tuple[np.ndarray, np.ndarray],
+    labels: tuple[np.ndarray, np.ndarray],
+    plan: Plan,
+    lesson: Lesson,
+    layers: int | None,
+) -> Fit:
+    """A student of the same input as its teacher.
+
+    Args:
+        teacher: A loaded network of images or texts.
+        X: Features of the training and of the validation rows.
+        labels: Soft labels of both.
+        layers: Of a transformer: how many of the teacher's layers the student keeps.
+    """
+    params = plan.params
+    with _devices.reproducible(lesson.seed, params["threads"], _devices.device(params["device"]), strict=False):
+        if isinstance(teacher, LanguageEstimator):
+            pupil = _transformer(teacher.network, X, layers)
+        elif isinstance(teacher, VisionEstimator):
+            pupil = _vision(teacher.network, X, params)
+        else:
+            raise InputError("a student of images or texts needs a teacher of framework torch_vision or transformers")
+        history, best = _descend(pupil, teacher.network, labels, params, lesson)
+    return Fit(pupil.estimator(pupil.network.cpu()), history, best)
+
+
+def _vision(teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any]) -> Pupil:
+    known = teacher.architecture
+    network = _images.build(
+        _images.Architecture(
+            params["architecture"], known.shape, known.classes, tuple(params["stages"]), params["dropout"], params["resize"]
+        )
+    )
+    moved = {name: params[name] for name in ("shift", "rotate", "flip")}
+    rows = _images.Images(X[0], known.shape, **moved), _images.Images(X[1], known.shape)
+    return Pupil(network, rows, [(_head(network), _head(teacher))], VisionEstimator)
+
+
+def _transformer(teacher: Any, X: tuple[np.ndarray, np.ndarray], layers: int | None) -> Pupil:
+    stack = _stack(teacher.encoder)
+    count = layers or max(1, len(stack) // 2)
+    if not 1 <= count < len(stack):
+        expected = f"a whole number of at least 1 and below the teacher's {len(stack)}"
+        raise BadParameter("params.layers", got=count, expected=expected)
+    kept = np.unique(np.linspace(len(stack) / count - 1, len(stack) - 1, count).round().astype(int)).tolist()
+    network = copy.deepcopy(teacher)
+    own = _stack(network.encoder)
+    chosen = [own[at] for at in kept]
+    del own[:]
+    own.extend(chosen)
+    network.encoder.config.num_hidden_layers = len(kept)
+    for parameter in network.parameters():
+        parameter.requires_grad_(requires_grad=True)
+    rows = tuple(_language.Texts(part, teacher.architecture.padding) for part in X)
+    points = [*zip(chosen, (stack[at] for at in kept), strict=True)]
+    return Pupil(network, (rows[0], rows[1]), points, LanguageEstimator)
+
+
+def _stack(encoder: nn.Module) -> Any:
+    stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    if not stacks:
+        raise InputError("this transformer has no list of layers; a student cannot keep some of them")
+    return max(stacks, key=len)
+
+
+def _head(network: nn.Module) -> nn.Module:
+    """The last linear layer: what it answers are the logits, what enters it is the last hidden layer."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+
+class _Taps:
+    """What comes out of some modules (or, of a head, what goes in) while a network answers."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.held: list[torch.Tensor] = []
+        for module in modules:
+            if isinstance(module, nn.Linear):
+                module.register_forward_pre_hook(lambda _, given: self.held.append(given[0]))
+            else:
+                module.register_forward_hook(lambda _, __, made: self.held.append(made[0] if isinstance(made, tuple) else made))
+
+    def take(self) -> list[torch.Tensor]:
+        held, self.held = self.held, []
+        return held
+
+
+class _Class:
+    """Teacher and student on one device, and the loss between them."""
+
+    def __init__(self, pupil: Pupil, teacher: nn.Module, device: torch.device, lesson: Lesson) -> None:
+        self.student, self.device, self.lesson = pupil.network.to(device), device, lesson
+        wanted = lesson.hidden_weight or lesson.consistent
+        self.teacher = copy.deepcopy(teacher).to(device).eval() if wanted else None
+        self.maps = nn.ModuleList()
+        if self.teacher is not None and lesson.hidden_weight:
+            places = {id(module): name for name, module in teacher.named_modules()}
+            copied = dict(self.teacher.named_modules())
+            self.theirs = _Taps([copied[places[id(known)]] for _, known in pupil.points])
+            self.ours = _Taps([own for own, _ in pupil.points])
+
+    def losses(self, given: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """T² KL(teacher || student) of each row, plus the mean squared error between matching layers."""
+        temperature = self.lesson.temperature
+        answered = torch.log_softmax(self.student(given) / temperature, dim=1)
+        if self.teacher is not None:
+            with torch.no_grad():
+                theirs = torch.softmax(self.teacher(given) / temperature, dim=1)
+            labels = theirs if self.lesson.consistent else labels
+        found = temperature**2 * nn.functional.kl_div(answered, labels, reduction="none").sum(dim=1)
+        if not self.lesson.hidden_weight:
+            return found
+        for at, (own, known) in enumerate(zip(self.ours.take(), self.theirs.take(), strict=True)):
+            if len(self.maps) <= at:
+                made = nn.Identity() if own.shape[-1] == known.shape[-1] else nn.Linear(own.shape[-1], known.shape[-1])
+                self.maps.append(made.to(self.device))
+            missed = (self.maps[at](own) - known) ** 2
+            found = found + self.lesson.hidden_weight * missed.flatten(1).mean(dim=1)
+        return found
+
+
+def _descend(
+    pupil: Pupil, teacher: nn.Module, labels: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any], lesson: Lesson
+) -> tuple[dict[str, list[float]], int]:
+    device = _devices.device(params["device"])
+    room = _Class(pupil, teacher, device, lesson)
+    soft = [torch.from_numpy(soften(part, lesson.temperature).astype(np.float32)) for part in labels]
+    shuffle = torch.Generator().manual_seed(lesson.seed)
+    room.losses(pupil.rows[0].take(torch.arange(2), None).to(device), soft[0][:2].to(device))  # makes the maps
+    learned = [*room.student.parameters(), *room.maps.parameters()]
+    optimizer = torch.optim.AdamW(learned, lr=params["learning_rate"], weight_decay=params["weight_decay"])
+    history: dict[str, list[float]] = {"train_distillation_log_loss": [], "validation_distillation_log_loss": []}
+    best, least, state = 0, float("inf"), None
+    with progress("teaching the network", total=params["max_epochs"], unit="epochs") as advance:
+        for epoch in range(1, params["max_epochs"] + 1):
+            seen = _pass(room, pupil.rows[0], soft[0], params["batch_size"], shuffle, optimizer)
+            watched = _pass(room, pupil.rows[1], soft[1], params["batch_size"], None, None)
+            history["train_distillation_log_loss"].append(seen)
+            history["validation_distillation_log_loss"].append(watched)
+            advance()
+            if watched < least:
+                best, least = epoch, watched
+                state = {name: value.detach().cpu().clone() for name, value in room.student.state_dict().items()}
+            elif params["patience"] is not None and epoch - best >= params["patience"]:
+                break
+    if state is None:
+        raise InputError("teaching the network diverged: the loss is not a number; lower params.learning_rate")
+    pupil.network.cpu().load_state_dict(state)
+    for module in pupil.network.modules():  # the taps were for the lessons
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return history, best
+
+
+def _pass(
+    room: _Class, rows: _deep.Rows, labels: torch.Tensor, size: int, shuffle: torch.Generator | None, optimizer: Any
+) -> float:
+    """One pass over all rows, learning if there is an optimizer; the mean loss."""
+    room.student.train(optimizer is not None)
+    total, count = 0.0, 0
+    with torch.set_grad_enabled(optimizer is not None):
+        for chosen in rows.batches(size, shuffle):
+            if optimizer is not None and len(chosen) < 2:
+                continue  # batch normalization needs two rows
+            loss = room.losses(rows.take(chosen, shuffle).to(room.device), labels[chosen].to(room.device)).mean()
+            if optimizer is not None:
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+            total, count = total + float(loss.detach()) * len(chosen), count + len(chosen)
+    return total / max(count, 1)

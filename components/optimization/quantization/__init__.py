@@ -1,0 +1,1 @@
+"""Graphs with fewer bits: candidates, what each is measured by, and the gate."""

@@ -1,0 +1,1 @@
+"""V2 over gRPC: another envelope around the same application."""

@@ -1,0 +1,82 @@
+"""gRPC beside HTTP: its port, and its life inside the ASGI application's, on the same event loop."""
+
+import socket
+
+import grpc
+
+from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.serving.predictor.asgi import Application, Message, Receive, Scope, Send
+from stagewright.components.serving.predictor.grpc.service import Service
+
+GRACE_SECONDS = 5.0  # after HTTP's own: calls that are still running then are cut off
+ROOM = 64 * 1024  # of a message beside its tensors
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A bound socket that keeps a port for the workers of this process; they listen on it together.
+
+    Args:
+        port: 0 takes a free one; the socket knows which.
+
+    Raises:
+        InputError: If the port is taken or the address is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:  # without SO_REUSEPORT, which would let us in beside another server
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        held = socket.socket(family)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, port))
+    except OSError as error:
+        if error.strerror == "Address already in use":
+            raise InputError(
+                f"port {port} is taken on {host}; end what listens there or choose another with --grpc-port"
+            ) from None
+        raise BadParameter(
+            "grpc-port", got=port, expected=f"a port of {host} that this process may open ({error.strerror})"
+        ) from None
+    return held
+
+
+class WithGrpc:
+    """An ASGI application that answers gRPC calls too, from its start-up to its shutdown.
+
+    Args:
+        application: Answers both.
+        port: Reserved by this process or its parent.
+        message_bytes: Largest request.
+    """
+
+    def __init__(self, application: Application, host: str, port: int, *, message_bytes: int) -> None:
+        self._application = application
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._options = (
+            ("grpc.max_receive_message_length", message_bytes + ROOM),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 1),
+        )
+        self._server: grpc.aio.Server | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+
+        async def receive_and_act() -> Message:
+            message = await receive()
+            await (self._start() if message["type"] == "lifespan.startup" else self._stop())
+            return message
+
+        await self._application(scope, receive_and_act, send)
+
+    async def _start(self) -> None:
+        self._server = grpc.aio.server(options=self._options)
+        self._server.add_generic_rpc_handlers((Service(self._application).handlers(),))
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+
+    async def _stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(GRACE_SECONDS)

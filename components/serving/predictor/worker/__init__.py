@@ -1,0 +1,1 @@
+"""Models without an ONNX form, each in a process of its own."""

@@ -1,0 +1,155 @@
+"""A model's process as its parent sees it: started, asked one thing at a time, ended."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.serving.predictor.worker import frames
+from stagewright.components.serving.predictor.worker.frames import Closed
+
+START_SECONDS = 120.0
+STOP_SECONDS = 2.0
+INTERPRETER = "STAGEWRIGHT_WORKER_PYTHON"
+_MODULE = "stagewright.components.serving.predictor.worker"
+_SECRET = ("AWS_", "MLFLOW_", "MINIO_", "S3_")  # the model needs none of what these let a process do
+_KEPT_LINES, _SHOWN = 20, 500
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Wrong(Exception):
+    """The model cannot answer these rows."""
+
+
+class WorkerProcess:
+    """A process that serves one model to this one alone.
+
+    Args:
+        folder: The MLflow model.
+        name: Of the model, for the log.
+        threads: That its libraries may use.
+        interpreter: The Python that runs it; by default what STAGEWRIGHT_WORKER_PYTHON names, else this one.
+    """
+
+    def __init__(self, folder: Path, name: str, *, threads: int = 1, interpreter: str | None = None) -> None:
+        self.folder, self.name = folder, name
+        ours, theirs = socket.socketpair()
+        python = interpreter or os.environ.get(INTERPRETER) or sys.executable
+        command = [python, "-m", _MODULE, str(folder), "--socket", str(theirs.fileno())]
+        try:
+            # Standard input is a pipe that nobody writes to: it ends with this process, however that ends.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),), env=_environment(threads),
+            )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            raise InputError(f"the interpreter {python} of model '{name}' cannot be started: {error.strerror}") from None
+        finally:
+            theirs.close()
+        self._connection = ours
+        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._listener = threading.Thread(target=self._listen, name=f"worker-{name}", daemon=True)
+        self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds; 0 where the system does not tell."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    def ready(self, seconds: float = START_SECONDS) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Wait until the model is loaded; what it is, and its example's columns and answers.
+
+        Raises:
+            InputError: If it cannot be loaded.
+        """
+        self._connection.settimeout(seconds)
+        try:
+            message, arrays = frames.receive(self._connection)
+        except TimeoutError:
+            self.kill()
+            raise InputError(f"the MLflow model in {self.folder} was not loaded within {seconds:g} seconds") from None
+        except Closed:
+            self.kill()
+            self._listener.join(1.0)
+            last = self._said[-1] if self._said else "it said nothing"
+            raise InputError(f"the process of the MLflow model in {self.folder} ended while it loaded: {last}") from None
+        if "refused" in message:
+            self.close()
+            raise InputError(message["refused"])
+        return message["ready"], arrays
+
+    def call(self, columns: Mapping[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:
+        """The model's answers to columns [N, 1]. After any exception but Wrong the process is of no use any more.
+
+        Raises:
+            Wrong: If the model cannot answer these rows.
+            Closed: If the process has ended.
+            TimeoutError: If it takes too long.
+        """
+        self._connection.settimeout(seconds)
+        frames.send(self._connection, {}, columns)
+        message, outputs = frames.receive(self._connection)
+        if "wrong" in message:
+            raise Wrong(message["wrong"])
+        return {name.removeprefix("output:"): array for name, array in outputs.items()}
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, or None if it still runs after so many seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Let it end, and insist after a while."""
+        deadline = time.monotonic() + STOP_SECONDS
+        with contextlib.suppress(OSError):
+            self._connection.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self.wait(max(0.0, deadline - time.monotonic())) is None:
+            self.kill()
+
+    def _listen(self) -> None:
+        """Its output, line by line, as entries of our log."""
+        output = self._process.stdout
+        for line in output or ():
+            text = line.decode(errors="replace").rstrip()
+            if text:
+                self._said.append(text[:_SHOWN])
+                logs.event("worker_output", model=self.name, worker=self._process.pid, line=text[:_SHOWN])
+
+
+def _environment(threads: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "STAGEWRIGHT_THREADS")
+    return {**kept, **dict.fromkeys(names, str(threads)), "PYTHONUNBUFFERED": "1"}
