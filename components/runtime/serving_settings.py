@@ -9,6 +9,8 @@ from stagewright.components.runtime.errors import BadParameter, InputError, one_
 
 FILE = "settings.json"
 OPTIMIZATIONS = ("disabled", "basic", "extended", "layout", "all")
+NATIVE = "native"
+TREE_ENGINES = (NATIVE, "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class ServingSettings:
         threads: Threads that ONNX Runtime may use inside one inference.
         concurrency: Inferences that may run at once.
         graph_optimization: ONNX Runtime's level: disabled, basic, extended, layout or all.
+        tree_engine: What evaluates tree ensembles in batches: native (our kernel, where it can) or onnxruntime.
         batch_rows: Most rows that requests are put together to.
         batch_milliseconds: Longest time that a request waits for others.
         measured: What was found when these were chosen: objective, CPU, latencies. For people; the predictor ignores it.
@@ -27,6 +30,7 @@ class ServingSettings:
     threads: int | None = None
     concurrency: int | None = None
     graph_optimization: str = "all"
+    tree_engine: str = NATIVE
     batch_rows: int | None = None
     batch_milliseconds: float | None = None
     measured: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +62,7 @@ class ServingSettings:
             BadParameter: Naming the setting.
         """
         one_of("graph_optimization", self.graph_optimization, OPTIMIZATIONS)
+        one_of("tree_engine", self.tree_engine, TREE_ENGINES)
         for name in ("threads", "concurrency", "batch_rows", "batch_milliseconds"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and value > 0):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
-from stagewright.components.runtime.serving_settings import OPTIMIZATIONS
+from stagewright.components.runtime.serving_settings import OPTIMIZATIONS, TREE_ENGINES
 from stagewright.components.serving.predictor import cpu
 from stagewright.components.serving.predictor.batching import Bounds
 from stagewright.components.serving.predictor.limits import Limits
@@ -115,6 +115,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("concurrency", variable="STAGEWRIGHT_CONCURRENCY", text="inferences of a model at once (default: the model's settings)")
     add("graph-optimization", variable="STAGEWRIGHT_GRAPH_OPTIMIZATION",
         text=f"one of {', '.join(OPTIMIZATIONS)} (default: the model's settings, then all)")  # fmt: skip
+    add("tree-engine", variable="STAGEWRIGHT_TREE_ENGINE",
+        text=f"one of {', '.join(TREE_ENGINES)}: for trees (default: the model's settings, then native)")  # fmt: skip
     add("max-held-mb", variable="STAGEWRIGHT_MAX_HELD_MB", default="256", text="MiB of bodies held at any time (default: 256)")
     add(
         "max-queue",
@@ -168,6 +170,8 @@ def _overrides(given: argparse.Namespace) -> dict[str, Any]:
         chosen["batch_milliseconds"] = _above_zero("batch-milliseconds", given.batch_milliseconds)
     if given.graph_optimization is not None:
         chosen["graph_optimization"] = one_of("graph-optimization", given.graph_optimization, OPTIMIZATIONS)
+    if given.tree_engine is not None:
+        chosen["tree_engine"] = one_of("tree-engine", given.tree_engine, TREE_ENGINES)
     return chosen
 
 

@@ -10,21 +10,18 @@ import onnxruntime as ort
 
 from stagewright.components.runtime import serving_settings
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.runtime.serving_settings import NATIVE, ServingSettings
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.predictor.columns import Columns, Feeds
 from stagewright.components.serving.predictor.portions import in_portions, is_large
+from stagewright.components.serving.predictor.session import open_session
 from stagewright.components.serving.predictor.source import ModelFiles
+from stagewright.components.serving.predictor.trees.native import LEAST_ROWS, NativeTrees, native_trees
 
 Outputs = Mapping[str, np.ndarray]
 
 _LABELS = {"BYTES": "tensor(string)", "INT64": "tensor(int64)", "BOOL": "tensor(bool)"}
 _BLANK = {"float": np.float32(0), "int64": np.int64(0), "uint8": np.uint8(0), "string": ""}
-_LEVELS = {
-    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL, "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, "layout": ort.GraphOptimizationLevel.ORT_ENABLE_LAYOUT,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}  # fmt: skip
 
 
 class Model(Protocol):
@@ -52,19 +49,19 @@ class Model(Protocol):
 
 
 class OnnxModel:
-    """A graph in ONNX Runtime."""
+    """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches."""
 
     platform = "onnxruntime_onnx"
 
     def __init__(
         self, name: str, version: str | None, signature: Signature, session: ort.InferenceSession,
-        settings: ServingSettings | None = None, extras: Mapping[str, bytes] | None = None,
+        settings: ServingSettings | None = None, extras: Mapping[str, bytes] | None = None, trees: NativeTrees | None = None,
     ) -> None:  # fmt: skip
         self.name, self.version, self.signature = name, version, signature
         self.settings = settings or ServingSettings()
         self.columns = Columns(signature.inputs, extras)
         self.outputs: list[dict[str, Any]] = signature.outputs
-        self._session = session
+        self._session, self._trees = session, trees
         self._large = is_large(signature.inputs)
         self._names = [output["name"] for output in self.outputs]
 
@@ -92,7 +89,8 @@ class OnnxModel:
         settings = _settings(files, threads, overrides or {})
         session = _session(files, settings)
         _check(files.location, session, signature)
-        model = cls(name, version or files.version, signature, session, settings, files.extras)
+        trees = _trees(files, settings)
+        model = cls(name, version or files.version, signature, session, settings, files.extras, trees)
         model._rehearse(files.location)
         return model
 
@@ -108,7 +106,10 @@ class OnnxModel:
         return outputs if self.signature.threshold == 0.5 else self._decide_again(outputs)
 
     def _answer(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+        run = self._session.run
+        if self._trees is not None and len(next(iter(feeds.values()))) >= LEAST_ROWS:
+            run = self._trees.run
+        return dict(zip(self._names, run(self._names, feeds), strict=True))
 
     def _decide_again(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Labels by the signature's threshold; the graph's own head decides at one half."""
@@ -157,28 +158,6 @@ def _signature(files: ModelFiles) -> Signature:
         ) from None
 
 
-def _session(files: ModelFiles, settings: ServingSettings) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = settings.threads or 1
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = _LEVELS[settings.graph_optimization]
-    options.log_severity_level = 4  # what matters reaches the caller as an error
-    # A spinning worker would take the core that the event loop needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(files.graph, options, providers=_providers())
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
-        raise InputError(f"model.onnx of the model at {files.location} cannot be loaded: {_first_line(error)}") from None
-
-
-def _providers() -> list[str]:
-    """CUDA first where ONNX Runtime is its CUDA build, then the CPU for what CUDA has no kernel for, or if there is no GPU."""
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return ["CPUExecutionProvider"]
-    ort.preload_dlls()  # CUDA's libraries are packages beside it, where the linker does not look
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-
 def _check(location: str, session: ort.InferenceSession, signature: Signature) -> None:
     """Compare the graph's inputs and outputs with the signature's, by name, element type and shape."""
     expected = {given.name: f"tensor({given.graph_type})" for given in signature.inputs}
@@ -194,6 +173,19 @@ def _check(location: str, session: ort.InferenceSession, signature: Signature) -
         answers = {"label": _LABELS[signature.label_datatype], "probabilities": "tensor(float)"}
     outputs = {node.name: node.type for node in session.get_outputs() if node.name in answers}
     _compare(location, "output", outputs, answers)
+
+
+def _session(files: ModelFiles, settings: ServingSettings) -> ort.InferenceSession:
+    try:
+        return open_session(files.graph, settings)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
+        raise InputError(f"model.onnx of the model at {files.location} cannot be loaded: {_first_line(error)}") from None
+
+
+def _trees(files: ModelFiles, settings: ServingSettings) -> NativeTrees | None:
+    if settings.tree_engine != NATIVE:
+        return None
+    return native_trees(files.graph, lambda part: open_session(part, settings))
 
 
 def _fits(shape: Sequence[int | str | None], row: tuple[int | None, ...]) -> bool:
