@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 TORCH := -r requirements/torch-version.txt
 SHARED ?= ../shared
+COMPILED := $(wildcard components/serving/predictor/*.c components/serving/predictor/*/*.c)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast lint format golden docs lock bench images test-images manifests clean
@@ -68,14 +69,14 @@ $(BIN)/python:
 	@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/local.stamp: requirements/local.txt pyproject.toml | $(BIN)/python
+$(VENV)/local.stamp: requirements/local.txt pyproject.toml $(COMPILED) | $(BIN)/python
 	@echo "Installing (about a minute, once) ..."
 	@$(PIP) --no-deps --require-hashes -r requirements/local.txt
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
 # torch and torchvision are outside the locks: their builds, and so their hashes, differ from one machine to another.
-$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml $(COMPILED) | $(BIN)/python
 	@echo "Installing everything that development needs (two minutes, once) ..."
 	@$(PIP) --no-deps --require-hashes -r requirements/dev.txt
 	@$(PIP) $(TORCH)

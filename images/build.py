@@ -215,7 +215,7 @@ def _package() -> Path:
     for folder in (source, target):
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("components", "pipelines"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "compiled"))
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "compiled"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(target), str(source), SOURCE_DATE_EPOCH="315532800")

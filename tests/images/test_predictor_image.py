@@ -39,6 +39,8 @@ def test_serves_from_the_object_store_is_healthy_and_ends_in_order(
         baseline = finished.model / "serving" / "baseline.parquet"
         client.smoke_test(endpoint, NAME, baseline, tolerance=1e-5)
 
+        for module in ("conversion", "trees.kernel"):
+            docker("exec", running, "python", "-c", f"import stagewright.components.serving.predictor.{module}")
         wait_for(running, "{{.State.Health.Status}}", "healthy", seconds=30)
         docker("kill", "--signal=TERM", running)
         wait_for(running, "{{.State.Status}}", "exited", seconds=10)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from stagewright.components.runtime.signature import GRAPH_TYPES, MISSING_STRING, TENSOR_KINDS, Input
+from stagewright.components.runtime.signature import GRAPH_TYPES, TENSOR_KINDS, Input
 from stagewright.components.serving.predictor import values as convert
+from stagewright.components.serving.predictor.column_groups import Group
 from stagewright.components.serving.predictor.errors import BadColumn, BadTensor, UnknownColumn
 from stagewright.components.serving.predictor.tensor_columns import TensorColumn, TokenColumn
 from stagewright.components.serving.predictor.tensors import DATATYPES, INTEGERS
@@ -125,7 +125,11 @@ class Columns:
         self.width = len(self.all)
         self.by_name: Mapping[str, AnyColumn] = {column.name: column for column in self.all}
         self.tensor = len(self.all) == 1 and isinstance(self.all[0], TensorColumn)  # and no column beside it
-        self._groups = [_Group(self.all, kinds) for kinds in (("numeric", "boolean"), ("categorical", "text"))]
+        single = [(at, column) for at, column in enumerate(self.all) if isinstance(column, Column)]
+        self._groups = [
+            Group([(at, one) for at, one in single if one.kind in ("numeric", "boolean")], numeric=True),
+            Group([(at, one) for at, one in single if one.kind in ("categorical", "text")], numeric=False),
+        ]
         grouped = {at for group in self._groups for at in group.places}
         self._others = [(at, column) for at, column in enumerate(self.all) if at not in grouped]
 
@@ -154,15 +158,15 @@ class Columns:
         Raises:
             BadColumn: Naming the first column with a wrong value, and its first row.
         """
-        values = list(zip(*rows, strict=True))
         feeds: Feeds = {}
         for group in self._groups:
-            together = group.convert(values)
+            together = group.convert(rows)
             if together is None:  # something is wrong or unusual: each column for itself, so that the first one is named
+                values = zip(*rows, strict=True)
                 return {column.name: column.from_values(given) for column, given in zip(self.all, values, strict=True)}
             feeds.update(together)
         for at, column in self._others:
-            feeds[column.name] = column.from_values(values[at])
+            feeds[column.name] = column.from_values([row[at] for row in rows])
         return feeds
 
     def complete(self, feeds: Feeds, rows: int) -> Feeds:
@@ -176,49 +180,6 @@ class Columns:
         if len(feeds) == 1:
             return feeds[0]
         return {column.name: column.merge([one[column.name] for one in feeds]) for column in self.all}
-
-
-class _Group:
-    """Columns whose ordinary values are converted by one call for all of them: numbers and truth values, or texts."""
-
-    def __init__(self, columns: Sequence[AnyColumn], kinds: tuple[str, ...]) -> None:
-        members = [(at, one) for at, one in enumerate(columns) if isinstance(one, Column) and one.kind in kinds]
-        self.places = [at for at, _ in members]
-        self._names = [column.name for _, column in members]
-        self._needed = [place for place, (_, column) in enumerate(members) if not column.nullable]
-        self._truths = [place for place, (_, column) in enumerate(members) if column.kind == "boolean"]
-        self._convert = self._numbers if "numeric" in kinds else self._texts
-
-    def convert(self, values: Sequence[tuple[Any, ...]]) -> Feeds | None:
-        """The graph's inputs [N, 1] from the values of all columns; None if one has to be looked at for itself."""
-        if not self.places:
-            return {}
-        array = self._convert([values[at] for at in self.places])
-        return None if array is None else dict(zip(self._names, array[:, :, np.newaxis], strict=True))
-
-    def _numbers(self, values: list[tuple[Any, ...]]) -> np.ndarray | None:
-        if not convert.NUMBERS.issuperset(map(type, chain.from_iterable(values))):
-            return None
-        wide = np.array(values, dtype=np.float64)
-        if self._truths and not _are_truths(wide[self._truths]):
-            return None
-        with np.errstate(over="ignore"):
-            narrow = wide.astype(np.float32)
-        if np.isinf(narrow).any() or (self._needed and np.isnan(narrow[self._needed]).any()):
-            return None
-        return narrow
-
-    def _texts(self, values: list[tuple[Any, ...]]) -> np.ndarray | None:
-        if set(map(type, chain.from_iterable(values))) != {str}:
-            return None
-        array = np.array(values, dtype=object)
-        if self._needed and (array[self._needed] == MISSING_STRING).any():
-            return None
-        return array
-
-
-def _are_truths(numbers: np.ndarray) -> bool:
-    return bool(((numbers == 0) | (numbers == 1) | np.isnan(numbers)).all())
 
 
 def _column(given: Input, files: Mapping[str, bytes]) -> AnyColumn:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import onnxruntime as ort
 
-from stagewright.components.runtime import serving_settings
+from stagewright.components.runtime import logs, serving_settings
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.serving_settings import NATIVE, ServingSettings
 from stagewright.components.runtime.signature import Input, Signature
@@ -49,7 +49,11 @@ class Model(Protocol):
 
 
 class OnnxModel:
-    """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches."""
+    """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches.
+
+    Attributes:
+        trees: The same graph with its trees in the kernel; None where ONNX Runtime evaluates everything.
+    """
 
     platform = "onnxruntime_onnx"
 
@@ -61,7 +65,7 @@ class OnnxModel:
         self.settings = settings or ServingSettings()
         self.columns = Columns(signature.inputs, extras)
         self.outputs: list[dict[str, Any]] = signature.outputs
-        self._session, self._trees = session, trees
+        self._session, self.trees = session, trees
         self._large = is_large(signature.inputs)
         self._names = [output["name"] for output in self.outputs]
 
@@ -107,8 +111,8 @@ class OnnxModel:
 
     def _answer(self, feeds: Feeds) -> dict[str, np.ndarray]:
         run = self._session.run
-        if self._trees is not None and len(next(iter(feeds.values()))) >= LEAST_ROWS:
-            run = self._trees.run
+        if self.trees is not None and len(next(iter(feeds.values()))) >= LEAST_ROWS:
+            run = self.trees.run
         return dict(zip(self._names, run(self._names, feeds), strict=True))
 
     def _decide_again(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -185,7 +189,10 @@ def _session(files: ModelFiles, settings: ServingSettings) -> ort.InferenceSessi
 def _trees(files: ModelFiles, settings: ServingSettings) -> NativeTrees | None:
     if settings.tree_engine != NATIVE:
         return None
-    return native_trees(files.graph, lambda part: open_session(part, settings))
+    trees = native_trees(files.graph, lambda part: open_session(part, settings))
+    if trees is not None:
+        logs.event("trees_compiled", location=files.location, trees=len(trees.forest.trees))
+    return trees
 
 
 def _fits(shape: Sequence[int | str | None], row: tuple[int | None, ...]) -> bool:

@@ -14,11 +14,14 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from support import trainings
 from support.exported_models import write_wine_model
 
+from stagewright.components.optimization.export import export_model
 from stagewright.components.registry.promote import promote
 from stagewright.components.registry.register import register
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
+from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.serving.import_model import import_model
@@ -158,20 +161,111 @@ def test_graphs_that_cannot_be_served_are_told(tmp_path: Path, inputs: list, out
         import_model(str(tmp_path / "model.onnx"), tmp_path / "imported")
 
 
-def test_labels_that_nobody_names_are_told(tmp_path: Path) -> None:
+def classifier(label: list[onnx.NodeProto], element: int, *constants: onnx.TensorProto) -> onnx.ModelProto:
+    """Two probabilities as they are given, and a label by these nodes."""
     declare = helper.make_tensor_value_info
-    nodes = [
-        helper.make_node("Identity", ["x"], ["probabilities"]),
-        helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0, axes=[1]),
-        helper.make_node("Cast", ["top"], ["label"], to=TensorProto.STRING),
-    ]
-    outputs = [declare("label", TensorProto.STRING, ["N"]), declare("probabilities", TensorProto.FLOAT, ["N", 2])]
-    graph = helper.make_graph(nodes, "g", [declare("x", TensorProto.FLOAT, ["N", 2])], outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    nodes = [helper.make_node("Identity", ["x"], ["probabilities"]), *label]
+    outputs = [declare("label", element, ["N"]), declare("probabilities", TensorProto.FLOAT, ["N", 2])]
+    graph = helper.make_graph(nodes, "g", [declare("x", TensorProto.FLOAT, ["N", 2])], outputs, [*constants])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
-    with pytest.raises(InputError, match="the graph does not tell which labels its probabilities are for"):
+
+def imported(folder: Path, proto: onnx.ModelProto) -> tuple[Signature, list]:
+    """Its signature, and its labels for a row of each class."""
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    signature = import_model(str(folder / "model.onnx"), folder / "imported")
+    fed = {"x_0": np.array([[0.9], [0.1]], np.float32), "x_1": np.array([[0.1], [0.9]], np.float32)}
+    return signature, answers(folder / "imported", fed)[1]["label"].tolist()
+
+
+LIKELIEST = helper.make_node("ArgMax", ["x"], ["number"], axis=1, keepdims=0)
+FROM_A_TABLE = helper.make_node("Gather", ["names", "number"], ["label"], axis=0)
+UNREADABLE = [  # a label that is computed instead of picked
+    helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0, axes=[1]),
+    helper.make_node("Cast", ["top"], ["label"], to=TensorProto.STRING),
+]
+
+
+def test_labels_are_those_that_the_graph_picks_from(tmp_path: Path) -> None:
+    names = helper.make_tensor("names", TensorProto.STRING, [2], [b"stays", b"leaves"])
+
+    signature, labels = imported(tmp_path, classifier([LIKELIEST, FROM_A_TABLE], TensorProto.STRING, names))
+
+    assert (signature.task, signature.classes) == ("binary", ("stays", "leaves"))
+    assert labels == ["stays", "leaves"]
+
+
+def test_labels_in_a_constant_node_and_behind_an_encoder_are_found(tmp_path: Path) -> None:
+    constant = helper.make_node("Constant", [], ["names"], value=helper.make_tensor("v", TensorProto.INT64, [2], [7, 3]))
+    pick = helper.make_node("Gather", ["names", "number"], ["code"], axis=0)
+    encode = helper.make_node(
+        "LabelEncoder", ["code"], ["label"], domain="ai.onnx.ml", keys_int64s=[3, 7], values_strings=["three", "seven"]
+    )
+
+    signature, labels = imported(tmp_path, classifier([LIKELIEST, constant, pick, encode], TensorProto.STRING))
+
+    assert signature.classes == ("seven", "three")
+    assert labels == ["seven", "three"]
+
+
+def test_labels_that_nobody_names_are_told(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(classifier(UNREADABLE, TensorProto.STRING).SerializeToString())
+
+    sentence = r"the graph does not tell which labels its probabilities are for; name them, .* its metadata property 'classes'"
+    with pytest.raises(InputError, match=sentence):
         import_model(str(tmp_path / "model.onnx"), tmp_path / "imported")
+
+
+def test_labels_that_the_graph_does_not_tell_may_be_named(tmp_path: Path) -> None:
+    proto = classifier(UNREADABLE, TensorProto.STRING)
+    helper.set_model_props(proto, {"classes": '["no", "yes"]'})
+
+    assert imported(tmp_path, proto)[0].classes == ("no", "yes")
+
+
+def test_probabilities_alone_get_the_labels_that_are_named(tmp_path: Path) -> None:
+    proto = classifier([], TensorProto.STRING)
+    del proto.graph.output[0]
+    proto.graph.node[0].op_type = "Softmax"
+    helper.set_model_props(proto, {"classes": '["no", "yes"]'})
+
+    signature, labels = imported(tmp_path, proto)
+
+    assert signature.classes == ("no", "yes")
+    assert labels == ["no", "yes"]
+
+
+@pytest.mark.parametrize("value", ["no, yes", '["no"', '["no", 1]', "[]", '["no", "no"]', "{}"])
+def test_names_that_are_no_list_of_labels_are_told(tmp_path: Path, value: str) -> None:
+    proto = classifier(UNREADABLE, TensorProto.STRING)
+    helper.set_model_props(proto, {"classes": value})
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+
+    with pytest.raises(InputError, match=r"the metadata property 'classes' is .*; expected a JSON list of labels, such as"):
+        import_model(str(tmp_path / "model.onnx"), tmp_path / "imported")
+
+
+@pytest.mark.parametrize("method", ["linear", "xgboost", "torch"])
+@pytest.mark.parametrize("target", ["text", "numbers"])
+def test_a_graph_of_ours_taken_alone_keeps_its_labels(
+    tracking: str, telco: pl.DataFrame, tmp_path: Path, method: str, target: str
+) -> None:
+    rows = telco.select("tenure", "monthly_charges", "contract", "churn").head(400)
+    if target == "numbers":
+        rows = rows.with_columns(churn=pl.when(pl.col("churn") == "Yes").then(20).otherwise(10))
+    framework, params = trainings.METHODS[method]
+    quick = {"xgboost": {"n_estimators": 5}, "torch": {"max_epochs": 2}}.get(method, params)
+    data = trainings.split(tmp_path / "data", rows, "churn", Task.BINARY)
+    export_model(data.model(tmp_path / "model", framework, quick), data.validation, tmp_path / "exported")
+    full = OnnxModel.load(source.read(str(tmp_path / "exported")), "full")
+
+    signature = import_model(str(tmp_path / "exported/serving/model.onnx"), tmp_path / "imported")
+
+    assert signature.classes == full.signature.classes == (("No", "Yes") if target == "text" else (10, 20))
+    fed = full.columns.feeds(rows.select(full.signature.names).rows())
+    labels = answers(tmp_path / "imported", fed)[1]["label"]
+    assert labels.tolist() == full.run(fed)["label"].tolist()
 
 
 def test_a_damaged_graph_is_told(tmp_path: Path) -> None:

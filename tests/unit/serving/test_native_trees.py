@@ -7,13 +7,21 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from support import trainings
+from support.trainings import Data
 
+from stagewright.components.optimization.export import export_model
+from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.serving.predictor import source
+from stagewright.components.serving.predictor.model import OnnxModel
 from stagewright.components.serving.predictor.session import open_session
 from stagewright.components.serving.predictor.trees import graph, native
 from stagewright.components.serving.predictor.trees.forest import Forest
@@ -244,6 +252,39 @@ def test_a_graph_whose_label_is_the_trees_own_stays_whole() -> None:
     model.graph.output.append(helper.make_tensor_value_info("label", TensorProto.INT64, [None]))
 
     assert graph.cut(model.SerializeToString()) is None
+
+
+@pytest.fixture(scope="module")
+def churn(tmp_path_factory: pytest.TempPathFactory, telco: pl.DataFrame) -> Data:
+    return trainings.split(tmp_path_factory.mktemp("churn"), telco.head(3000), "churn", Task.BINARY)
+
+
+@pytest.mark.parametrize(
+    ("framework", "params", "taken"),
+    [
+        ("xgboost", {"n_estimators": 40}, True),
+        ("lightgbm", {"n_estimators": 40}, True),
+        ("sklearn", {"max_iter": 40}, True),
+        ("sklearn", {"model": "random_forest", "n_estimators": 40}, True),
+        ("sklearn", {"model": "linear"}, False),
+    ],
+)
+def test_trained_models_answer_the_same_with_either_engine(
+    tmp_path: Path, churn: Data, tracking: str, framework: str, params: dict[str, Any], taken: bool
+) -> None:
+    churn.model(tmp_path / "trained", framework, params)
+    export_model(tmp_path / "trained", churn.validation, tmp_path / "exported")
+    files = source.read(str(tmp_path / "exported"))
+    ours = OnnxModel.load(files, "m")
+    theirs = OnnxModel.load(files, "m", overrides={"tree_engine": "onnxruntime"})
+    rows = tables.read(churn.validation).drop("churn")
+
+    assert (ours.trees is not None, theirs.trees) == (taken, None)
+    for count in (1, native.LEAST_ROWS - 1, native.LEAST_ROWS, len(rows)):
+        feeds = ours.columns.feeds(rows.head(count).rows())
+        found, expected = ours.run(feeds), theirs.run(feeds)
+        assert found["label"].tolist() == expected["label"].tolist()
+        np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
 
 
 def test_settings_name_the_engine(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 /* Leaves of decision trees for many rows at once.
  *
  * A tree evaluated row by row waits: for the node, then for the row's value, then for a branch that nobody can predict. Here
- * eight rows go down a tree side by side without a branch, so that the waiting of one is the work of the others.
+ * sixteen rows go down a tree side by side without a branch, so that the waiting of one is the work of the others.
  *
  * A node is eight bytes: its threshold, then one word of
  *   bits 0-10   the column it looks at,
@@ -15,8 +15,8 @@
 #include <Python.h>
 #include <stdint.h>
 
-#define ABREAST 8
-#define BLOCK 64 /* rows whose features stay in the first-level cache while all trees see them */
+#define ABREAST 16
+#define BLOCK 128 /* rows whose features stay in the first-level cache while all trees see them */
 #define SHALLOW 8
 
 typedef struct {
@@ -98,7 +98,7 @@ evaluate(const Forest *forest, const float *features, Py_ssize_t n_rows, Py_ssiz
         const float *begin = features + first * columns;
         const float *rows[BLOCK];
         for (int i = 0; i < BLOCK; i++)
-            rows[i] = begin + (i < n ? i : 0) * columns; /* the last eight may not be full */
+            rows[i] = begin + (i < n ? i : 0) * columns; /* the last sixteen may not be all there */
         int missing = 0;
         for (Py_ssize_t i = 0; i < n * columns; i++)
             missing |= begin[i] != begin[i];

@@ -1,13 +1,6 @@
-from typing_extensions import Buffer
+from numpy import ndarray
 
 def add(
-    nodes: Buffer,
-    values: Buffer,
-    trees: Buffer,
-    width: int,
-    features: Buffer,
-    rows: int,
-    columns: int,
-    sums: Buffer,
-    outputs: int,
-) -> None: ...
+    nodes: ndarray, values: ndarray, trees: ndarray, width: int, features: ndarray, rows: int, columns: int,
+    sums: ndarray, outputs: int,
+) -> None: ...  # fmt: skip

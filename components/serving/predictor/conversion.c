@@ -1,0 +1,155 @@
+/* Rows of Python values to columns, for the values that nearly all requests have.
+ *
+ * A function answers UNUSUAL as soon as it meets anything else, and what it has written by then means nothing: the caller then
+ * converts column by column in Python, where every exception has its rule and every error its sentence.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <math.h>
+
+enum { FAILED = -1, UNUSUAL, COMPLETE, GAPS }; /* GAPS: all is well, but some values are missing */
+
+typedef int (*Cell)(PyObject *value, void *out, Py_ssize_t at);
+
+static int
+number(PyObject *value, void *out, Py_ssize_t at)
+{
+    double wide;
+    if (PyFloat_CheckExact(value))
+        wide = PyFloat_AsDouble(value);
+    else if (PyLong_CheckExact(value)) {
+        wide = PyLong_AsDouble(value);
+        if (wide == -1.0 && PyErr_Occurred()) {
+            PyErr_Clear();
+            return UNUSUAL;
+        }
+    } else if (value == Py_None)
+        wide = NAN;
+    else if (value == Py_True || value == Py_False)
+        wide = value == Py_True;
+    else
+        return UNUSUAL;
+    float narrow = (float)wide;
+    ((float *)out)[at] = narrow;
+    if (isinf(narrow))
+        return UNUSUAL;
+    return isnan(narrow) ? GAPS : COMPLETE;
+}
+
+static int
+text(PyObject *value, void *out, Py_ssize_t at)
+{
+    if (!PyUnicode_CheckExact(value))
+        return UNUSUAL;
+    PyObject **place = (PyObject **)out + at, *before = *place;
+    Py_INCREF(value);
+    *place = value;
+    Py_XDECREF(before);
+    return PyUnicode_GetLength(value) == 0 ? GAPS : COMPLETE;
+}
+
+/* A borrowed element of a list or a tuple; NULL, maybe with an exception, if there is none. */
+static PyObject *
+item(PyObject *sequence, Py_ssize_t at)
+{
+    if (PyList_CheckExact(sequence))
+        return PyList_GetItem(sequence, at);
+    return PyTuple_CheckExact(sequence) ? PyTuple_GetItem(sequence, at) : NULL;
+}
+
+/* The cells of `n` rows at some places to `out` [width, n]. */
+static int
+cells(PyObject *rows, Py_ssize_t n, const Py_ssize_t *places, Py_ssize_t width, Cell cell, void *out)
+{
+    int found = COMPLETE;
+    for (Py_ssize_t row = 0; row < n; row++) {
+        PyObject *values = item(rows, row);
+        for (Py_ssize_t i = 0; i < width; i++) {
+            PyObject *value = values == NULL ? NULL : item(values, places[i]);
+            int one = value == NULL ? UNUSUAL : cell(value, out, i * n + row);
+            if (one == UNUSUAL) {
+                PyErr_Clear();
+                return UNUSUAL;
+            }
+            if (one == GAPS)
+                found = GAPS;
+        }
+    }
+    return found;
+}
+
+static int
+placed(PyObject *rows, PyObject *places, Cell cell, void *out, Py_ssize_t n)
+{
+    Py_ssize_t width = PyTuple_Size(places);
+    Py_ssize_t *at = PyMem_Malloc((width + 1) * sizeof(Py_ssize_t));
+    if (at == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    int found = COMPLETE;
+    for (Py_ssize_t i = 0; i < width && found != FAILED; i++) {
+        at[i] = PyLong_AsSsize_t(PyTuple_GetItem(places, i));
+        if (at[i] == -1 && PyErr_Occurred())
+            found = FAILED;
+    }
+    if (found != FAILED)
+        found = cells(rows, n, at, width, cell, out);
+    PyMem_Free(at);
+    return found;
+}
+
+static PyObject *
+convert(PyObject *arguments, Cell cell, Py_ssize_t size)
+{
+    PyObject *rows, *places, *target;
+    if (!PyArg_ParseTuple(arguments, "OO!O", &rows, &PyTuple_Type, &places, &target))
+        return NULL;
+    Py_ssize_t n = PyObject_Size(rows);
+    Py_buffer out;
+    if (n < 0 || PyObject_GetBuffer(target, &out, PyBUF_WRITABLE | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0)
+        return NULL;
+    int found = FAILED;
+    if (out.len == n * PyTuple_Size(places) * size && out.itemsize == size)
+        found = placed(rows, places, cell, out.buf, n);
+    else
+        PyErr_Format(PyExc_ValueError, "%zd bytes are no place for the columns of %zd rows", out.len, n);
+    PyBuffer_Release(&out);
+    return found == FAILED ? NULL : PyLong_FromLong(found);
+}
+
+static PyObject *
+numbers(PyObject *module, PyObject *arguments)
+{
+    return convert(arguments, number, sizeof(float));
+}
+
+static PyObject *
+texts(PyObject *module, PyObject *arguments)
+{
+    return convert(arguments, text, sizeof(PyObject *));
+}
+
+static PyMethodDef methods[] = {
+    {"numbers", numbers, METH_VARARGS, "Numbers of rows at some places as float32 [places, rows]; what was found."},
+    {"texts", texts, METH_VARARGS, "Texts of rows at some places as objects [places, rows]; what was found."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "conversion", "Rows of Python values to columns.", 0, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit_conversion(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module != NULL
+        && (PyModule_AddIntConstant(module, "UNUSUAL", UNUSUAL) < 0 || PyModule_AddIntConstant(module, "COMPLETE", COMPLETE) < 0
+            || PyModule_AddIntConstant(module, "GAPS", GAPS) < 0)) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

@@ -1,0 +1,11 @@
+from collections.abc import Sequence
+from typing import Any
+
+from numpy import ndarray
+
+UNUSUAL: int
+COMPLETE: int
+GAPS: int
+
+def numbers(rows: Sequence[Sequence[Any]], places: tuple[int, ...], out: ndarray) -> int: ...
+def texts(rows: Sequence[Sequence[Any]], places: tuple[int, ...], out: ndarray) -> int: ...
