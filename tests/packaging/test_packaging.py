@@ -1,5 +1,7 @@
 """The wheel holds what the tree holds, and an editable install reads the tree itself."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of what git tracks or would track: a build leaves folders beside its sources."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks or would track: a build leaves folders beside its sources."""
+    source = tmp_path_factory.mktemp("source")
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -30,6 +32,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(source)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -49,10 +57,42 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("stagewright/")}
 
-    assert held == tree({".html", ".json", ".proto", ".py", ".yaml"}) | {
+    compiled = {name for name in held if name.endswith(".so")}
+    assert held - compiled == tree({".c", ".html", ".json", ".proto", ".py", ".pyi", ".yaml"}) | {
         "stagewright/components/py.typed",
         "stagewright/pipelines/py.typed",
     }
+    sources = {name.removesuffix(".c") for name in held if name.endswith(".c")}
+    assert compiled == ({f"{name}.abi3.so" for name in sources} if shutil.which("cc") else set())
+
+
+def test_wheel_is_for_every_python_on_one_platform(wheel: Path) -> None:
+    if shutil.which("cc"):
+        assert "-cp311-abi3-" in wheel.name
+
+
+def test_wheel_is_built_without_a_compiler(source: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(source, tmp_path / "source", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    environment = {**os.environ, "CC": "no-such-compiler", "LDSHARED": "no-such-compiler"}
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(source),
+    ]
+
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        held = set(archive.namelist())
+    assert "stagewright/components/serving/predictor/trees/native.py" in held
+    assert not any(name.endswith(".so") for name in held)
 
 
 def test_wheel_installs_and_its_command_answers(wheel: Path, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from stagewright.components.serving.predictor import values as convert
 Rows = Sequence[Sequence[Any]]
 Found = tuple[np.ndarray | None, bool]  # [columns, rows], and whether some value is missing
 
-_conversion: ModuleType | None
+conversion: ModuleType | None
 try:
-    from stagewright.components.serving.predictor import conversion as _conversion
+    from stagewright.components.serving.predictor import conversion
 except ImportError:
-    _conversion = None
+    conversion = None
 
 
 class Group:
@@ -33,7 +33,7 @@ class Group:
     """
 
     def __init__(
-        self, members: Sequence[tuple[int, Any]], *, numeric: bool, compiled: ModuleType | None = _conversion
+        self, members: Sequence[tuple[int, Any]], *, numeric: bool, compiled: ModuleType | None = conversion
     ) -> None:  # fmt: skip
         self.places = tuple(at for at, _ in members)
         self._names = [column.name for _, column in members]

@@ -131,9 +131,53 @@ texts(PyObject *module, PyObject *arguments)
     return convert(arguments, text, sizeof(PyObject *));
 }
 
+/* The objects' buffer and the floats', which have to be one for one. */
+static int
+pair(PyObject *source, PyObject *target, Py_buffer *given, Py_buffer *out)
+{
+    if (PyObject_GetBuffer(source, given, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0)
+        return 0;
+    if (PyObject_GetBuffer(target, out, PyBUF_WRITABLE | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) {
+        PyBuffer_Release(given);
+        return 0;
+    }
+    if (given->format[0] == 'O' && out->format[0] == 'f' && given->len / given->itemsize == out->len / out->itemsize)
+        return 1;
+    PyBuffer_Release(given);
+    PyBuffer_Release(out);
+    PyErr_SetString(PyExc_ValueError, "codes are float32, one for each object");
+    return 0;
+}
+
+static PyObject *
+codes(PyObject *module, PyObject *arguments)
+{
+    PyObject *source, *target, *known;
+    double other;
+    Py_buffer given, out;
+    if (!PyArg_ParseTuple(arguments, "OO!dO", &source, &PyDict_Type, &known, &other, &target)
+        || !pair(source, target, &given, &out))
+        return NULL;
+    PyObject *const *values = given.buf;
+    float *code = out.buf;
+    Py_ssize_t n = given.len / given.itemsize;
+    int failed = 0;
+    for (Py_ssize_t i = 0; i < n && !failed; i++) {
+        PyObject *found = values[i] == NULL ? NULL : PyDict_GetItemWithError(known, values[i]);
+        code[i] = (float)(found == NULL ? other : PyFloat_AsDouble(found));
+        failed = PyErr_Occurred() != NULL;
+    }
+    PyBuffer_Release(&given);
+    PyBuffer_Release(&out);
+    if (failed)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"numbers", numbers, METH_VARARGS, "Numbers of rows at some places as float32 [places, rows]; what was found."},
     {"texts", texts, METH_VARARGS, "Texts of rows at some places as objects [places, rows]; what was found."},
+    {"codes", codes, METH_VARARGS, "For each object its number in a dict, or another one, as float32."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy import ndarray
@@ -9,3 +9,4 @@ GAPS: int
 
 def numbers(rows: Sequence[Sequence[Any]], places: tuple[int, ...], out: ndarray) -> int: ...
 def texts(rows: Sequence[Sequence[Any]], places: tuple[int, ...], out: ndarray) -> int: ...
+def codes(values: ndarray, known: Mapping[str, float], other: float, out: ndarray) -> None: ...

@@ -16,7 +16,7 @@ from stagewright.components.serving.predictor.column_groups import Group
 from stagewright.components.serving.predictor.columns import Column, Columns
 from stagewright.components.serving.predictor.errors import BadColumn
 
-conversion = column_groups._conversion
+conversion = column_groups.conversion
 needs_compiled = pytest.mark.skipif(conversion is None, reason="no compiler was there when the package was installed")
 BOTH = [pytest.param(conversion, id="compiled", marks=needs_compiled), pytest.param(None, id="numpy")]
 
@@ -151,3 +151,19 @@ def test_rows_of_another_form_are_unusual(rows: Any) -> None:
     assert conversion is not None
     assert conversion.numbers(rows, (0,), np.empty((1, 2), np.float32)) == conversion.UNUSUAL
     assert conversion.numbers(rows, (-1,), np.empty((1, 2), np.float32)) == conversion.UNUSUAL
+
+
+@needs_compiled
+def test_codes_are_the_dicts_numbers_or_the_other_one() -> None:
+    assert conversion is not None
+    codes = np.empty((4, 1), dtype=np.float32)
+
+    conversion.codes(np.array([["a"], ["é"], ["?"], [""]], dtype=object), {"a": 1.0, "é": 2.0, "": 3.0}, -1.0, codes)
+
+    assert codes.ravel().tolist() == [1, 2, -1, 3]
+    with pytest.raises(ValueError, match="one for each object"):
+        conversion.codes(np.array(["a"], dtype=object), {}, 0.0, codes)
+    with pytest.raises(ValueError, match="one for each object"):
+        conversion.codes(np.zeros(4), {}, 0.0, codes)
+    with pytest.raises(TypeError, match="unhashable"):
+        conversion.codes(np.array([["a"], [None], [{}], ["b"]], dtype=object), {"b": 1.0}, 0.0, codes)

@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from stagewright.components.serving.predictor.trees import graph, kernel
+from stagewright.components.serving.predictor.trees import kernel
 from stagewright.components.serving.predictor.trees.layout import Layout, array, refuse
+from stagewright.components.serving.predictor.trees.messages import attributes
 
 MOST_VALUES = 1 << 26  # 256 MiB
 _KNOWN = {
@@ -53,7 +54,7 @@ class Forest:
         Raises:
             Unsupported: If the kernel cannot do what the node asks for.
         """
-        given = graph.attributes(node)
+        given = attributes(node)
         refuse(not set(given) <= _KNOWN, "an attribute of a later version")
         classifier = node.op_type == "TreeEnsembleClassifier"
         prefix = "class" if classifier else "target"

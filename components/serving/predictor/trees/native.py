@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stagewright.components.serving.predictor.column_groups import conversion
 from stagewright.components.serving.predictor.trees import graph
 
 LEAST_ROWS = 24  # below, three calls cost more than faster trees give back
@@ -27,14 +28,25 @@ class NativeTrees:
 
     def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The graph's outputs of these names, as a session's `run`."""
-        features = self.before.run(None, feeds)[0] if self.before is not None else feeds[self.cut.given]
+        features = self.before.run(None, self._encoded(feeds))[0] if self.before is not None else feeds[self.cut.given]
         scores = self.forest.answer(features)
         return [scores] if self.after is None else self.after.run(names, {self.cut.scores: scores})
+
+    def _encoded(self, feeds: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The inputs of what is before the trees: numbers where the graph would look its texts up itself."""
+        if conversion is None or not self.cut.encoders:
+            return feeds
+        encoded = dict(feeds)
+        for encoder in self.cut.encoders:
+            texts = encoded.pop(encoder.given)
+            encoded[encoder.made] = codes = np.empty(texts.shape, dtype=np.float32)
+            conversion.codes(texts, encoder.known, encoder.other, codes)
+        return encoded
 
 
 def available() -> bool:
     """Whether the kernel was compiled for this machine."""
-    return find_spec("stagewright.components.serving.predictor.trees.kernel") is not None
+    return conversion is not None and find_spec("stagewright.components.serving.predictor.trees.kernel") is not None
 
 
 def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
