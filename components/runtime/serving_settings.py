@@ -21,18 +21,18 @@ class ServingSettings:
         threads: Threads that ONNX Runtime may use inside one inference.
         concurrency: Inferences that may run at once.
         graph_optimization: ONNX Runtime's level: disabled, basic, extended, layout or all.
-        tree_engine: What evaluates tree ensembles in batches: native (our kernel, where it can) or onnxruntime.
         batch_rows: Most rows that requests are put together to.
         batch_milliseconds: Longest time that a request waits for others.
+        tree_engine: What evaluates tree ensembles in batches: native (our kernel, where it can) or onnxruntime.
         measured: What was found when these were chosen: objective, CPU, latencies. For people; the predictor ignores it.
     """
 
     threads: int | None = None
     concurrency: int | None = None
     graph_optimization: str = "all"
-    tree_engine: str = NATIVE
     batch_rows: int | None = None
     batch_milliseconds: float | None = None
+    tree_engine: str = NATIVE
     measured: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: str | Path) -> None:

@@ -33,7 +33,7 @@ def test_a_models_own_settings_are_obeyed(tmp_path: Path, models: dict[str, Path
 
     assert model.settings == ServingSettings(2, 1, "basic", 32)
     assert model.platform == "onnxruntime_onnx"
-    options = model._session.get_session_options()
+    options = model.session.runtime.get_session_options()
     assert options.intra_op_num_threads == 2
     assert options.graph_optimization_level.name == "ORT_ENABLE_BASIC"
     assert model.run(FEEDS)["label"].tolist() == onnx_models.direct(models["mixed"], FEEDS)["label"].tolist()

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnxruntime as ort
 import polars as pl
 
 from stagewright.components.runtime.progress import progress
+from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.serving.predictor.session import Session
 
 SINGLE_ROWS = 512  # different ones in turn: one row again and again would find the model in the processor's cache
 BATCH_ROWS = 1000
@@ -39,7 +40,7 @@ class Latency:
 
 @dataclass(slots=True)
 class _Contestant:
-    session: ort.InferenceSession
+    session: Session
     singles: Sequence[Feeds]
     batch: Feeds
     single_seconds: list[float] = field(default_factory=list)
@@ -65,14 +66,14 @@ class _Contestant:
 def measure(
     graphs: Mapping[str, tuple[bytes, Callable[[pl.DataFrame], Feeds]]], table: pl.DataFrame, *, rounds: int = ROUNDS
 ) -> dict[str, Latency]:
-    """Latencies of each graph by name: one thread, as the predictor serves by default.
+    """Latencies of each graph by name, computed as the predictor does, with one thread.
 
     Args:
         graphs: For each name the graph and what turns a table into its inputs; that is not part of what is measured.
         table: Rows to answer; repeated if there are fewer than a batch.
     """
     rows = table.head(SINGLE_ROWS)
-    sessions = {name: _session(graph) for name, (graph, _) in graphs.items()}
+    sessions = {name: Session(graph, ServingSettings(threads=1)) for name, (graph, _) in graphs.items()}
     count = min(_batch_rows(session, graphs[name][1](_repeated(table, LEAST_BATCH_ROWS))) for name, session in sessions.items())
     many = _repeated(table, count)
     contestants = {
@@ -98,20 +99,13 @@ def _repeated(table: pl.DataFrame, rows: int) -> pl.DataFrame:
     return pl.concat([table] * -(-rows // table.height)).head(rows)
 
 
-def _batch_rows(session: ort.InferenceSession, few: Feeds) -> int:
+def _batch_rows(session: Session, few: Feeds) -> int:
     """Rows of a batch that takes no longer than it may, judged by a small one."""
     session.run(None, few)
     started = time.perf_counter()
     session.run(None, few)
     fitting = LONGEST_BATCH_SECONDS * LEAST_BATCH_ROWS / max(time.perf_counter() - started, 1e-9)
     return int(min(max(fitting, LEAST_BATCH_ROWS), BATCH_ROWS))
-
-
-def _session(graph: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _latency(measured: _Contestant, batch_rows: int) -> Latency:

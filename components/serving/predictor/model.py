@@ -10,13 +10,12 @@ import onnxruntime as ort
 
 from stagewright.components.runtime import logs, serving_settings
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.serving_settings import NATIVE, ServingSettings
+from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.predictor.columns import Columns, Feeds
 from stagewright.components.serving.predictor.portions import in_portions, is_large
-from stagewright.components.serving.predictor.session import open_session
+from stagewright.components.serving.predictor.session import Session
 from stagewright.components.serving.predictor.source import ModelFiles
-from stagewright.components.serving.predictor.trees.native import LEAST_ROWS, NativeTrees, native_trees
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -49,23 +48,19 @@ class Model(Protocol):
 
 
 class OnnxModel:
-    """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches.
-
-    Attributes:
-        trees: The same graph with its trees in the kernel; None where ONNX Runtime evaluates everything.
-    """
+    """An ONNX graph with its signature."""
 
     platform = "onnxruntime_onnx"
 
     def __init__(
-        self, name: str, version: str | None, signature: Signature, session: ort.InferenceSession,
-        settings: ServingSettings | None = None, extras: Mapping[str, bytes] | None = None, trees: NativeTrees | None = None,
+        self, name: str, version: str | None, signature: Signature, session: Session,
+        settings: ServingSettings | None = None, extras: Mapping[str, bytes] | None = None,
     ) -> None:  # fmt: skip
         self.name, self.version, self.signature = name, version, signature
         self.settings = settings or ServingSettings()
         self.columns = Columns(signature.inputs, extras)
         self.outputs: list[dict[str, Any]] = signature.outputs
-        self._session, self.trees = session, trees
+        self.session = session
         self._large = is_large(signature.inputs)
         self._names = [output["name"] for output in self.outputs]
 
@@ -92,9 +87,8 @@ class OnnxModel:
         signature = _signature(files)
         settings = _settings(files, threads, overrides or {})
         session = _session(files, settings)
-        _check(files.location, session, signature)
-        trees = _trees(files, settings)
-        model = cls(name, version or files.version, signature, session, settings, files.extras, trees)
+        _check(files.location, session.runtime, signature)
+        model = cls(name, version or files.version, signature, session, settings, files.extras)
         model._rehearse(files.location)
         return model
 
@@ -110,10 +104,7 @@ class OnnxModel:
         return outputs if self.signature.threshold == 0.5 else self._decide_again(outputs)
 
     def _answer(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        run = self._session.run
-        if self.trees is not None and len(next(iter(feeds.values()))) >= LEAST_ROWS:
-            run = self.trees.run
-        return dict(zip(self._names, run(self._names, feeds), strict=True))
+        return dict(zip(self._names, self.session.run(self._names, feeds), strict=True))
 
     def _decide_again(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Labels by the signature's threshold; the graph's own head decides at one half."""
@@ -179,20 +170,14 @@ def _check(location: str, session: ort.InferenceSession, signature: Signature) -
     _compare(location, "output", outputs, answers)
 
 
-def _session(files: ModelFiles, settings: ServingSettings) -> ort.InferenceSession:
+def _session(files: ModelFiles, settings: ServingSettings) -> Session:
     try:
-        return open_session(files.graph, settings)
+        session = Session(files.graph, settings)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
         raise InputError(f"model.onnx of the model at {files.location} cannot be loaded: {_first_line(error)}") from None
-
-
-def _trees(files: ModelFiles, settings: ServingSettings) -> NativeTrees | None:
-    if settings.tree_engine != NATIVE:
-        return None
-    trees = native_trees(files.graph, lambda part: open_session(part, settings))
-    if trees is not None:
-        logs.event("trees_compiled", location=files.location, trees=len(trees.forest.trees))
-    return trees
+    if session.trees is not None:
+        logs.event("trees_compiled", location=files.location, trees=len(session.trees.forest.trees))
+    return session
 
 
 def _fits(shape: Sequence[int | str | None], row: tuple[int | None, ...]) -> bool:

@@ -1,8 +1,12 @@
-"""Sessions of ONNX Runtime as a model's settings want them."""
+"""A graph as the predictor computes it; what measures models computes it so, too."""
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import onnxruntime as ort
 
-from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.runtime.serving_settings import NATIVE, ServingSettings
+from stagewright.components.serving.predictor.trees.native import LEAST_ROWS, native_trees
 
 _LEVELS = {
     "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL, "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -11,12 +15,37 @@ _LEVELS = {
 }  # fmt: skip
 
 
-def open_session(graph: bytes, settings: ServingSettings) -> ort.InferenceSession:
-    """A session for a graph.
+class Session:
+    """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches.
+
+    Args:
+        graph: An ONNX model.
+        settings: How to serve it.
+
+    Attributes:
+        runtime: ONNX Runtime's session of the whole graph.
+        trees: The same graph with its trees in the kernel; None where ONNX Runtime evaluates everything.
 
     Raises:
         Exception: If ONNX Runtime refuses the graph; its errors share no base class.
     """
+
+    def __init__(self, graph: bytes, settings: ServingSettings) -> None:
+        self.runtime = open_session(graph, settings)
+        native = settings.tree_engine == NATIVE
+        self.trees = native_trees(graph, lambda part: open_session(part, settings)) if native else None
+        self._names = [output.name for output in self.runtime.get_outputs()]
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs of these names, or all of them, for inputs [N, ...]."""
+        if self.trees is not None and len(next(iter(feeds.values()))) >= LEAST_ROWS:
+            return self.trees.run(names or self._names, feeds)
+        answers: list[np.ndarray] = self.runtime.run(names, feeds)
+        return answers
+
+
+def open_session(graph: bytes, settings: ServingSettings) -> ort.InferenceSession:
+    """ONNX Runtime's session of a graph."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.threads or 1
     options.inter_op_num_threads = 1

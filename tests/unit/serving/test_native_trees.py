@@ -279,7 +279,7 @@ def test_trained_models_answer_the_same_with_either_engine(
     theirs = OnnxModel.load(files, "m", overrides={"tree_engine": "onnxruntime"})
     rows = tables.read(churn.validation).drop("churn")
 
-    assert (ours.trees is not None, theirs.trees) == (taken, None)
+    assert (ours.session.trees is not None, theirs.session.trees) == (taken, None)
     for count in (1, native.LEAST_ROWS - 1, native.LEAST_ROWS, len(rows)):
         feeds = ours.columns.feeds(rows.head(count).rows())
         found, expected = ours.run(feeds), theirs.run(feeds)
