@@ -22,7 +22,7 @@ from stagewright.components.images import GROUPS
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import InputError, StagewrightError
 from stagewright.components.serving import client
-from stagewright.pipelines import containers, demo
+from stagewright.pipelines import demo, docker_steps
 from stagewright.pipelines.run_command import example_row, execute, prepare
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ def first_answer(model_uri: str, row: dict[str, Any]) -> float:
     port = processes.free_port()
     log = Path(os.environ.get("TMPDIR", "/tmp")) / f"predictor-{port}.log"
     began = time.perf_counter()
-    process = processes.start(containers.predictor_command(demo.NAME, "v1.0.0", model_uri, port), log=log)
+    process = processes.start(docker_steps.predictor_command(demo.NAME, "v1.0.0", model_uri, port), log=log)
     try:
         client.wait_until_ready(f"http://127.0.0.1:{port}", demo.NAME, 60.0, poll=0.02)
         client.predict(f"http://127.0.0.1:{port}", demo.NAME, [row])

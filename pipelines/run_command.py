@@ -33,9 +33,9 @@ def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = Fa
     one_of("runner", runner, RUNNERS)
     checks.check(name, arguments)
     if runner == "docker":
-        from stagewright.pipelines import containers
+        from stagewright.pipelines import docker_steps
 
-        containers.connect()  # before services are started for nothing
+        docker_steps.connect()  # before services are started for nothing
     prepare(server=runner == "docker")
     # The console keeps the stream it has now: while a pipeline runs, sys.stdout belongs to kfp's log.
     console = Console(file=sys.stderr, quiet=not sys.stderr.isatty()) if only_json else Console(file=sys.stdout)

@@ -25,6 +25,7 @@ class Tag:
     RECIPE = "recipe_hash"
     DATA = "data"  # and one `data.<use>` for each table
     RUN_ID = "run_id"
+    SOURCE_RUN = "source_run_id"  # in another MLflow
     PARENT = "parent_version"
     CHANGE = "change"
     MODEL_URI = "model_uri"
@@ -34,7 +35,8 @@ class Tag:
 def versions(client: "MlflowClient", name: str) -> list[Registered]:
     """The versions of a model that we registered, oldest first; empty if there is no such model.
 
-    Versions that something else registered carry none of our tags and are left alone.
+    Versions that something else registered carry none of our tags and are left alone. So is the second of two that were entered
+    as the same version in the same moment, which its own registration takes back (see `register`), unless it has an alias.
     """
     from mlflow.exceptions import MlflowException
 
@@ -53,7 +55,13 @@ def versions(client: "MlflowClient", name: str) -> list[Registered]:
             found.extend(page)
             token = page.token or None
     ours = [_registered(item, aliases) for item in found if Tag.VERSION in item.tags and Tag.DIGEST in item.tags]
-    return sorted(ours, key=lambda known: known.version)
+    first: dict[Version, Registered] = {}
+    for known in sorted(ours, key=lambda known: int(known.number)):
+        first.setdefault(known.version, known)
+    return sorted(
+        (known for known in ours if known is first[known.version] or known.aliases),
+        key=lambda known: (known.version, int(known.number)),
+    )
 
 
 def version_of(name: str, alias: str, *, client: "MlflowClient | None" = None) -> Registered | None:

@@ -23,7 +23,7 @@ def register_model(
         name: The model's name: lower-case letters, digits and '-'.
         evaluation: The evaluation's result (JSON); its test metrics become tags of the version.
         card: The model card, which becomes the version's description.
-        run_id: The MLflow run that made the model; by default the one that the model names.
+        run_id: The MLflow run that made the model; by default the one that the model names, or a new one if it is not here.
         alias: Alias set on the version: challenger or champion.
 
     Returns:

@@ -3,29 +3,37 @@
 The version's source is the model's copy among the artifacts of its run, not the published folder: so the run's page links to
 the version, `mlflow.pyfunc.load_model("models:/churn@champion")` works with nothing but MLflow's address, and registering
 needs no publication first. Where it is published stands in the tag `model_uri`.
+
+Several processes may register under one name at the same time. MLflow knows no lock, but it numbers versions one after another;
+so each decides, enters its version, and looks whether one that came before it is the same. If so, it takes its own back and
+decides again, knowing that one. Nothing has to be undone when a process ends in between: see `catalogue.versions`.
 """
 
 import json
+import random
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalogue, origin
 from stagewright.components.registry.catalogue import CHALLENGER, PURPOSE, Tag
 from stagewright.components.registry.published import unregistered
 from stagewright.components.registry.versions import Decision, decide
 from stagewright.components.runtime import logs, settings, tracking
 from stagewright.components.runtime.content import Content, content
-from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.errors import BadParameter, ServiceUnavailable
 from stagewright.components.runtime.naming import model_name, published_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ARTIFACTS = "registered"
+DIGEST_SHOWN = 16  # hexadecimal digits
+ATTEMPTS, PAUSE_SECONDS = 30, 0.5  # of those that register at once, one succeeds each time
 _METRICS_SHOWN = 20
 
 
@@ -49,27 +57,41 @@ def register(
 
     Args:
         folder: The model, with `serving/`.
-        run_id: The MLflow run that made it; by default the one that the model names, or a new one for a model without.
+        run_id: The MLflow run that made it; by default the one that the model names, or a new one, if that is not in
+            this MLflow, which then says where the model comes from.
         alias: Set on the version: challenger or champion.
         card: The model card, which becomes the version's description.
         evaluation: The evaluation's result; its test metrics become tags.
+
+    Raises:
+        InputError: If the model is not exported, or there is no such run.
+        ServiceUnavailable: If MLflow does not answer, or too many register under this name at once.
     """
     model_name(name)
     _check_alias(alias)
     client = tracking.client(PURPOSE)
     model = content(folder)
-    known = catalogue.versions(client, name)
-    decision = decide(model, [*known, *unregistered(name, known)])
-    version = str(decision.version)
-    if decision.existing is not None and decision.existing.number:
-        number = decision.existing.number
-        logs.event("model_already_registered", name=name, version=version, digest=model.digest)
-    else:
-        run = _run(client, run_id or model.run_id, name)
-        number = _create(client, Path(folder), name, run, decision, model, card, evaluation or {})
-        logs.event("model_registered", name=name, version=version, change=decision.change, run_id=run)
-    set_alias(client, name, alias, number)
-    return version
+    entry = _Entry(client, Path(folder), name, model, run_id or "", card, evaluation or {})
+    for _ in range(ATTEMPTS):
+        known = catalogue.versions(client, name)
+        decision = decide(model, [*known, *unregistered(name, known)])
+        version = str(decision.version)
+        if decision.existing is not None and decision.existing.number:
+            logs.event("model_already_registered", name=name, version=version, digest=model.digest)
+            set_alias(client, name, alias, decision.existing.number)
+            return version
+        number = entry.create(decision)
+        if _stands(client, name, number, model):
+            logs.event("model_registered", name=name, version=version, change=decision.change, run_id=entry.run_id)
+            set_alias(client, name, alias, number)
+            return version
+        with tracking.answering(PURPOSE):
+            client.delete_model_version(name, number)
+        logs.event("version_taken_meanwhile", name=name, version=version)
+        time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311  nothing secret
+    raise ServiceUnavailable(
+        f"model '{name}' was not registered: others registered under this name {ATTEMPTS} times at the same moment; try again"
+    )
 
 
 def set_alias(client: "MlflowClient", name: str, alias: str, number: str) -> None:
@@ -78,46 +100,61 @@ def set_alias(client: "MlflowClient", name: str, alias: str, number: str) -> Non
         client.set_registered_model_alias(name, alias, number)
 
 
-def _create(
-    client: "MlflowClient", folder: Path, name: str, run_id: str, decision: Decision, model: Content, card: str,
-    evaluation: dict[str, Any],
-) -> str:  # fmt: skip
-    version = str(decision.version)
-    path = f"{ARTIFACTS}/{version}"
-    tags = {
-        Tag.VERSION: version,
-        Tag.DIGEST: model.digest,
-        Tag.SIGNATURE: model.signature,
-        Tag.RECIPE: model.recipe,
-        Tag.DATA: json.dumps(model.data, sort_keys=True),
-        Tag.RUN_ID: run_id,
-        Tag.MODEL_URI: published_uri(settings.load(ModelsBucket, PURPOSE).models_bucket, name, version),
-        Tag.CHANGE: decision.change or ("recovered" if decision.existing else "first"),
-        Tag.PARENT: str(decision.parent.version) if decision.parent else "",
-        **{f"test.{metric}": f"{value:.6g}" for metric, value in _test_metrics(evaluation).items()},
-    }
-    with tracking.answering(PURPOSE):
-        client.log_artifacts(run_id, str(folder), path)
-        _ensure_model(client, name)
-        source = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{path}"
-        created = client.create_model_version(name, source, run_id, tags=tags, description=card or None)
-    return str(created.version)
+class _Entry:
+    """What is entered for one model: its run and its files once, its version as often as it takes.
+
+    Args:
+        given: The run that the user names, or empty.
+    """
+
+    def __init__(
+        self, client: "MlflowClient", folder: Path, name: str, model: Content, given: str, card: str,
+        evaluation: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self._client, self._folder, self._name, self._model, self._given = client, folder, name, model, given
+        self._card, self._evaluation = card, evaluation
+        self.run_id, self._source = "", ""
+        self._origin: dict[str, str] = {}
+
+    def create(self, decision: Decision) -> str:
+        """Enter a version; MLflow's number of it."""
+        if not self.run_id:
+            self.run_id, self._origin = origin.run_of(self._client, self._name, self._model, self._folder, self._given)
+            self._source = self._keep_files()
+        version = str(decision.version)
+        tags = {
+            Tag.VERSION: version,
+            Tag.DIGEST: self._model.digest,
+            Tag.SIGNATURE: self._model.signature,
+            Tag.RECIPE: self._model.recipe,
+            Tag.DATA: json.dumps(self._model.data, sort_keys=True),
+            Tag.RUN_ID: self.run_id,
+            Tag.MODEL_URI: published_uri(settings.load(ModelsBucket, PURPOSE).models_bucket, self._name, version),
+            Tag.CHANGE: decision.change or ("recovered" if decision.existing else "first"),
+            Tag.PARENT: str(decision.parent.version) if decision.parent else "",
+            **self._origin,
+            **{f"test.{metric}": f"{value:.6g}" for metric, value in _test_metrics(self._evaluation).items()},
+        }
+        with tracking.answering(PURPOSE):
+            _ensure_model(self._client, self._name)
+            created = self._client.create_model_version(
+                self._name, self._source, self.run_id, tags=tags, description=self._card or None
+            )
+        return str(created.version)
+
+    def _keep_files(self) -> str:
+        """Copy the model to its run's artifacts, in a folder that no other content has; where it is."""
+        path = f"{ARTIFACTS}/{self._model.digest.removeprefix('sha256:')[:DIGEST_SHOWN]}"
+        with tracking.answering(PURPOSE):
+            self._client.log_artifacts(self.run_id, str(self._folder), path)
+            return f"{self._client.get_run(self.run_id).info.artifact_uri.rstrip('/')}/{path}"
 
 
-def _run(client: "MlflowClient", run_id: str, name: str) -> str:
-    """The run that made the model; a model that was made elsewhere gets one, so that each version has a run to show."""
-    from mlflow.exceptions import MlflowException
-
-    if not run_id:
-        with tracking.run(name, run_name=f"import {name}", tags={"stagewright.imported": "true"}, purpose=PURPOSE) as run:
-            return run.run_id
-    with tracking.answering(PURPOSE):
-        try:
-            return str(client.get_run(run_id).info.run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-    raise InputError(f"there is no run '{run_id}' in MLflow, which the model '{name}' says made it; check MLFLOW_TRACKING_URI")
+def _stands(client: "MlflowClient", name: str, number: str, model: Content) -> bool:
+    """Whether no version that was entered before this one has its semantic version or its content."""
+    known = catalogue.versions(client, name)
+    earlier = [version for version in known if int(version.number) < int(number)]
+    return any(version.number == number for version in known) and all(version.digest != model.digest for version in earlier)
 
 
 def _ensure_model(client: "MlflowClient", name: str) -> None:

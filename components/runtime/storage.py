@@ -4,35 +4,29 @@ Every operation may be repeated, is retried on network faults, and fails with on
 """
 
 import builtins
-import contextlib
-import hashlib
 import io
 import os
-import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, Self, TypeVar, cast
 
 from stagewright.components.runtime import settings
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.files import replacing, sha256
 from stagewright.components.runtime.progress import progress
+from stagewright.components.runtime.storage_client import PartProgress, connect
 from stagewright.components.runtime.storage_faults import Faults
 from stagewright.components.runtime.storage_reader import ObjectReader
+from stagewright.components.runtime.storage_uri import SCHEME, is_remote, join, object_key, parse
 
-if TYPE_CHECKING:
-    from minio import Minio
+__all__ = ["SCHEME", "ObjectInfo", "ObjectStore", "is_remote", "join", "parse", "replacing", "sha256"]
 
 Result = TypeVar("Result")
 
-SCHEME = "s3://"
 PATIENCE_SECONDS = 15.0
-CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 CHUNK = 1 << 20
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +37,6 @@ class ObjectInfo:
     size: int
     etag: str
     modified: datetime | None = None
-
-
-def is_remote(uri: str) -> bool:
-    """Whether this names something in an object store."""
-    return uri.startswith(SCHEME)
-
-
-def parse(uri: str) -> tuple[str, str]:
-    """Bucket and key of an `s3://` URI; the key is empty for a whole bucket.
-
-    Raises:
-        InputError: If it is no such URI.
-
-    >>> parse("s3://models/churn/v1.0.0/")
-    ('models', 'churn/v1.0.0/')
-    """
-    bucket, _, key = uri.removeprefix(SCHEME).partition("/")
-    if not is_remote(uri) or not _BUCKET.fullmatch(bucket):
-        raise InputError(
-            f"'{uri}' is not the URI of an object; expected s3://BUCKET/KEY with a lower-case bucket of 3 to 63 characters"
-        )
-    return bucket, key
-
-
-def join(uri: str, name: str) -> str:
-    """The URI of something below another.
-
-    >>> join("s3://models/churn/", "README.md")
-    's3://models/churn/README.md'
-    """
-    return f"{uri.rstrip('/')}/{name}"
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file's content, as hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class ObjectStore:
@@ -96,7 +53,7 @@ class ObjectStore:
         )
         self.settings = store
         self.faults = Faults(store.endpoint, variable, patience)
-        self._client = _connect(store, variable)
+        self._client = connect(store, variable)
 
     @classmethod
     def from_environment(cls, purpose: str) -> Self:
@@ -183,7 +140,7 @@ class ObjectStore:
         return cast(BinaryIO, io.BufferedReader(self._reader(uri), CHUNK))
 
     def _reader(self, uri: str) -> ObjectReader:
-        bucket, key = _key(uri)
+        bucket, key = object_key(uri)
         info = self.stat(uri)
 
         def request(offset: int) -> Any:
@@ -200,7 +157,7 @@ class ObjectStore:
 
     def write(self, uri: str, data: bytes) -> None:
         """Write an object, replacing an earlier one."""
-        bucket, key = _key(uri)
+        bucket, key = object_key(uri)
         self._try(uri, lambda: self._client.put_object(bucket, key, io.BytesIO(data), len(data)))
 
     def download(self, uri: str, path: str | Path) -> None:
@@ -235,7 +192,7 @@ class ObjectStore:
 
     def upload(self, path: str | Path, uri: str) -> None:
         """Copy a file to an object, in parts when it is large; the object appears complete or not at all."""
-        bucket, key = _key(uri)
+        bucket, key = object_key(uri)
         try:
             size = Path(path).stat().st_size
         except FileNotFoundError:
@@ -243,7 +200,7 @@ class ObjectStore:
 
         def send() -> None:
             with Path(path).open("rb") as file, progress(f"upload {uri}", total=size, unit="bytes") as advance:
-                self._client.put_object(bucket, key, file, size, progress=cast(Any, _PartProgress(advance)))
+                self._client.put_object(bucket, key, file, size, progress=cast(Any, PartProgress(advance)))
 
         self._try(uri, send)
 
@@ -254,66 +211,11 @@ class ObjectStore:
 
     def delete(self, uri: str) -> None:
         """Remove an object; nothing happens if there is none."""
-        bucket, key = _key(uri)
+        bucket, key = object_key(uri)
         self._try(uri, lambda: self._client.remove_object(bucket, key))
 
     def _try(self, uri: str, operation: Callable[[], Result]) -> Result:
         return self.faults.retrying(uri, operation)
-
-
-@contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A temporary file beside `path` that takes its place when the block succeeds, and vanishes when it does not."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-class _PartProgress:
-    """What the minio client reports its progress to."""
-
-    def __init__(self, advance: Callable[[float], None]) -> None:
-        self.advance = advance
-
-    def set_meta(self, object_name: str, total_length: int) -> None:
-        """The client announces what we already know."""
-
-    def update(self, length: int) -> None:
-        self.advance(length)
-
-
-def _connect(store: settings.StorageSettings, variable: str) -> "Minio":
-    import certifi
-    import urllib3
-    from minio import Minio
-
-    url = urlsplit(store.endpoint)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/"):
-        raise InputError(f"{variable} is '{store.endpoint}'; expected a URL without a path, such as http://127.0.0.1:9000")
-    # Retries are ours alone: the client's own would multiply with them and hide what happened.
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), maxsize=10, retries=False,
-        cert_reqs="CERT_REQUIRED", ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
-    )  # fmt: skip
-    return Minio(
-        url.netloc, access_key=store.access_key, secret_key=store.secret_key.get_secret_value(), region=store.region,
-        secure=url.scheme == "https", http_client=pool,
-    )  # fmt: skip
-
-
-def _key(uri: str) -> tuple[str, str]:
-    bucket, key = parse(uri)
-    if not key or key.endswith("/"):
-        raise InputError(f"'{uri}' names a folder; an object's URI is s3://BUCKET/KEY")
-    return bucket, key
 
 
 def _info(bucket: str, item: Any) -> ObjectInfo:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.onnx_labels import labels_of
+from stagewright.components.serving.onnx_labels import add_label, labels_of, named
 
 _NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
 _LABELS = {TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL}
@@ -56,7 +56,7 @@ def adapt(proto: onnx.ModelProto, *, source: str) -> tuple[onnx.ModelProto, Sign
         adapted.opset_import.append(helper.make_opsetid("", _DEFAULT_OPSET))
     graph = adapted.graph
     inputs = _adapt_inputs(graph, source)
-    task, classes = _adapt_outputs(graph, source)
+    task, classes = _adapt_outputs(graph, source, named(proto, source))
     onnx.checker.check_model(adapted)
     return adapted, Signature(task=task, inputs=inputs, classes=classes, framework="onnx")
 
@@ -134,19 +134,23 @@ def _fed(kind: str) -> int:
     return int({"categorical": TensorProto.STRING, "image": TensorProto.UINT8}.get(kind, TensorProto.FLOAT))
 
 
-def _adapt_outputs(graph: onnx.GraphProto, source: str) -> tuple[str, tuple[Any, ...] | None]:
-    """Name and shape the outputs as the predictor expects; the task and the classes."""
+def _adapt_outputs(graph: onnx.GraphProto, source: str, told: Sequence[Any]) -> tuple[str, tuple[Any, ...] | None]:
+    """Name and shape the outputs as the predictor expects; the task and the classes.
+
+    Args:
+        told: Labels that the model's metadata names.
+    """
     given = {value.name: _tensor(value, source) for value in graph.output}
     labels = [name for name, (element, shape) in given.items() if element in _LABELS and _is_column(shape)]
     tables = [name for name, (element, shape) in given.items() if element in _FLOATS and len(shape) == 2 and shape[1] != 1]
     values = [name for name, (element, shape) in given.items() if element in _FLOATS and _is_column(shape)]
     if len(given) == 2 and len(labels) == len(tables) == 1:
         label, table = labels[0], tables[0]
-        classes = labels_of(graph, given[label][0], given[table][1][1], source)
+        classes = labels_of(graph, label, given[label][0], given[table][1][1], source, told)
         _publish(graph, {label: ("label", given[label][0]), table: ("probabilities", TensorProto.FLOAT)}, len(classes))
         return "binary" if len(classes) == 2 else "multiclass", classes
     if len(given) == len(tables) == 1:
-        classes = _labelled(graph, tables[0], given[tables[0]][1][1], source)
+        classes = _labelled(graph, tables[0], given[tables[0]][1][1], source, told)
         return "binary" if len(classes) == 2 else "multiclass", classes
     if len(given) == len(values) == 1:
         _publish(graph, {values[0]: ("prediction", TensorProto.FLOAT)}, 0)
@@ -157,18 +161,20 @@ def _adapt_outputs(graph: onnx.GraphProto, source: str) -> tuple[str, tuple[Any,
     )
 
 
-def _labelled(graph: onnx.GraphProto, table: str, width: int | str | None, source: str) -> tuple[int, ...]:
-    """Give a graph that answers probabilities alone a label: the number of the likeliest class."""
+def _labelled(graph: onnx.GraphProto, table: str, width: int | str | None, source: str, told: Sequence[Any]) -> tuple[Any, ...]:
+    """Give a graph that answers probabilities alone a label: the name of the likeliest class, or its number."""
     made_by = next((node.op_type for node in graph.node if table in node.output), "nothing")
     if made_by != "Softmax" or not isinstance(width, int):
         raise InputError(
             f"{source}: the graph answers '{table}' [N, {width or '?'}], made by {made_by}; end a classifier with a "
             "Softmax over a known number of classes"
         )
-    label = f"{table}__label"
-    graph.node.append(helper.make_node("ArgMax", [table], [label], axis=1, keepdims=0))
-    _publish(graph, {label: ("label", TensorProto.INT64), table: ("probabilities", TensorProto.FLOAT)}, width)
-    return tuple(range(width))
+    if told and len(told) != width:
+        raise InputError(f"{source}: the metadata property 'classes' names {len(told)} labels for {width} probabilities")
+    classes = tuple(told or range(width))
+    label, element = add_label(graph, table, classes)
+    _publish(graph, {label: ("label", element), table: ("probabilities", TensorProto.FLOAT)}, width)
+    return classes
 
 
 def _publish(graph: onnx.GraphProto, outputs: dict[str, tuple[str, int]], classes: int) -> None:

@@ -35,8 +35,13 @@ def test_variant_report_metrics_and_results_are_written(tmp_path: Path) -> None:
     ).stat().st_size / 3
     assert made.quantized.metadata["method"] == "dynamic"
     assert made.metrics.metadata["size_ratio"] > 3
-    assert "A variant passed" in Path(made.report.path).read_text()
-    assert json.loads(Path(made.results.path).read_text())["winner"] == "dynamic"
+    assert made.metrics.metadata["served_speedup_single_16"] > 0
+    shown = Path(made.report.path).read_text()
+    assert "A variant passed" in shown
+    assert "As served" in shown
+    results = json.loads(Path(made.results.path).read_text())
+    assert results["winner"] == "dynamic"
+    assert json.loads((tmp_path / "quantized/quantization.json").read_text())["served"] == results["served"] != []
 
 
 def test_report_is_written_before_the_gate_fails(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from stagewright.components.registry import catalogue
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.serving import local as deployments
-from stagewright.pipelines import containers, results
+from stagewright.pipelines import containers, docker_steps, results
 
 
 def test_every_step_runs_in_its_image_from_first_to_last(finished: Finished) -> None:
@@ -86,7 +86,8 @@ def test_tracking_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, docker_s
 def test_exit_code_of_a_container_is_never_lost(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["sh", "-c", "echo gate said no; exit 3"]
 
-    codes = [containers.run_container(containers.connect(), image("base"), command, {}, network_mode="none") for _ in range(10)]
+    docker = docker_steps.connect()
+    codes = [docker_steps.run_container(docker, image("base"), command, {}, network_mode="none") for _ in range(10)]
 
     assert codes == [3] * 10
     assert capsys.readouterr().out.count("gate said no\n") == 10

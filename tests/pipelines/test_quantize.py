@@ -1,6 +1,5 @@
 """The quantize pipeline on real models: a variant is published beside its version and served; what loses is rejected."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,19 +19,12 @@ QUICK = {"seconds": 2.0, "calibration_rows": 100}
 Run = Callable[..., Finished]
 
 
-def _made_elsewhere(folder: Path) -> Path:
-    """The model without the id of its run, which another MLflow knows."""
-    record = folder / "model.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"run_id": ""}))
-    return folder
-
-
 def _store() -> ObjectStore:
     return ObjectStore.from_environment("tests look at what was published")
 
 
 def test_images_are_served_in_eight_bits(run_pipeline: Run, tmp_path: Path) -> None:
-    model = _made_elsewhere(deep_models.digits_model(tmp_path / "digits"))
+    model = deep_models.made_elsewhere(deep_models.digits_model(tmp_path / "digits"))
 
     finished = run_pipeline(
         "quantize", model=str(model), data=str(deep_models.digits_validation()), name="digits-small",
@@ -48,7 +40,9 @@ def test_images_are_served_in_eight_bits(run_pipeline: Run, tmp_path: Path) -> N
     sizes = {file["path"]: file["size"] for file in manifest["files"]}
     assert sizes["serving/model.onnx"] < (model / "serving/model.onnx").stat().st_size / 3
     assert finished.outputs["endpoint"]
-    assert "<svg" in Path(finished.outputs["quantization_report"]).read_text()
+    shown = Path(finished.outputs["quantization_report"]).read_text()
+    assert "<svg" in shown
+    assert "As served" in shown
 
 
 def test_published_version_keeps_its_number(run_pipeline: Run, tmp_path: Path) -> None:

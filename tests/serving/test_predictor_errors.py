@@ -229,7 +229,17 @@ def test_a_bad_header_length_is_refused(mixed: AsgiClient, length: str, sentence
         ("POST", "/v2/models/churn/versions/v9/infer", 404, "model 'churn' has no version 'v9' here; served is v1.2.3"),
         ("GET", "/v2/models/churn/versions/v9", 404, "model 'churn' has no version 'v9' here; served is v1.2.3"),
         ("GET", "/v3", 404, "nothing is served at '/v3'; the protocols are at /v1/models and /v2, metrics at /metrics"),
-        ("POST", "/v1/models/churn:explain", 405, "POST is not allowed at '/v1/models/churn:explain'; use GET or HEAD"),
+        (
+            "POST",
+            "/v1/models/churn:explain",
+            501,
+            (
+                "model 'churn' has no explainer: this server predicts, at /v1/models/churn:predict; "
+                "an InferenceService answers :explain where its spec.explainer names one"
+            ),
+        ),
+        ("POST", "/v1/models/chrun:explain", 404, "no model 'chrun' here; this server has churn"),
+        ("GET", "/v1/models/churn:explain", 405, "GET is not allowed at '/v1/models/churn:explain'; use POST"),
         ("GET", "/v1/models/churn:predict", 405, "GET is not allowed at '/v1/models/churn:predict'; use POST"),
         ("PUT", "/v2/models/churn/infer", 405, "PUT is not allowed at '/v2/models/churn/infer'; use POST"),
         ("DELETE", "/v2/health/live", 405, "DELETE is not allowed at '/v2/health/live'; use GET or HEAD"),

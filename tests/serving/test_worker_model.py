@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -35,7 +36,10 @@ from stagewright.components.serving.predictor import source
 from stagewright.components.serving.predictor.app import Application
 from stagewright.components.serving.predictor.worker import frames as worker_frames
 from stagewright.components.serving.predictor.worker import model as worker_model
+from stagewright.components.serving.predictor.worker.keeper import Keeper
 from stagewright.components.serving.predictor.worker.model import WorkerModel, WorkerRefused, WorkerRestarting, WorkerTooSlow
+from stagewright.components.serving.predictor.worker.process import WorkerProcess
+from stagewright.components.serving.predictor.worker.pulse import LONGEST_LOOK_SECONDS, Pulse
 from stagewright.components.serving.publish import publish
 
 CLASSIFIERS = ["sklearn_wine", "xgboost_wine", "lightgbm_classifier"]
@@ -188,6 +192,16 @@ def test_it_says_what_it_is(running: AsgiClient) -> None:
     assert metadata["parameters"]["framework"] == "sklearn"
 
 
+def predicting(client: AsgiClient, body: bytes, times: int) -> list[int]:
+    """Statuses of so many requests at once."""
+
+    async def all_of_them() -> list[int]:
+        calls = [client.call("POST", "/v1/models/model:predict", [body], {}) for _ in range(times)]
+        return [answer.status for answer in await asyncio.gather(*calls)]
+
+    return asyncio.run(all_of_them())
+
+
 def test_the_process_that_is_killed_is_started_again(load: Callable[..., WorkerModel]) -> None:
     model = load("sklearn_wine")
     client = serve(model)
@@ -197,22 +211,112 @@ def test_the_process_that_is_killed_is_started_again(load: Callable[..., WorkerM
     assert killed is not None
 
     os.kill(killed, signal.SIGKILL)
+    until(lambda: model.pid is None)
     reply = client.post("/v1/models/model:predict", body)
 
     assert reply.status == 503
-    assert reply.json["error"] == "the process of model 'model' is being started again; try again soon"
+    assert re.fullmatch(
+        r"the process of model 'model' has ended, and is being started again; try again in \d+ seconds?", reply.json["error"]
+    )
+    assert 1 <= int(reply.headers["retry-after"]) <= 60
     until(lambda: client.post("/v1/models/model:predict", body).status == 200)
     assert model.pid != killed
 
 
-def test_requests_that_wait_for_a_killed_process_are_told(load: Callable[..., WorkerModel]) -> None:
+def test_what_a_killed_process_was_asked_is_asked_of_the_next(load: Callable[..., WorkerModel]) -> None:
     model = load("sklearn_wine")
-    assert model.pid is not None
-    os.kill(model.pid, signal.SIGSTOP)
-    threading.Timer(0.3, os.kill, (model.pid, signal.SIGKILL)).start()
+    killed = model.pid or 0
+    body = json.dumps({"instances": as_json(rows_of("sklearn_wine").head(1))}).encode()
+    os.kill(killed, signal.SIGSTOP)
+    killing = threading.Timer(0.5, os.kill, (killed, signal.SIGKILL))
+    killing.start()
 
-    with pytest.raises(WorkerRestarting):
+    statuses = predicting(serve(model), body, 6)
+
+    killing.join()
+    assert statuses == [200] * 6
+    assert model.pid not in (None, killed)
+
+
+def kept(first: WorkerModel, start: Callable[[], WorkerProcess]) -> WorkerModel:
+    """The same model with a process of its own, whose successors are started in another way."""
+    folder = imported("sklearn_wine")
+    process = WorkerProcess(folder, "model")
+    process.ready()
+    return WorkerModel("model", None, first.signature, Keeper("model", process, start))
+
+
+def stop_and_kill(pid: int, seconds: float) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(seconds, os.kill, (pid, signal.SIGKILL)).start()
+
+
+def test_rows_that_end_two_processes_are_refused(running: AsgiClient) -> None:
+    def start() -> WorkerProcess:
+        process = WorkerProcess(imported("sklearn_wine"), "model")
+        process.ready()
+        stop_and_kill(process.pid, 1.0)  # it is asked meanwhile, and answers as little as the one before
+        return process
+
+    model = kept(running.application.models.find("model").model, start)
+    stop_and_kill(model.pid or 0, 0.3)
+
+    with pytest.raises(WorkerRestarting, match=r"ended twice while it computed these rows, which may be what ends it") as error:
         model.run(feeds("sklearn_wine"))
+
+    assert (error.value.status, error.value.retry_after >= 1) == (503, True)
+    model.close()
+
+
+def test_rows_whose_process_finds_no_successor_are_told_soon(running: AsgiClient) -> None:
+    def start() -> WorkerProcess:
+        raise InputError("there is not enough memory")
+
+    model = kept(running.application.models.find("model").model, start)
+    stop_and_kill(model.pid or 0, 0.3)
+
+    with pytest.raises(WorkerRestarting, match=r"ended while it computed these rows, and is being started again; try again in"):
+        model.run(feeds("sklearn_wine"))
+
+    model.close()
+
+
+def test_a_process_that_hangs_while_nobody_asks_is_replaced(
+    load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGEWRIGHT_WORKER_SILENCE_SECONDS", "4")
+    model = load("sklearn_wine")
+    hanging = model.pid or 0
+
+    os.kill(hanging, signal.SIGSTOP)
+
+    until(lambda: model.pid not in (None, hanging), 60)
+    assert not runs(hanging)
+
+
+def test_what_a_hanging_process_was_asked_is_asked_of_the_next(
+    load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGEWRIGHT_WORKER_SILENCE_SECONDS", "4")
+    model = load("sklearn_wine")
+    hanging = model.pid or 0
+    os.kill(hanging, signal.SIGSTOP)
+
+    assert len(model.run(feeds("sklearn_wine"))["label"]) == 2
+
+    assert model.pid not in (None, hanging)
+    assert not runs(hanging)
+
+
+def test_a_parent_that_did_not_listen_blames_nobody() -> None:
+    pulse = Pulse()
+    pulse._looked -= 3600  # as if this process had been stopped for an hour
+
+    assert pulse.silence() <= LONGEST_LOOK_SECONDS
+    os.write(pulse.theirs, b".")
+    assert pulse.silence() == 0
+    pulse.handed_over()
+    pulse.close()
 
 
 def test_a_process_that_hangs_holds_up_nobody_else(running: AsgiClient) -> None:
@@ -237,7 +341,7 @@ def test_a_process_that_hangs_holds_up_nobody_else(running: AsgiClient) -> None:
     answered, longest = asyncio.run(both())
 
     assert answered == 4
-    assert longest < 0.1
+    assert longest < 10  # the process would hang for good
 
 
 def test_a_process_that_takes_too_long_is_replaced(load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,12 +362,11 @@ def test_a_process_that_takes_too_long_is_replaced(load: Callable[..., WorkerMod
 def test_a_process_that_grows_too_large_is_replaced(load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_MEMORY_MB", "10")
     model = load("sklearn_wine")
-    large = model.pid
+    large = model.pid or 0
 
     until(lambda: model.pid != large)
 
-    with pytest.raises(WorkerRestarting):
-        model.run(feeds("sklearn_wine"))
+    assert not runs(large)
 
 
 def test_rows_that_the_library_refuses_are_the_request_s_fault(running: AsgiClient) -> None:

@@ -1,5 +1,6 @@
 """Several processes on one port are one server: the same models, the same metrics, and none of their ends loses a request."""
 
+import http.client
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,32 @@ def test_a_worker_that_dies_is_replaced(pair: Any) -> None:
     predict_often(pair.url, 40)
     until(lambda: answered(pair.url) == 80)  # what the dead one had counted is kept
     assert metrics(pair.url)["stagewright_requests_in_flight", ""] == 1
+
+
+def test_a_worker_that_hangs_is_replaced(start: Start, tmp_path: Path, models: dict[str, Path]) -> None:
+    publish(models["mixed"], tmp_path, "churn", "v1.0.0")
+    patience = {"STAGEWRIGHT_WORKER_SILENCE_SECONDS": "4"}
+    server = start("--repository", str(tmp_path), "--workers", "2", environment=patience)
+    before = children(server.process.pid)
+    kept = [http.client.HTTPConnection("127.0.0.1", server.announced["port"], timeout=60) for _ in range(16)]
+    for connection in kept:  # each worker has accepted some of them
+        connection.request("GET", "/v2/health/live")
+        assert connection.getresponse().read() == b'{"live":true}'
+    publish(models["mixed"], tmp_path, "churn", "v1.1.0")
+
+    os.kill(before[0], signal.SIGSTOP)
+
+    predict_often(server.url, 20)  # the others take whoever comes
+    load = urllib3.request("POST", f"{server.url}/v2/repository/models/churn/load", timeout=60)  # which all must do
+    assert load.status == 200
+    until(lambda: len(children(server.process.pid)) == 2 and before[0] not in children(server.process.pid))
+    assert not Path(f"/proc/{before[0]}").exists()
+    for connection in kept:  # nobody waits for good: there is an answer, or the connection has ended
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/v2/health/live")
+            assert connection.getresponse().status == 200
+        connection.close()
+    assert {client.predict(server.url, "churn", ROWS[:1]).model_version for _ in range(12)} == {"v1.1.0"}
 
 
 def test_a_worker_that_replaces_another_serves_what_the_others_do(

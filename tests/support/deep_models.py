@@ -4,10 +4,11 @@ Each is trained once a session (and machine, while the code that makes it stays 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,16 @@ def reviews_table(rows: int = REVIEWS) -> pl.DataFrame:
     return pl.from_pandas(data("modeldata", "training_data")).select("review", "score").head(rows)
 
 
-def digits_data(folder: Path) -> trainings.Data:
-    """The digits as two splits and a schema: 1,347 to learn from, 450 to watch."""
-    return trainings.split(
-        folder, digits_table(), "digit", Task.MULTICLASS, kinds={"image": ColumnKind.IMAGE, "digit": ColumnKind.CATEGORICAL}
-    )
+def digits_data(folder: Path, table: pl.DataFrame | None = None) -> trainings.Data:
+    """The digits, or some of them, as two splits and a schema: of all, 1,347 to learn from, 450 to watch."""
+    kinds = {"image": ColumnKind.IMAGE, "digit": ColumnKind.CATEGORICAL}
+    return trainings.split(folder, digits_table() if table is None else table, "digit", Task.MULTICLASS, kinds=kinds)
 
 
-def reviews_data(folder: Path) -> trainings.Data:
-    """The reviews as two splits and a schema: three quarters to learn from."""
-    return trainings.split(folder, reviews_table(), "score", Task.BINARY, kinds={"review": ColumnKind.TEXT})
+def reviews_data(folder: Path, table: pl.DataFrame | None = None) -> trainings.Data:
+    """Reviews as two splits and a schema: three quarters to learn from."""
+    kinds = {"review": ColumnKind.TEXT}
+    return trainings.split(folder, reviews_table() if table is None else table, "score", Task.BINARY, kinds=kinds)
 
 
 def digits_model(folder: Path) -> Path:
@@ -62,16 +63,30 @@ def reviews_model(folder: Path) -> Path:
     return _copied(folder, "reviews", reviews_data, "transformers", REVIEWS_PARAMS)
 
 
+def make(folder: Path, name: str, data: Callable[[Path], trainings.Data], framework: str, params: Mapping[str, Any]) -> Path:
+    """Train a model into a new folder: its splits in `data/`, the exported model in `exported/`, which is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        made = data(folder / "data")
+        trained = made.model(folder / "trained", framework, params, name=name)
+        export_model(trained, made.validation, folder / "exported")
+    shutil.rmtree(folder / "trained")
+    return folder / "exported"
+
+
+def made_elsewhere(model: Path) -> Path:
+    """A model folder without the id of its run, which another MLflow knows."""
+    record = model / "model.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"run_id": ""}))
+    return model
+
+
 def _copied(folder: Path, name: str, data: Callable[[Path], trainings.Data], framework: str, params: dict[str, Any]) -> Path:
     kept = _home() / f"{name}-{_code()}"
     if not (kept / "exported").is_dir():
         work = Path(tempfile.mkdtemp(dir=kept.parent))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{work}/mlflow.db")
-            made = data(work / "data")
-            trained = made.model(work / "trained", framework, params, name=name)
-            export_model(trained, made.validation, work / "exported")
-        shutil.rmtree(work / "trained")
+        make(work, name, data, framework, params)
         try:
             work.rename(kept)
         except OSError:  # another process was faster; its model is the same

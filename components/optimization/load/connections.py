@@ -1,29 +1,24 @@
 """The load generator's connections: non-blocking sockets, one event queue, responses read no further than is needed."""
 
 import select
-import socket
 import time
 from collections import deque
 
-import numpy as np
-
-from stagewright.components.optimization.load.sockets import NOT_BEGUN, Address, Connection, Heads
-from stagewright.components.runtime.errors import InputError, ServiceUnavailable
+from stagewright.components.optimization.load.measurement import Measurement
+from stagewright.components.optimization.load.sockets import NOT_BEGUN, Address, Connection, Heads, begin_to_connect
+from stagewright.components.runtime.errors import InputError
 
 READ_BYTES = 1 << 18
 RETRY_SECONDS = 0.02
-CONNECT_SECONDS = 5.0
 MOST_SELECTED = 1024  # select() takes no file descriptor from here on
 IN, OUT = select.POLLIN, select.POLLOUT  # epoll's are the same
 
 
 class Connections:
-    """A number of connections to one server, and what was measured on them.
+    """A number of connections to one server.
 
     Attributes:
-        completed: Successful answers that came within the measured time.
-        statuses: Answers by status, of requests that began within the measured time.
-        errors: Requests that were lost within the measured time, or not answered at its end.
+        measured: What was measured on them.
     """
 
     def __init__(self, address: Address, requests: list[bytes], count: int) -> None:
@@ -37,11 +32,8 @@ class Connections:
         self._buffer = bytearray(READ_BYTES)
         self._view = memoryview(self._buffer)
         self._heads = Heads()
-        self._times, self._count = np.empty(1 << 16), 0
-        self._start, self._end = 0.0, 0.0
         self._is_closed_loop = True
-        self.completed, self.errors = 0, 0
-        self.statuses: dict[int, int] = {}
+        self.measured = Measurement()
         for _ in range(count):
             connection = Connection()
             self._open(connection, blocking=True)
@@ -49,7 +41,8 @@ class Connections:
 
     def closed_loop(self, start: float, end: float, patience: float) -> None:
         """Keep every connection busy until `end`; count from `start`."""
-        self._start, self._end, self._is_closed_loop = start, end, True
+        self._is_closed_loop = True
+        self.measured.between(start, end)
         clock, poll = time.perf_counter, self._epoll.poll
         for connection in [*self._idle]:
             self._send(connection, clock())
@@ -62,7 +55,8 @@ class Connections:
 
     def open_loop(self, due: list[float], start: float, end: float, patience: float) -> None:
         """Send each request when it is due, or as soon after as a connection is free; count those due from `start` on."""
-        self._start, self._end, self._is_closed_loop = start, end, False
+        self._is_closed_loop = False
+        self.measured.between(start, end)
         clock, idle = time.perf_counter, self._idle
         sent, total = 0, len(due)
         while (now := clock()) < end or sent < total:
@@ -77,10 +71,6 @@ class Connections:
             next_due = due[sent] if sent < total and idle else min(end if now < end else end + patience, now + RETRY_SECONDS)
             self._handle(self._wait(next_due))
         self._drain(due[sent:], end + patience)
-
-    def latencies(self) -> np.ndarray:
-        """Seconds, of the successful and the unanswered requests that began within the measured time."""
-        return self._times[: self._count]
 
     def close(self) -> None:
         for connection in self._by_fd.values():
@@ -107,7 +97,7 @@ class Connections:
         now = time.perf_counter()
         under_way = [connection.began for connection in self._by_fd.values() if connection.began != NOT_BEGUN]
         for began in (*under_way, *unsent):
-            self._lost(began, now)
+            self.measured.lost(began, now)
 
     def _handle(self, events: list[tuple[int, int]]) -> None:
         by_fd = self._by_fd
@@ -195,38 +185,21 @@ class Connections:
             raise InputError("the server sent more than one response to a request; a load cannot be measured on it")
         connection.began, connection.fresh = NOT_BEGUN, False
         self._busy -= 1
-        good = 200 <= status < 300
-        if began >= self._start:
-            self.statuses[status] = self.statuses.get(status, 0) + 1
-            if good:
-                self._record(now - began)
-        if good and self._start <= now < self._end:
-            self.completed += 1
+        self.measured.answered(began, now, status)
         if connection.closing:
             self._again(connection)
-        elif self._is_closed_loop and now < self._end:
+        elif self._is_closed_loop and now < self.measured.end:
             self._send(connection, now)
         else:
             self._idle.append(connection)
-
-    def _record(self, seconds: float) -> None:
-        if self._count == len(self._times):
-            self._times = np.concatenate([self._times, np.empty_like(self._times)])
-        self._times[self._count] = seconds
-        self._count += 1
 
     def _fail(self, connection: Connection) -> None:
         """The request under way is lost with its connection; a new connection takes its place a moment later."""
         began, connection.began = connection.began, NOT_BEGUN
         self._busy -= 1
-        self._lost(began, time.perf_counter())
+        self.measured.lost(began, time.perf_counter())
         self._discard(connection)
         self._later.append((time.perf_counter() + RETRY_SECONDS, connection))
-
-    def _lost(self, began: float, now: float) -> None:
-        if now >= self._start:  # also what began in the warm-up and hung until now
-            self.errors += 1
-            self._record(now - began)
 
     def _again(self, connection: Connection) -> None:
         """A new connection in place of one that the server has closed; later, if it closes them unused."""
@@ -247,7 +220,7 @@ class Connections:
 
     def _ready(self, connection: Connection) -> None:
         now = time.perf_counter()
-        if self._is_closed_loop and now < self._end:
+        if self._is_closed_loop and now < self.measured.end:
             self._send(connection, now)
         else:
             self._idle.append(connection)
@@ -262,21 +235,9 @@ class Connections:
 
     def _open(self, connection: Connection, *, blocking: bool = False) -> bool:
         """Begin to connect; whether that could be begun. What is sent before it is done waits in the connection."""
-        family, place = self._address
-        made = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.settimeout(CONNECT_SECONDS if blocking else 0)
-            made.connect(place)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            made.close()
-            if blocking:
-                shown = ":".join(str(part) for part in place[:2])
-                raise ServiceUnavailable(f"nothing can be measured at {shown}: {error.strerror or error}") from None
+        made = begin_to_connect(self._address, blocking=blocking)
+        if made is None:
             return False
-        made.setblocking(False)
         connection.socket, connection.fresh = made, True
         self._by_fd[made.fileno()] = connection
         self._epoll.register(made.fileno(), IN)

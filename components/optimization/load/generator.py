@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stagewright.components.optimization.load.connections import Connections
+from stagewright.components.optimization.load.measurement import Measurement
 from stagewright.components.optimization.load.sockets import resolve
 from stagewright.components.runtime.errors import BadParameter
 
@@ -114,7 +115,7 @@ def run_load(
             used = (time.process_time() - used) / (time.perf_counter() - began)
     finally:
         pool.close()
-    return _load(pool, seconds, used)
+    return _load(pool.measured, seconds, used)
 
 
 def _schedule(rate: float, seconds: float, random: np.random.Generator | None) -> np.ndarray:
@@ -125,14 +126,14 @@ def _schedule(rate: float, seconds: float, random: np.random.Generator | None) -
     return np.cumsum(random.exponential(1 / rate, count + int(5 * np.sqrt(count)) + 1))
 
 
-def _load(pool: Connections, seconds: float, cpu: float) -> Load:
-    times = pool.latencies() * 1000
+def _load(measured: Measurement, seconds: float, cpu: float) -> Load:
+    times = measured.latencies() * 1000
     quantiles = np.percentile(times, [50, 90, 99, 100]) if len(times) else np.full(4, np.nan)
     p50, p90, p99, largest = (float(value) for value in quantiles)
     return Load(
-        requests_per_second=pool.completed / seconds, p50_ms=p50, p90_ms=p90, p99_ms=p99, max_ms=largest,
-        statuses=dict(sorted(pool.statuses.items())), errors=pool.errors, seconds=seconds,
-        requests=sum(pool.statuses.values()), generator_cpu=cpu,
+        requests_per_second=measured.completed / seconds, p50_ms=p50, p90_ms=p90, p99_ms=p99, max_ms=largest,
+        statuses=dict(sorted(measured.statuses.items())), errors=measured.errors, seconds=seconds,
+        requests=sum(measured.statuses.values()), generator_cpu=cpu,
     )  # fmt: skip
 
 

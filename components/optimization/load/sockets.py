@@ -1,4 +1,4 @@
-"""One connection of the load generator, the server's address, and the heads of its responses."""
+"""One connection of the load generator, how it is made, the server's address, and the heads of its responses."""
 
 import socket
 from typing import Any
@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
 
 KNOWN_HEADS = 1024
+CONNECT_SECONDS = 5.0
 NOT_BEGUN = -1.0
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -56,6 +57,33 @@ class Heads:
             self._known.clear()
         found = self._known[head] = (status, length, named.get("connection", "").strip() == "close")
         return found
+
+
+def begin_to_connect(address: Address, *, blocking: bool = False) -> socket.socket | None:
+    """A non-blocking socket that is connected, or will be soon; None if that could not be begun.
+
+    Args:
+        blocking: Wait until it is connected.
+
+    Raises:
+        ServiceUnavailable: If nothing accepts connections, where that is waited for.
+    """
+    family, place = address
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.settimeout(CONNECT_SECONDS if blocking else 0)
+        made.connect(place)
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        made.close()
+        if blocking:
+            shown = ":".join(str(part) for part in place[:2])
+            raise ServiceUnavailable(f"nothing can be measured at {shown}: {error.strerror or error}") from None
+        return None
+    made.setblocking(False)
+    return made
 
 
 def resolve(address: str) -> Address:

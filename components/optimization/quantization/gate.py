@@ -132,8 +132,9 @@ def figures(candidate: Candidate, limits: Limits) -> dict[str, Any]:
         quality = candidate.quality
         found["quality"] = {
             "metrics": quality.metrics, "points_lost": quality.lost, "points_lost_interval": list(quality.interval),
-            "points_lost_by_metric": quality.by_metric, "labels_changed": quality.changed,
-            "largest_difference": quality.largest,
+            "points_lost_by_metric": quality.by_metric,
+            "points_lost_intervals": {name: list(interval) for name, interval in quality.intervals.items()},
+            "labels_changed": quality.changed, "largest_difference": quality.largest,
         }  # fmt: skip
     if candidate.speed is not None:
         found["speed"] = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from stagewright.components.optimization.quantization.gate import EQUALLY_FAST, Candidate
 from stagewright.components.optimization.quantization.methods import GPU, REFERENCE
-from stagewright.components.optimization.quantization.plots import front_plot, loss_plot, time_plot
+from stagewright.components.optimization.quantization.plots import front_plot, loss_plot, served_plot, time_plot
 from stagewright.components.optimization.quantization.result import Quantization
 from stagewright.components.runtime import report
 
@@ -25,6 +25,8 @@ def page(found: Quantization) -> report.Page:
     made.tiles(_tiles(found))
     if found.candidates:
         made.section("What each candidate wins", _wins(found))
+        if found.served:
+            made.section("As served", _served(found), report.figures(*(served_plot(one) for one in found.served)))
         made.section("What is worth having", _legend(), report.figures(front_plot(found, "single"), front_plot(found, "batch")))
         made.section("What each candidate loses", _losses(found), *_notes(found), report.figures(loss_plot(found)))
         made.section("Where the time is", report.figures(time_plot(found)))
@@ -85,6 +87,20 @@ def _wins(found: Quantization) -> str:
         rows.append([candidate.name, *sizes, *speeds, _outcome(found, candidate)])
     header = ["method", "size", "smaller", "one row", "faster", "batch", "faster", "outcome"]
     return report.table(header, rows, styles=["muted", *(_style(found, candidate) for candidate in found.candidates)])
+
+
+def _served(found: Quantization) -> str:
+    """The variant beside the float model in the predictor."""
+    rows = []
+    for one in found.served:
+        low, high = one.ratios.min(), one.ratios.max()
+        cells = [f"{one.speedup:.2f}x ({low:.2f} to {high:.2f})", f"{one.sooner:.2f}x"]
+        for server in (one.own, one.variant):
+            cells += [f"{server.requests_per_second:.4g}", f"{server.p50_ms:.3g} / {server.p99_ms:.3g}"]
+        rows.append([str(one.traffic), *cells])
+    own, variant = "float", found.request.variant
+    header = ["load", "faster", "median answer sooner", f"{own}, requests/s", "p50 / p99 in ms"]
+    return report.table([*header, f"{variant}, requests/s", "p50 / p99 in ms"], rows)
 
 
 def _losses(found: Quantization) -> str:
@@ -190,8 +206,13 @@ def _method(found: Quantization) -> list[str]:
         f"Choice: the fastest that passes, by the smaller of its two speed-ups; of those within {EQUALLY_FAST:.0%} of it, the "
         "one that loses least. Where speed is not measured, the smallest."
     )
+    served = (
+        "As served: the float model and the variant, each in a predictor of its own with the model's settings, asked over HTTP "
+        "in turns by a load generator that shares the machine with them; JSON of the V2 protocol. Medians over the rounds, in "
+        "brackets the least and the most."
+    )
     untouched = "Preprocessing and the rule that makes a label of probabilities are untouched."
-    return [rows, points, speed, gate, choice, untouched]
+    return [rows, points, speed, gate, choice, *([served] if found.served else []), untouched]
 
 
 def _megabytes(size: int | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.optimization.quantization.comparison import Comparison
 from stagewright.components.optimization.quantization.gate import Candidate, Limits, pareto
 from stagewright.components.optimization.quantization.methods import REFERENCE
 from stagewright.components.optimization.quantization.result import Quantization
@@ -65,6 +66,26 @@ def loss_plot(found: Quantization) -> "Figure":
     axes.set_ylim(len(measured) - 0.4, -0.8)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("points, with a 95% interval", fontsize=9, color=MUTED)
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    return figure
+
+
+def served_plot(found: Comparison) -> "Figure":
+    """Requests a second of the float model and the variant in the predictor, with the least and the most of the rounds."""
+    figure, axes = new_figure(str(found.traffic), width=4.6, height=1.9)
+    for row, (one, colour) in enumerate(((found.own, INK), (found.variant, GOOD))):
+        low, high = one.rates.min(), one.rates.max()
+        axes.barh(row, one.requests_per_second, height=0.6, color=colour)
+        axes.plot([low, high], [row, row], color="white", linewidth=3)
+        axes.plot([low, high], [row, row], color=MUTED, linewidth=1.2)
+        axes.annotate(f"{one.p50_ms:.3g} ms", (high, row), xytext=(6, 0), textcoords="offset points", fontsize=8,
+                      color=MUTED, va="center")  # fmt: skip
+    axes.set_yticks([0, 1], [found.own.server, found.variant.server])
+    axes.set_ylim(1.5, -0.5)
+    axes.set_xlim(0, max(one.rates.max() for one in (found.own, found.variant)) * 1.2)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("requests a second; beside the bars the median answer", fontsize=9, color=MUTED)
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     return figure

@@ -7,7 +7,7 @@ spread of its values.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class Quality:
         lost: Points lost against the float model; negative where it is better.
         interval: 95% interval of the loss: paired bootstrap over rows.
         by_metric: Points lost of each metric that the gate looks at.
+        intervals: The 95% interval of each of these.
         changed: Share of labels that differ from the float model's; for a regressor none.
         largest: Largest difference of a probability or value from the float model's.
     """
@@ -59,6 +60,7 @@ class Quality:
     by_metric: dict[str, float]
     changed: float | None
     largest: float
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def truth_of(column: Any, classes: tuple[Any, ...] | None, own: Predictions) -> Truth:
@@ -99,15 +101,15 @@ def quality(answered: Predictions, own: Predictions, truth: Truth, *, seed: int 
     counts = np.bincount(draws.ravel(), minlength=RESAMPLES * rows).reshape(RESAMPLES, rows).astype(np.float64)
     losses = _losses(answered, own, truth)
     by_metric = {name: float(loss(np.ones((1, rows)))[0]) for name, loss in losses.items()}
-    resampled = np.array([loss(counts) for loss in losses.values()]).max(axis=0)
-    low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    resampled = {name: loss(counts) for name, loss in losses.items()}
     return Quality(
         metrics=measures(answered, truth),
         lost=max(by_metric.values()),
-        interval=(float(low), float(high)),
+        interval=_interval(np.array(list(resampled.values())).max(axis=0)),
         by_metric=by_metric,
         changed=None if truth.classes is None else float(np.mean(_codes(answered, truth) != _codes(own, truth))),
         largest=float(np.abs(made - reference).max()),
+        intervals={name: _interval(found) for name, found in resampled.items()},
     )
 
 
@@ -122,6 +124,11 @@ def measures(answered: Predictions, truth: Truth) -> dict[str, float]:
     if _ranks(truth):
         found["roc_auc"] = float(_area(numbers[:, 1], truth)(np.ones((1, len(numbers))))[0])
     return found
+
+
+def _interval(resampled: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _losses(answered: Predictions, own: Predictions, truth: Truth) -> dict[str, Loss]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.optimization.quantization import methods
+from stagewright.components.optimization.quantization.comparison import Comparison
 from stagewright.components.optimization.quantization.gain import Gain
 from stagewright.components.optimization.quantization.gate import Candidate, Limits, figures
 from stagewright.components.optimization.quantization.speed import Speed
@@ -53,6 +54,7 @@ class Quantization:
         nothing: Why nothing is to be gained; empty if something might be.
         own: The float model: its metrics, size and latencies.
         measured: How it was measured: rows, threads, processor.
+        served: The winner beside the float model in the predictor; none where that was not measured.
     """
 
     request: Request
@@ -64,6 +66,7 @@ class Quantization:
     own: dict[str, Any] = field(default_factory=dict)
     own_speed: Speed | None = None
     measured: dict[str, Any] = field(default_factory=dict)
+    served: tuple[Comparison, ...] = ()
 
     def failures(self) -> list[str]:
         """Each candidate for the variant and why it was dropped."""
@@ -100,6 +103,7 @@ class Quantization:
             "quantizable": {"time": self.gain.quantizable_time, "bytes": self.gain.quantizable_bytes},
             "tree_ensemble": {"time": self.gain.ensemble_time, "bytes": self.gain.ensemble_bytes},
             "measured": self.measured,
+            "served": [one.to_dict() for one in self.served],
         }
 
     def figures(self) -> dict[str, float]:

@@ -140,6 +140,7 @@ def _record(found: Quantization, model: Path, effect: Effect) -> dict[str, Any]:
         "float": document["float"],
         "limits": document["limits"],
         "measured": document["measured"],
+        "served": document["served"],
         "batch_effect": effect.batch,
         "smoke_test_tolerance": effect.tolerance,
     }

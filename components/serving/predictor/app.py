@@ -25,7 +25,7 @@ from stagewright.components.serving.predictor.asgi import (
     read_body,
     send_answer,
 )  # fmt: skip
-from stagewright.components.serving.predictor.errors import Disconnected, ModelNotReady, RequestError
+from stagewright.components.serving.predictor.errors import Disconnected, ModelNotReady, NoExplainer, RequestError
 from stagewright.components.serving.predictor.limits import Limits
 from stagewright.components.serving.predictor.messages import Answer, json_answer
 from stagewright.components.serving.predictor.metrics import Metrics
@@ -74,6 +74,7 @@ class Application:
             "model_status": lambda route: json_answer({"name": self._find(route).model.name, "ready": True}),
             "model_ready": lambda route: json_answer({"name": self._find_ready(route).model.name, "ready": True}),
             "metadata": lambda route: json_answer(v2.metadata(self._find(route).model)),
+            "explain": self._explain,
             "metrics": lambda _: self.metrics.answer(),
         }
         self._actions |= descriptions.actions(self.models, self.metrics, version=_version(), max_rows=self.limits.rows)
@@ -117,6 +118,9 @@ class Application:
 
     def _find(self, route: Route) -> Served:
         return self.models.find(route.model or "", route.version)
+
+    def _explain(self, route: Route) -> Answer:
+        raise NoExplainer(self._find(route).model.name)
 
     def _find_ready(self, route: Route) -> Served:
         return self.models.find_ready(route.model or "", route.version)

@@ -7,6 +7,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any, Self
 
@@ -109,7 +110,8 @@ class Channel:
             logs.LOGGER.exception("control_failed", extra={"fields": {"what": message["what"], "error": str(error)}})
             sentence = f"the server could not do this: {type(error).__name__}; its log says why"
             answer = {"answer": number, "error": sentence, "status": 500, "exit_code": 1}
-        self._send(answer)
+        with suppress(Lost):  # who asked has gone meanwhile
+            self._send(answer)
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._writer.is_closing():

@@ -84,6 +84,16 @@ class MethodNotAllowed(RequestError):
         self.allowed = allowed
 
 
+class NoExplainer(RequestError):
+    """Nobody here explains predictions; KServe's own server answers the same status for a model without an explainer."""
+
+    status = 501
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"model '{name}' has no explainer: this server predicts, at /v1/models/{name}:predict; "
+                         "an InferenceService answers :explain where its spec.explainer names one")  # fmt: skip
+
+
 class QueueFull(RequestError):
     """More waits than the server takes.
 

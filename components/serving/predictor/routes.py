@@ -45,6 +45,8 @@ def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912
     match segments:
         case ["v1", "models", name] if name.endswith(":predict"):
             return Route("predict", "v1", SEND, name.removesuffix(":predict"))
+        case ["v1", "models", name] if name.endswith(":explain"):
+            return Route("explain", "v1", SEND, name.removesuffix(":explain"))
         case ["v2", "models", name, "infer"]:
             return Route("infer", "v2", SEND, name)
         case ["v2", "models", name, "versions", version, "infer"]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.serving.predictor import beside, process, source
+from stagewright.components.serving.predictor import beside, patience, process, source
 from stagewright.components.serving.predictor.administration import Administration
 from stagewright.components.serving.predictor.arguments import Settings
 from stagewright.components.serving.predictor.catalogue import Catalogue, Location
@@ -100,7 +100,7 @@ def _serve_together(settings: Settings, listener: socket.socket, fleet: Fleet, n
     ports += [] if settings.grpc_port is None else ["--grpc-port", str(settings.grpc_port)]
     supervisor = Supervisor(
         workers=settings.workers, arguments=(*settings.arguments, *ports), listener=listener, fleet=fleet,
-        grace=process.GRACE_SECONDS + process.END_SECONDS,
+        grace=process.GRACE_SECONDS + process.END_SECONDS, silence=patience.silence(),
     )  # fmt: skip
     asyncio.run(supervisor.run(names, settings.watch))
 

@@ -1,5 +1,8 @@
 """Several processes that serve from one socket: started, brought to the same models, replaced when they end, ended together.
 
+A worker that lives but answers no more is ended. The others take every new connection, so no probe would find it, while those
+that it has accepted wait for good. So does every load of a model, which all workers must do.
+
 The first process answers no request. Each worker is a program of its own at the other end of a channel; the listening socket
 and the memory of the counters are handed down to it. So nothing of ONNX Runtime's threads has to survive a fork.
 """
@@ -12,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 from stagewright.components.runtime import logs
@@ -20,10 +24,12 @@ from stagewright.components.serving.predictor.catalogue import Location
 from stagewright.components.serving.predictor.control import Channel
 from stagewright.components.serving.predictor.counters import SharedMemory
 from stagewright.components.serving.predictor.fleet import Fleet
+from stagewright.components.serving.predictor.patience import SILENCE_SECONDS
 
 MODULE = "stagewright.components.serving.predictor.supervised"
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 10.0  # before a worker that does not live long is started again
 LONG_LIFE_SECONDS = 30.0
+LOOK_SECONDS = 1.0  # between two questions whether a worker lives
 
 
 class Remote:
@@ -61,11 +67,14 @@ class Supervisor:
         listener: What they accept from.
         fleet: What they serve.
         grace: Seconds that a worker has to finish.
+        silence: Seconds after which a worker that does not answer the supervisor is replaced.
     """
 
     def __init__(
-        self, *, workers: int, arguments: tuple[str, ...], listener: socket.socket, fleet: Fleet, grace: float
-    ) -> None:
+        self, *, workers: int, arguments: tuple[str, ...], listener: socket.socket, fleet: Fleet, grace: float,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:  # fmt: skip
+        self._silence = silence
         self._count, self._arguments, self._listener, self._fleet, self._grace = workers, arguments, listener, fleet, grace
         self._memory = SharedMemory(workers)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -152,15 +161,38 @@ class Supervisor:
         if self._ending.is_set():
             process.terminate()
         channel = await Channel.over(ours, self._answer)
-        receiving = asyncio.get_running_loop().create_task(channel.run())
+        loop = asyncio.get_running_loop()
+        receiving, watching = loop.create_task(channel.run()), loop.create_task(self._watch(channel, index, process))
         member = Remote(channel)
         try:
             await self._welcome(member, index, process)
             return await process.wait()
         finally:
+            watching.cancel()
             self._fleet.leave(member)
             channel.close()
             await receiving
+
+    async def _watch(self, channel: Channel, index: int, process: asyncio.subprocess.Process) -> None:
+        """Ask a worker again and again whether it lives, from its start on, and end it when it does not say so."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            answer = asyncio.ensure_future(channel.ask("live"))
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody else do
+            try:
+                # Many short waits instead of one long: should the supervisor be stopped too, only its own time counts.
+                for _ in range(ceil(self._silence / LOOK_SECONDS)):
+                    if (await asyncio.wait([answer], timeout=LOOK_SECONDS))[0]:
+                        break
+                else:
+                    logs.event("worker_silent", level=logging.ERROR, worker=index, pid=process.pid, limit=self._silence)
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                    return
+            finally:
+                answer.cancel()
+            if answer.exception() is not None:  # it has ended by itself
+                return
 
     async def _welcome(self, member: Remote, index: int, process: asyncio.subprocess.Process) -> None:
         """Bring a worker to where the others are, and let it accept requests only then."""

@@ -113,6 +113,16 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} cannot be read as an estimator: {first}")
 
 
+def row_weights(split: Split) -> np.ndarray:
+    """What each row's loss is multiplied with before a mini-batch's mean is taken, [N] float32; 1 on average over all rows.
+
+    So a batch of light rows moves a network little, and the size of the weights does not change the length of its steps.
+    """
+    if split.weights is None:
+        return np.ones(len(split.y), np.float32)
+    return np.ascontiguousarray(split.weights / max(float(split.weights.mean()), 1e-30), np.float32)
+
+
 def shares(weights: np.ndarray) -> np.ndarray | None:
     """Weights as shares of their sum, or None if they are all zero."""
     total = float(weights.sum())

@@ -17,7 +17,7 @@ from torch import nn
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _devices
-from stagewright.components.training.frameworks._base import OPSETS, Split, TrainingData
+from stagewright.components.training.frameworks._base import OPSETS, Split, TrainingData, row_weights
 from stagewright.components.training.parameters import Parameter
 
 ARCHITECTURE, WEIGHTS = "architecture.json", "model.safetensors"
@@ -214,9 +214,8 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _targets(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    """Class codes and weights; these are 1 on average, so that a batch of light rows moves the network little."""
-    weights = np.ones(len(split.y), np.float32) if split.weights is None else split.weights / max(split.weights.mean(), 1e-30)
-    return torch.from_numpy(split.y.astype(np.int64)), torch.from_numpy(np.ascontiguousarray(weights, np.float32))
+    """Class codes and weights."""
+    return torch.from_numpy(split.y.astype(np.int64)), torch.from_numpy(row_weights(split))
 
 
 def _precision(wanted: str, device: torch.device) -> str:

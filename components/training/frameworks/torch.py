@@ -12,7 +12,7 @@ from onnx import ModelProto
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _devices
-from stagewright.components.training.frameworks._base import Fit, Plan, Split, TrainingData, damaged, loss_name
+from stagewright.components.training.frameworks._base import Fit, Plan, Split, TrainingData, damaged, loss_name, row_weights
 from stagewright.components.training.frameworks._mlp import Architecture, Network, architecture, graph
 from stagewright.components.training.parameters import Parameter, resolve
 
@@ -138,7 +138,7 @@ def _epoch(network: Network, optimizer: Any, rows: tuple, size: int, shuffle: to
             continue  # batch normalization needs two rows; the one left over takes part in another epoch
         losses = network.losses(X[chosen], y[chosen]) * weights[chosen]
         optimizer.zero_grad(set_to_none=True)
-        (losses.sum() / weights[chosen].sum()).backward()
+        losses.mean().backward()
         optimizer.step()
         total += losses.detach().sum()
         mass += weights[chosen].sum()
@@ -159,6 +159,6 @@ def _in_units(mean_loss: float, shape: Architecture) -> float:
 def _tensors(split: Split, shape: Architecture, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features, target (standardized for regression) and weights of a split."""
     y = split.y if shape.classes else ((split.y - shape.mean) / shape.scale).astype(np.float32)
-    weights = np.ones(len(split.y), dtype=np.float32) if split.weights is None else split.weights
-    x, target, weight = (torch.from_numpy(np.ascontiguousarray(values)).to(device) for values in (split.X, y, weights))
+    parts = (split.X, y, row_weights(split))
+    x, target, weight = (torch.from_numpy(np.ascontiguousarray(values)).to(device) for values in parts)
     return x, target, weight

@@ -40,6 +40,8 @@ def test_points_are_hundredths_of_accuracy_and_of_auc(rows: tuple[list[str], Pre
     )
     assert found.lost == max(found.by_metric.values())
     assert found.interval[0] <= found.lost <= found.interval[1]
+    for name, (low, high) in found.intervals.items():
+        assert low <= found.by_metric[name] <= high
     assert found.metrics["log_loss"] == pytest.approx(sk.log_loss(truth.values, made.probabilities))
     assert found.changed == np.mean(own.labels != made.labels)
 

@@ -6,17 +6,17 @@ import pytest
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines import containers
+from stagewright.pipelines import container_inputs, containers, docker_steps
 from stagewright.pipelines.compile import spec_of
 
 
 def test_local_file_goes_to_the_object_store_under_a_name_made_of_its_content(object_store: str, tmp_path: Path) -> None:
     (tmp_path / "churn.csv").write_text("a,b\n1,2\n")
 
-    first = containers.share_inputs({"data": str(tmp_path / "churn.csv"), "target": "b"})
-    again = containers.share_inputs({"data": str(tmp_path / "churn.csv"), "target": "b"})
+    first = container_inputs.share_inputs({"data": str(tmp_path / "churn.csv"), "target": "b"})
+    again = container_inputs.share_inputs({"data": str(tmp_path / "churn.csv"), "target": "b"})
     (tmp_path / "churn.csv").write_text("a,b\n1,3\n")
-    other = containers.share_inputs({"data": str(tmp_path / "churn.csv"), "target": "b"})
+    other = container_inputs.share_inputs({"data": str(tmp_path / "churn.csv"), "target": "b"})
 
     assert first == again
     assert first["data"] != other["data"]
@@ -29,7 +29,7 @@ def test_several_files_become_a_prefix(object_store: str, tmp_path: Path, patter
     for name in ("2025.csv", "2026.csv"):
         (tmp_path / name).write_text(f"year\n{name[:4]}\n")
 
-    shared = containers.share_inputs({"data": str(tmp_path / pattern)})["data"]
+    shared = container_inputs.share_inputs({"data": str(tmp_path / pattern)})["data"]
 
     found = ObjectStore.from_environment("tests list it").list(shared)
     assert shared.endswith("/")
@@ -38,7 +38,7 @@ def test_several_files_become_a_prefix(object_store: str, tmp_path: Path, patter
 
 @pytest.mark.parametrize("data", ["s3://data/churn.csv", "https://example.com/churn.csv", "postgresql://db/churn"])
 def test_addresses_stay_as_they_are(data: str) -> None:
-    assert containers.share_inputs({"data": data, "model": "models:/churn@champion"}) == {
+    assert container_inputs.share_inputs({"data": data, "model": "models:/churn@champion"}) == {
         "data": data,
         "model": "models:/churn@champion",
     }
@@ -47,7 +47,7 @@ def test_addresses_stay_as_they_are(data: str) -> None:
 @pytest.mark.parametrize("arguments", [{"data": "sqlite:///churn.db"}, {"model": "."}])
 def test_what_a_container_cannot_see_is_refused(arguments: dict[str, str]) -> None:
     with pytest.raises(InputError, match="which a container cannot see"):
-        containers.share_inputs(arguments)
+        container_inputs.share_inputs(arguments)
 
 
 def test_predictor_gets_no_right_and_its_command_shows_no_secret(
@@ -57,7 +57,7 @@ def test_predictor_gets_no_right_and_its_command_shows_no_secret(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-show")
 
-    command = containers.predictor_command("churn", "v1.0.0", "s3://models/churn/v1.0.0/", 8081)
+    command = docker_steps.predictor_command("churn", "v1.0.0", "s3://models/churn/v1.0.0/", 8081)
 
     assert "do-not-show" not in " ".join(command)
     assert "--env=AWS_SECRET_ACCESS_KEY" in command
@@ -82,4 +82,4 @@ def test_no_docker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, host: str) -
     with pytest.raises(
         ServiceUnavailable, match=f"^Docker does not answer at {host} .*; start it, or run without --runner docker$"
     ):
-        containers.connect()
+        docker_steps.connect()

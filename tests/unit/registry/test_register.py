@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import polars as pl
 import pytest
+import yaml
 from mlflow import MlflowClient
 from support.exported_models import change_inputs, write_wine_model
 
@@ -72,9 +73,10 @@ def test_the_runs_page_links_to_the_version(client: MlflowClient, trained: Path)
 
     found = only_version(client)
     run = client.get_run(found.run_id)
-    assert found.source == f"{run.info.artifact_uri}/registered/v1.0.0"
-    listed = {artifact.path for artifact in client.list_artifacts(found.run_id, "registered/v1.0.0/serving")}
-    assert "registered/v1.0.0/serving/model.onnx" in listed
+    path = f"registered/{found.tags['digest'].removeprefix('sha256:')[:16]}"
+    assert found.source == f"{run.info.artifact_uri}/{path}"
+    listed = {artifact.path for artifact in client.list_artifacts(found.run_id, f"{path}/serving")}
+    assert f"{path}/serving/model.onnx" in listed
 
 
 def test_the_same_content_is_registered_once(client: MlflowClient, tmp_path: Path) -> None:
@@ -115,9 +117,46 @@ def test_a_model_without_a_run_gets_one(client: MlflowClient, tmp_path: Path) ->
     assert run.data.tags["stagewright.imported"] == "true"
 
 
-def test_a_run_that_is_not_there_is_told(client: MlflowClient, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no run 'feedbeef' in MLflow, which the model 'wine' says made it"):
-        register(write_wine_model(tmp_path / "m", run_id="feedbeef"), name="wine")
+def test_a_model_of_another_mlflow_gets_a_run_that_says_so(client: MlflowClient, tmp_path: Path) -> None:
+    folder = write_wine_model(tmp_path / "m", run_id="feedbeef")
+
+    assert register(folder, name="wine") == "v1.0.0"
+
+    found = only_version(client)
+    run = client.get_run(found.run_id)
+    described = yaml.safe_load((folder / "MLmodel").read_text())
+    assert run.info.status == "FINISHED"
+    assert {name: value for name, value in run.data.tags.items() if name.startswith("stagewright.")} == {
+        "stagewright.imported": "true",
+        "stagewright.source_run_id": "feedbeef",
+        "stagewright.source_created": described["utc_time_created"],
+        "stagewright.source_model_id": described["model_uuid"],
+        "stagewright.framework": "sklearn",
+        "stagewright.algorithm": "linear",
+        "stagewright.seed": "0",
+        "stagewright.training_rows": "142",
+    }
+    assert found.tags["source_run_id"] == "feedbeef"
+    assert found.tags["run_id"] == found.run_id
+
+
+def test_a_run_that_the_user_names_must_be_there(client: MlflowClient, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no run 'feedbeef' in MLflow to register model 'wine' with; check run_id"):
+        register(model(tmp_path / "m"), name="wine", run_id="feedbeef")
+
+
+def test_of_two_with_the_same_version_the_first_counts(client: MlflowClient, tmp_path: Path) -> None:
+    """What a process leaves that ended between entering its version and finding that another was faster."""
+    register(model(tmp_path / "m"), name="wine")
+    first = only_version(client)
+    tags = first.tags | {"digest": "sha256:another"}
+    second = client.create_model_version("wine", first.source, first.run_id, tags=tags)
+
+    [known] = catalogue.versions(client, "wine")
+    assert (known.number, str(known.version)) == (str(first.version), "v1.0.0")
+    assert register(model(tmp_path / "n", data="data-2"), name="wine") == "v1.0.1"
+    client.set_registered_model_alias("wine", "champion", second.version)
+    assert [version.number for version in catalogue.versions(client, "wine")] == ["1", "2", "3"]
 
 
 def test_the_bucket_is_a_setting(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

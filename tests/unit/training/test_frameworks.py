@@ -155,6 +155,18 @@ def test_foreign_type_in_a_sklearn_file_is_not_built(tmp_path: Path) -> None:
         framework("sklearn").load(tmp_path)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_rows_of_torch_count_as_much_as_their_weights_say(scale: float) -> None:
+    """Also in batches that have light rows alone, of which there are many when batches are small."""
+    plain = made(2)
+    weights = np.where(plain.train.y == 1, scale, scale * 1e-6).astype(np.float32)
+    weighted = TrainingData(Split(plain.train.X, plain.train.y, weights), plain.validation, plain.features, 2)
+
+    fit = fitted("torch", weighted, batch_size=2, max_epochs=2, patience=None, dropout=0.0)
+
+    assert (fit.estimator.predict(plain.validation.X).argmax(axis=1) == 1).mean() > 0.95
+
+
 def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
     fitted("torch", made(2), max_epochs=1).estimator.save(tmp_path)
     np.savez(tmp_path / "weights.npz", weights=np.array([{"a": 1}], dtype=object))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.components.serving.predictor.worker import formats, frames
+from stagewright.components.serving.predictor.worker import formats, frames, pulse
 from stagewright.components.serving.predictor.worker.frames import Closed
 
 
@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stagewright.components.serving.predictor.worker")
     parser.add_argument("folder", help="the MLflow model")
     parser.add_argument("--socket", type=int, required=True, help="descriptor of the connection to the parent")
+    parser.add_argument("--pulse", type=int, required=True, help="descriptor of the pipe that tells the parent of our life")
     given = parser.parse_args(arguments)
+    pulse.beat(given.pulse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

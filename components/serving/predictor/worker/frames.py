@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,18 +41,22 @@ def send(connection: socket.socket, message: Mapping[str, Any], arrays: Arrays |
         raise Closed from None
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def receive(connection: socket.socket, until: float | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The next message and its arrays.
+
+    Args:
+        until: When all of it must have come, a moment of the monotonic clock; None leaves the connection's own limit, which
+            holds for each piece.
 
     Raises:
         Closed: If the other side ended, or sent what is no message.
-        TimeoutError: After the connection's own limit.
+        TimeoutError: If it did not come in time.
     """
-    header_size, size = _SIZES.unpack(_read(connection, _SIZES.size))
+    header_size, size = _SIZES.unpack(_read(connection, _SIZES.size, until))
     if header_size > _MOST_HEADER:
         raise Closed
-    message = json.loads(bytes(_read(connection, header_size)))
-    body = _read(connection, size)
+    message = json.loads(bytes(_read(connection, header_size, until)))
+    body = _read(connection, size, until)
     arrays, position = {}, 0
     for entry in message.pop("arrays"):
         content = memoryview(body)[position : position + entry["size"]]
@@ -60,10 +65,15 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], dict[str, np.nda
     return message, arrays
 
 
-def _read(connection: socket.socket, size: int) -> bytearray:
+def _read(connection: socket.socket, size: int, until: float | None) -> bytearray:
     content = bytearray(size)
     view, position = memoryview(content), 0
     while position < size:
+        if until is not None:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            connection.settimeout(left)
         try:
             got = connection.recv_into(view[position:])
         except ConnectionError:

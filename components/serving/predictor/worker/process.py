@@ -18,6 +18,7 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.serving.predictor.worker import frames
 from stagewright.components.serving.predictor.worker.frames import Closed
+from stagewright.components.serving.predictor.worker.pulse import Pulse
 
 START_SECONDS = 120.0
 STOP_SECONDS = 2.0
@@ -25,6 +26,7 @@ INTERPRETER = "STAGEWRIGHT_WORKER_PYTHON"
 _MODULE = "stagewright.components.serving.predictor.worker"
 _SECRET = ("AWS_", "MLFLOW_", "MINIO_", "S3_")  # the model needs none of what these let a process do
 _KEPT_LINES, _SHOWN = 20, 500
+_LEAST_SECONDS = 0.001  # a timeout of 0 would mean something else
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -40,25 +42,33 @@ class WorkerProcess:
         name: Of the model, for the log.
         threads: That its libraries may use.
         interpreter: The Python that runs it; by default what STAGEWRIGHT_WORKER_PYTHON names, else this one.
+
+    Attributes:
+        pulse: Its signs of life.
     """
 
     def __init__(self, folder: Path, name: str, *, threads: int = 1, interpreter: str | None = None) -> None:
         self.folder, self.name = folder, name
         ours, theirs = socket.socketpair()
+        self.pulse = Pulse()
         python = interpreter or os.environ.get(INTERPRETER) or sys.executable
-        command = [python, "-m", _MODULE, str(folder), "--socket", str(theirs.fileno())]
+        handed = (theirs.fileno(), self.pulse.theirs)
+        command = [python, "-m", _MODULE, str(folder), "--socket", str(handed[0]), "--pulse", str(handed[1])]
         try:
             # Standard input is a pipe that nobody writes to: it ends with this process, however that ends.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),), env=_environment(threads),
+                pass_fds=handed, env=_environment(threads),
             )  # fmt: skip
         except OSError as error:
             ours.close()
+            self.pulse.close()
             raise InputError(f"the interpreter {python} of model '{name}' cannot be started: {error.strerror}") from None
         finally:
             theirs.close()
+            self.pulse.handed_over()
         self._connection = ours
+        self._asking = threading.Lock()
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._listener = threading.Thread(target=self._listen, name=f"worker-{name}", daemon=True)
         self._listener.start()
@@ -86,9 +96,8 @@ class WorkerProcess:
         Raises:
             InputError: If it cannot be loaded.
         """
-        self._connection.settimeout(seconds)
         try:
-            message, arrays = frames.receive(self._connection)
+            message, arrays = frames.receive(self._connection, time.monotonic() + seconds)
         except TimeoutError:
             self.kill()
             raise InputError(f"the MLflow model in {self.folder} was not loaded within {seconds:g} seconds") from None
@@ -102,17 +111,21 @@ class WorkerProcess:
             raise InputError(message["refused"])
         return message["ready"], arrays
 
-    def call(self, columns: Mapping[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:
+    def call(self, columns: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
         """The model's answers to columns [N, 1]. After any exception but Wrong the process is of no use any more.
+
+        Args:
+            until: When it is too late for them; a moment of the monotonic clock.
 
         Raises:
             Wrong: If the model cannot answer these rows.
             Closed: If the process has ended.
             TimeoutError: If it takes too long.
         """
-        self._connection.settimeout(seconds)
-        frames.send(self._connection, {}, columns)
-        message, outputs = frames.receive(self._connection)
+        with self._asking:
+            self._connection.settimeout(max(_LEAST_SECONDS, until - time.monotonic()))
+            frames.send(self._connection, {}, columns)
+            message, outputs = frames.receive(self._connection, until)
         if "wrong" in message:
             raise Wrong(message["wrong"])
         return {name.removeprefix("output:"): array for name, array in outputs.items()}
@@ -131,13 +144,15 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Let it end, and insist after a while."""
-        deadline = time.monotonic() + STOP_SECONDS
-        with contextlib.suppress(OSError):
-            self._connection.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        if self.wait(max(0.0, deadline - time.monotonic())) is None:
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)  # which also ends the wait of who has asked
+        if self.wait(STOP_SECONDS) is None:
             self.kill()
+        with self._asking:
+            self._connection.close()
+        self.pulse.close()
 
     def _listen(self) -> None:
         """Its output, line by line, as entries of our log."""
