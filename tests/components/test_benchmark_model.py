@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from kfp import dsl
@@ -12,11 +13,13 @@ from support import onnx_models, trainings
 from support.exported_models import write_wine_model
 
 from stagewright.components.optimization import served
-from stagewright.components.optimization.benchmarking import benchmark, load_curve
-from stagewright.components.optimization.benchmarking import page as benchmark_page
+from stagewright.components.optimization.benchmarking import benchmark, load_curve, rates, settings_text, trials
+from stagewright.components.optimization.benchmarking.evidence import bounds, is_proved
 from stagewright.components.optimization.benchmarking.load_curve import Point
+from stagewright.components.optimization.benchmarking.rates import Asked, Race, Servers, Staircase
 from stagewright.components.optimization.benchmarking.result import Plan
 from stagewright.components.optimization.benchmarking.search import is_faster, search, thread_counts, within
+from stagewright.components.optimization.benchmarking.trials import DEFAULT, Tried
 from stagewright.components.optimization.component import benchmark_model
 from stagewright.components.optimization.export import export_model
 from stagewright.components.optimization.inference_timing import Bench, Setting, Timing, Trial
@@ -27,7 +30,7 @@ from stagewright.components.runtime.errors import BadParameter, GateFailed, Inpu
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.serving_settings import ServingSettings
 
-QUICK = {"seconds": 0.06, "rounds": 1, "objective_ms": 2000.0, "batch_sizes": [1, 16.0], "connections": [1, 4]}
+QUICK = {"seconds": 0.04, "objective_ms": 50.0, "batch_sizes": [1, 16.0], "threads": [1], "batch_milliseconds": []}
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +66,14 @@ def test_churn_is_measured_and_gets_its_settings(churn: Path, tmp_path: Path) ->
     assert found["passed"]
     assert found["changed"] is changed
     assert found["largest_difference"] <= 1e-5
-    assert [stage["name"] for stage in found["found"]["stages"]] == [
-        "Graph optimization",
-        "Threads and concurrency",
-        "Batch size",
-    ]
-    assert {point["server"] for point in found["curve"]} == {"as it was", "with settings"}
-    assert all(load["errors"] == 0 for point in found["curve"] for load in point["rounds"])
+    assert [stage["name"] for stage in found["found"]["stages"]] == ["Graph optimization", "Batch size"]
+    assert found["races"][0]["name"] == "Threads and concurrency on the predictor"
+    assert {len(rounds) for rounds in found["proof"]["rates"].values()} == {5}
+    assert {one["server"] for one in found["proof"]["asked"]} == {"as it was", "with settings"}
     optimized = tmp_path / "optimized"
     settings = ServingSettings.parse((optimized / "serving/settings.json").read_bytes(), "the settings")
     assert settings.measured["cpus"] >= 1
-    assert settings.measured["before"]["requests_per_second"] > 0
+    assert settings.measured["after"]["requests_per_second"] > 0
     assert (settings.threads is not None) is changed
     assert (optimized / "serving/model.onnx").read_bytes() == (churn / "serving/model.onnx").read_bytes()
     assert (content(optimized).digest != content(churn).digest) is changed
@@ -81,10 +81,10 @@ def test_churn_is_measured_and_gets_its_settings(churn: Path, tmp_path: Path) ->
     assert content(optimized).signature == content(churn).signature
     card = (tmp_path / "card.md").read_text()
     assert card.startswith("# Churn\n\n## Limits\n\nNone.\n\n## Serving settings\n")
-    assert made["metrics"].metadata["requests_per_second_before"] > 0
+    assert made["metrics"].metadata["requests_per_second_after"] > 0
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") == 3
-    assert "Stage 4: finalists on the predictor" in page
+    assert "Stage 3: threads and concurrency on the predictor" in page
 
 
 def test_a_report_is_written_before_the_gate_fails(churn: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_report_is_written_before_the_gate_fails(churn: Path, tmp_path: Path) 
 def test_a_model_that_answers_otherwise_than_its_baseline_does_not_pass(tmp_path: Path) -> None:
     model = write_wine_model(tmp_path / "wine", wrong_baseline=True, run_id="")
     with pytest.raises(GateFailed, match="the answers of model 'wine'"):
-        benchmark.benchmark(model, plan=Plan(seconds=0.01, rounds=1, batch_sizes=(1,), connections=(1,)))
+        benchmark.benchmark(model, plan=Plan(seconds=0.01, batch_sizes=(1,)))
 
 
 def test_a_model_without_a_baseline_needs_rows(tmp_path: Path) -> None:
@@ -154,21 +154,99 @@ def load(rate: float, p99: float, *, errors: int = 0) -> Load:
     return Load(rate, p99 / 2, p99, p99, p99, {200: 100}, errors, 1.0, 100)
 
 
-def test_the_best_load_within_the_objective_has_no_failures() -> None:
+def test_loads_are_compared_within_a_round() -> None:
     points = [
-        Point("a", 1, (load(100, 5), load(120, 6), load(110, 50))),
         Point("a", 4, (load(200, 9), load(200, 9), load(200, 9))),
-        Point("a", 16, (load(900, 9, errors=1), load(900, 9), load(900, 9))),
-        Point("a", 64, (load(400, 90),) * 3),
         Point("b", 4, (load(100, 9), load(50, 9), load(0, 9))),
     ]
-    best = load_curve.best_within(points, "a", 10)
-    assert best is not None
-    assert best.connections == 4
-    assert points[0].p99_ms == 6
-    assert points[0].spread("requests_per_second") == (100, 120)
-    assert load_curve.best_within(points, "a", 1) is None
-    assert load_curve.ratios([points[1], points[4]], "a", "b") == [2.0, 4.0]  # nothing is compared with no answer at all
+    assert points[0].p99_ms == 9
+    assert points[1].spread("requests_per_second") == (0, 100)
+    assert load_curve.ratios(points, "a", "b") == [2.0, 4.0]  # nothing is compared with no answer at all
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        (load(100, 20), True),
+        (load(100, 21), False),
+        (load(100, float("nan")), False),
+        (load(100, 5, errors=1), False),
+        (load(70, 5), False),  # of 100 that were due: it falls behind
+        (Load(0.0, 0, 0, 0, 0, {}, 0, 1.0, 0), False),
+    ],
+)
+def test_a_rate_holds_if_all_are_answered_in_time(given: Load, held: bool) -> None:
+    assert rates.holds(given, 20) is held
+
+
+@pytest.mark.parametrize("capacity", [35.0, 90.0, 100.0, 300.0])
+def test_a_staircase_stays_near_what_holds(capacity: float) -> None:
+    stairs = Staircase(100.0)
+    for _ in range(len(rates.LONG_STEPS)):
+        stairs.tell(held=stairs.rate <= capacity)
+    asked = []
+    for _ in range(6):
+        asked.append(stairs.rate)
+        stairs.tell(held=stairs.rate <= capacity)
+    assert capacity / 1.2 < float(np.exp(np.mean(np.log(asked)))) < capacity * 1.2
+
+
+class Simulated(Servers):
+    """Servers that hold every rate up to one of their own."""
+
+    capacities: dict[str, float]
+
+    def limit(self, server: str) -> float:
+        return 1.2 * self.capacities[server]
+
+    def ask(self, server: str, rate: float) -> Asked:
+        capacity = self.capacities[server]
+        self.asked.append(Asked(server, rate, load(rate, rate / capacity), rate <= capacity))
+        return self.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("capacities", "winner"),
+    [
+        ({"a": 100.0, "b": 130.0, "c": 90.0}, "b"),
+        ({"a": 1.0, "b": 90.0, "c": 100.0}, "c"),
+        ({"a": 100.0}, "a"),
+        ({"a": 0.0, "b": 0.0}, None),
+    ],
+)
+def test_a_race_is_won_by_who_bears_most(capacities: dict[str, float], winner: str | None) -> None:
+    servers = Simulated(capacities, [b""], 20.0, 0.1)
+    Simulated.capacities = capacities
+    found = rates.race(servers)
+    assert found.winner == winner
+    if winner:
+        assert capacities[winner] / 1.25 <= found.rates[winner] <= capacities[winner]
+        assert len(servers.asked) < 60
+
+
+def test_the_best_is_never_the_model_as_it_was() -> None:
+    """It is measured anew even where the model as it was won the race: a race is one moment."""
+    first, second = ServingSettings(batch_rows=8), ServingSettings(batch_rows=32)
+
+    def tried(winner: str | None, given: dict[str, float]) -> Tried:
+        settings = {name: {"first": first, "second": second}.get(name, ServingSettings()) for name in given}
+        return Tried("", "", settings, Race(winner, given, dict.fromkeys(given, 1.0)), [])
+
+    assert trials.best_of([tried("first", {DEFAULT: 1, "first": 2, "second": 1})]) == first
+    assert trials.best_of([tried(DEFAULT, {DEFAULT: 3, "first": 1, "second": 2})]) == second
+    assert trials.best_of([tried(None, {DEFAULT: 0, "first": 0})]) is None
+    assert trials.best_of([]) is None
+
+
+def test_few_rounds_prove_nothing_and_luck_wins_no_version() -> None:
+    assert bounds([5.0] * 4) == (0.0, float("inf"))
+    assert not is_proved([5.0] * 4)
+    assert not is_proved([])
+    assert is_proved([1.5] * 7 + [0.9])
+    assert not is_proved([1.5] * 6 + [0.9])
+    random = np.random.default_rng(0)
+    lucky = sum(is_proved(np.exp(random.normal(0, 0.3, 5)).tolist()) for _ in range(2000))
+    assert lucky / 2000 < 0.05
 
 
 def test_luck_is_not_speed() -> None:
@@ -181,7 +259,16 @@ def test_luck_is_not_speed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("objective_ms", 0.0), ("seconds", -1.0), ("rounds", 0), ("batch_sizes", (0,)), ("connections", ()), ("threads", (1.5,))],
+    [
+        ("objective_ms", 0.0),
+        ("seconds", -1.0),
+        ("rounds", 4),
+        ("batch_sizes", (0,)),
+        ("batch_sizes", ()),
+        ("threads", (1.5,)),
+        ("batch_milliseconds", (0.0,)),
+        ("request_rows", 0),
+    ],
 )
 def test_plans_that_cannot_be_are_refused(name: str, value: object) -> None:
     with pytest.raises(BadParameter, match=f"parameter '{name}'"):
@@ -189,9 +276,9 @@ def test_plans_that_cannot_be_are_refused(name: str, value: object) -> None:
 
 
 def test_a_card_is_written_once_however_often_a_model_is_measured(churn: Path) -> None:
-    found = benchmark.benchmark(churn, plan=Plan(2000.0, (1,), (1,), (1,), 0.03, 1))
-    once = benchmark_page.card("# Churn\n", found)
-    assert benchmark_page.card(once, found) == once
+    found = benchmark.benchmark(churn, plan=Plan(100.0, (1,), (1,), (), 1, 0.03))
+    once = settings_text.card("# Churn\n", found)
+    assert settings_text.card(once, found) == once
 
 
 def test_batches_that_take_too_long_by_themselves_are_not_measured(tmp_path: Path) -> None:

@@ -11,28 +11,23 @@ import numpy as np
 import onnxruntime as ort
 
 from stagewright.components.optimization import parity, served
-from stagewright.components.optimization.benchmarking import load_curve
-from stagewright.components.optimization.benchmarking.load_curve import Point
-from stagewright.components.optimization.benchmarking.proof import (
-    CHOSEN,
-    DEFAULT,
-    confirm,
-    existing_settings,
-    select,
-    settings_of,
-)
+from stagewright.components.optimization.benchmarking import trials
+from stagewright.components.optimization.benchmarking.proof import Held, Proof, confirm, existing_settings
 from stagewright.components.optimization.benchmarking.result import Benchmark, Plan
-from stagewright.components.optimization.benchmarking.search import search, thread_counts
+from stagewright.components.optimization.benchmarking.search import Found, search, thread_counts
+from stagewright.components.optimization.benchmarking.trials import Tried
 from stagewright.components.optimization.inference_timing import Bench, Setting, Trial
 from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.runtime import folders, logs
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import SERVING, Predictions
 from stagewright.components.runtime.progress import progress
+from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.serving.predictor import cpu
 
 TOLERANCE = 1e-5
-INFERENCE_SHARE = 3  # an inference is over sooner than a request: a third of the time shows as much
+REQUESTS = 400  # different rows that are asked for
+INFERENCE_SHARE, INFERENCE_ROUNDS = 4, 3  # on the graph alone a quarter of the time shows as much, and it decides nothing alone
 
 
 def benchmark(model: str | Path, *, data: str = "", plan: Plan | None = None) -> Benchmark:
@@ -54,29 +49,24 @@ def benchmark(model: str | Path, *, data: str = "", plan: Plan | None = None) ->
     default = Setting(
         existing.graph_optimization, existing.threads or cpus, existing.concurrency or max(2, cpus)
     )  # what the predictor does by itself, where the model says nothing
-    bench = Bench(rows, default, seconds=plan.seconds / INFERENCE_SHARE, rounds=plan.rounds)
+    bench = Bench(rows, default, seconds=plan.seconds / INFERENCE_SHARE, rounds=INFERENCE_ROUNDS)
     with progress("measuring settings of the graph"):
         found = search(
             bench, cpus=cpus, objective_ms=plan.objective_ms, batch_sizes=plan.batch_sizes,
             threads=plan.threads or thread_counts(cpus),
         )  # fmt: skip
     finalists, dropped, differences = _equal_answers(bench, rows, found.finalists)
-    candidates = {f"setting {at}": one for at, one in enumerate(finalists, 1)}
-    requests = rows.requests(served.NAME)
-    with progress("measuring the predictor"):
-        selection, chosen = select(folder, candidates, requests, plan)
-        curve, chosen = confirm(folder, candidates, chosen, requests, plan)
-    trial = candidates.get(chosen)
-    settings = settings_of(trial) if trial else existing
-    before = load_curve.best_within(curve, DEFAULT, plan.objective_ms)
-    after = load_curve.best_within(curve, CHOSEN, plan.objective_ms) if trial else before
-    ratios = load_curve.ratios(curve, CHOSEN, DEFAULT) if trial else [1.0]
-    ratio = (float(np.median(ratios)), min(ratios), max(ratios))
-    logs.event("settings_chosen", threads=settings.threads, concurrency=settings.concurrency, ratio=round(ratio[0], 3))
+    requests = rows.requests(served.NAME, rows=plan.request_rows, count=max(1, REQUESTS // plan.request_rows))
+    with progress("trying settings on the predictor"):
+        races = _races(folder, existing, finalists, found, requests, plan)
+    with progress("proving the best on the predictor"):
+        proof = confirm(folder, existing, trials.best_of(races), requests, plan)
+    chosen = proof.candidate if proof.proved and proof.candidate else existing
+    settings = replace(chosen, measured=_measured(plan, cpus, proof))
+    logs.event("settings_chosen", changed=proof.proved, threads=settings.threads, ratio=round(proof.ratio[0], 3))
     return Benchmark(
-        _name(folder), plan, cpu_name(), cpus, default, existing, found, dropped, selection, curve,
-        replace(settings, measured=_measured(plan, cpus, ratio, before, after)), ratio, before, after,
-        differences.get(trial or Trial(default, 1), 0.0), rows.table.height,
+        _name(folder), plan, cpu_name(), cpus, default, existing, found, dropped, races, proof, settings,
+        differences.get(trials.setting_of(chosen, default), 0.0), rows.table.height,
     )  # fmt: skip
 
 
@@ -93,6 +83,18 @@ def write(model: str | Path, optimized: str | Path, found: Benchmark) -> None:
         found.settings.write(folder / SERVING)
 
 
+def _races(
+    folder: Path, existing: ServingSettings, finalists: Sequence[Trial], found: Found, requests: Sequence[bytes], plan: Plan
+) -> list[Tried]:
+    if not finalists:
+        return []
+    first = trials.threads_and_concurrency(folder, existing, finalists, requests, plan)
+    if first.race.winner is None:
+        return [first]
+    second = trials.batches(folder, first, found.sizes, max(found.milliseconds), requests, plan)
+    return [first] if second is None else [first, second]
+
+
 def cpu_name() -> str:
     """The processor as the system calls it."""
     info = Path("/proc/cpuinfo")
@@ -103,7 +105,7 @@ def cpu_name() -> str:
 
 def _equal_answers(
     bench: Bench, rows: ModelRows, finalists: Sequence[Trial]
-) -> tuple[list[Trial], dict[str, str], dict[Trial, float]]:
+) -> tuple[list[Trial], dict[str, str], dict[Setting, float]]:
     """The settings under which the graph answers as the model does, why others do not, and the largest differences."""
     default = Trial(bench.default, 1)
     own = rows.own or _answers(bench, default, rows)
@@ -112,7 +114,7 @@ def _equal_answers(
         answered = _answers(bench, trial, rows)
         found = parity.compare(own, answered, TOLERANCE)
         failures = found.failures(own, answered, TOLERANCE)
-        differences[trial] = found.largest
+        differences[trial.setting] = found.largest
         if failures and trial is default:
             raise GateFailed(f"the answers of model '{_name(rows.folder)}'", failures)
         if failures:
@@ -131,21 +133,16 @@ def _answers(bench: Bench, trial: Trial, rows: ModelRows) -> Predictions:
     return Predictions(labels=answers["label"].reshape(-1), probabilities=answers["probabilities"])
 
 
-def _measured(
-    plan: Plan, cpus: int, ratio: tuple[float, float, float], before: Point | None, after: Point | None
-) -> dict[str, Any]:
-    def shown(point: Point | None) -> dict[str, Any] | None:
-        if point is None:
+def _measured(plan: Plan, cpus: int, proof: Proof) -> dict[str, Any]:
+    def shown(held: Held | None) -> dict[str, Any] | None:
+        if held is None:
             return None
-        return {
-            "requests_per_second": round(point.requests_per_second, 1),
-            "p99_ms": round(point.p99_ms, 3),
-            "connections": point.connections,
-        }
+        return {"requests_per_second": round(held.requests_per_second, 1), "p99_ms": round(held.p99_ms, 3)}
 
     return {
-        "objective_ms": plan.objective_ms, "cpu": cpu_name(), "cpus": cpus, "onnxruntime": ort.__version__,
-        "ratio": round(ratio[0], 3), "before": shown(before), "after": shown(after),
+        "objective_ms": plan.objective_ms, "request_rows": plan.request_rows, "cpu": cpu_name(), "cpus": cpus,
+        "onnxruntime": ort.__version__, "ratio": round(proof.ratio[0], 3) if proof.proved else 1.0,
+        "before": shown(proof.before), "after": shown(proof.after),
     }  # fmt: skip
 
 

@@ -69,12 +69,6 @@ def measure(
     return [Point(name, count, tuple(loads[name, count])) for name in names for count in connections]
 
 
-def best_within(points: Sequence[Point], server: str, objective_ms: float) -> Point | None:
-    """The largest throughput of a server whose p99 meets the objective, nothing having failed; None if there is none."""
-    fitting = [one for one in points if one.server == server and not one.failed and one.p99_ms <= objective_ms]
-    return max(fitting, key=lambda one: one.requests_per_second, default=None)
-
-
 def ratios(points: Sequence[Point], server: str, other: str) -> list[float]:
     """How many times the throughput of another server, at the same load in the same round: one for each of these."""
     theirs = {one.connections: one.loads for one in points if one.server == other}

@@ -1,10 +1,16 @@
-"""The benchmark as a page to look at, and as a section of the model card."""
+"""The benchmark as a page to look at."""
 
-from stagewright.components.optimization.benchmarking import load_curve, plots
+from collections.abc import Sequence
+
+from stagewright.components.optimization.benchmarking import plots
 from stagewright.components.optimization.benchmarking.benchmark import TOLERANCE
-from stagewright.components.optimization.benchmarking.proof import CHOSEN, DEFAULT
+from stagewright.components.optimization.benchmarking.evidence import WORTH
+from stagewright.components.optimization.benchmarking.proof import CHOSEN
+from stagewright.components.optimization.benchmarking.rates import Asked
 from stagewright.components.optimization.benchmarking.result import Benchmark
 from stagewright.components.optimization.benchmarking.search import Stage
+from stagewright.components.optimization.benchmarking.settings_text import compared
+from stagewright.components.optimization.benchmarking.trials import DEFAULT, Tried
 from stagewright.components.runtime import report
 from stagewright.components.runtime.report import Page
 
@@ -13,110 +19,104 @@ MUCH_GENERATOR = 0.8
 
 def page(found: Benchmark) -> Page:
     """The report: verdict, key figures, the proof on the predictor, the stages of the search, the method."""
+    rows = "" if found.plan.request_rows == 1 else f" · requests of {found.plan.request_rows} rows"
     made = Page(
         f"How {found.name} is served best",
-        f"{found.cpu}, {found.cpus} CPUs · objective: p99 within {found.plan.objective_ms:g} ms",
+        f"{found.cpu}, {found.cpus} CPUs · objective: p99 within {found.plan.objective_ms:g} ms{rows}",
     )
     _verdict(made, found)
     made.tiles(_tiles(found))
     made.section("The predictor under load", *_proof(found))
     for number, stage in enumerate(found.found.stages, 1):
-        made.section(f"Stage {number}: {stage.name.lower()}", *_stage(stage))
-    if found.selection:
-        made.section(f"Stage {len(found.found.stages) + 1}: finalists on the predictor", _points_table(found.selection))
+        made.section(f"Stage {number}: {stage.name.lower()}, the graph alone", *_stage(stage))
+    for number, tried in enumerate(found.races, len(found.found.stages) + 1):
+        made.section(f"Stage {number}: {tried.name.lower()}", *_race(tried))
     made.section("How this was measured", report.bullets(_method(found)))
     return made
-
-
-def card(original: str, found: Benchmark) -> str:
-    """The model card with what was chosen as its last section, in place of an earlier one."""
-    heading = "## Serving settings"
-    kept = original.partition(f"\n{heading}\n")[0].rstrip()
-    settings = found.settings
-    before, after = found.before, found.after
-    lines = [
-        f"Measured on {found.cpu} with {found.cpus} CPUs; objective: p99 within {found.plan.objective_ms:g} ms.",
-        "",
-        "| | As it was | Chosen |",
-        "|---|---|---|",
-        f"| Threads in an inference | {found.default.threads} | {settings.threads or 'as it was'} |",
-        f"| Inferences at once | {found.default.concurrency} | {settings.concurrency or 'as it was'} |",
-        f"| Graph optimization | {found.default.optimization} | {settings.graph_optimization} |",
-        f"| Rows put together | predictor's own | {settings.batch_rows or 'as it was'} |",
-    ]
-    if before and after:
-        lines.append(
-            f"| Requests/s within the objective | {before.requests_per_second:,.0f} | {after.requests_per_second:,.0f} |"
-        )
-        lines.append(f"| p99 there | {before.p99_ms:.3g} ms | {after.p99_ms:.3g} ms |")
-    return f"{kept}\n\n{heading}\n\n" + "\n".join(lines) + "\n"
 
 
 def _verdict(made: Page, found: Benchmark) -> None:
     if found.failures:
         made.banner("No setting meets the objective", report.bullets(found.failures), good=False)
         return
-    if not found.changed:
-        told = "Nothing that was tried is faster than what the predictor does by itself; the model keeps it, and its version."
-        made.banner("The model is served best as it was", report.paragraph(told), good=True)
+    median, low, high = found.proof.ratio
+    if found.changed:
+        told = (
+            f"{median:.2f} times the requests a second within the objective, median of {found.plan.rounds} rounds (between "
+            f"{low:.2f} and {high:.2f}); answers differ from the model's own by {found.largest_difference:.2g} at most on "
+            f"{found.rows:,} rows."
+        )
+        made.banner("A better setting was found and written into the model", report.paragraph(told), good=True)
         return
-    median, low, high = found.ratio
-    told = (
-        f"{median:.2f} times the throughput at the same load, median over loads and rounds (least {low:.2f}, most {high:.2f}); "
-        f"answers differ from the model's own by {found.largest_difference:.2g} at most on {found.rows:,} rows."
-    )
-    made.banner("A faster setting was found and written into the model", report.paragraph(told), good=True)
+    told = "Nothing that was tried is proved to be better; the model keeps its settings, and its version."
+    if found.proof.ratios:
+        told += (
+            f" The best of it bears {median:.2f} times the requests a second within the objective, between {low:.2f} and "
+            f"{high:.2f}. To be chosen it would have to bear more than {WORTH:.2f} times as many, with a lower bound above 1."
+        )
+    made.banner("The model is served best as it was", report.paragraph(told), good=True)
 
 
 def _tiles(found: Benchmark) -> list[tuple[str, object] | tuple[str, object, str]]:
-    settings, before, after = found.settings, found.before, found.after
+    before, after = found.proof.before, found.proof.after
     return [
         ("requests/s within the objective", after.requests_per_second if after else None,
          f"before: {report.text(before.requests_per_second if before else None)}"),
         ("p99 there, ms", after.p99_ms if after else None, f"before: {report.text(before.p99_ms if before else None)}"),
-        ("threads in an inference", settings.threads or found.default.threads, f"before: {found.default.threads}"),
-        ("inferences at once", settings.concurrency or found.default.concurrency, f"before: {found.default.concurrency}"),
-        ("rows put together", settings.batch_rows, "at most"),
-        ("graph optimization", settings.graph_optimization, f"before: {found.default.optimization}"),
+        *((name, now, f"before: {was}") for name, was, now in compared(found.existing, found.settings, found.cpus)),
     ]  # fmt: skip
 
 
 def _proof(found: Benchmark) -> list[str]:
     told = (
-        "The real predictor, started with the model as it was and with the chosen settings, answers single rows over V2 from a "
-        "growing number of connections that are always busy. Thin lines show the least and the most of "
-        f"{found.plan.rounds} round{'s' if found.plan.rounds > 1 else ''}."
+        f"The real predictor as it was and with the best that was tried, asked over V2 at random times. In turns, "
+        f"through {found.plan.rounds} rounds, the rate of each goes up where it holds and down where it does not. A rate holds "
+        f"if 99 of 100 requests are answered within {found.plan.objective_ms:g} ms from when they were due."
     )
-    fastest = max((load.generator_cpu for one in found.curve for load in one.loads), default=0)
+    asked = found.proof.asked
+    busy = max((one.load.generator_cpu for one in asked), default=0)
     warned = (
-        "The load generator was busy most of the time at the highest loads: the server may be faster than it could ask."
-        if fastest > MUCH_GENERATOR
+        "The load generator was busy most of the time at the highest rates: the server may bear more than it could ask."
+        if busy > MUCH_GENERATOR
         else ""
     )
-    batches = next((stage for stage in found.found.stages if stage.name == "Batch size"), None)
-    figures = [plots.latency_plot(found.curve, found.plan.objective_ms), plots.throughput_plot(found.curve)]
-    if batches:
+    labels = {DEFAULT: DEFAULT, CHOSEN: CHOSEN if found.changed else "the best that was tried"}
+    figures = [plots.latency_plot(asked, found.plan.objective_ms, labels), plots.rounds_plot(found.proof, labels)]
+    if batches := next((stage for stage in found.found.stages if stage.name == "Batch size"), None):
         figures.append(plots.batch_plot(batches.timings))
+    shown = [report.paragraph(told), report.figures(*figures)]
+    if found.proof.candidate is not None and not found.changed:
+        lines = compared(found.existing, found.proof.candidate, found.cpus)
+        differing = [line for line in lines if line[1] != line[2]]
+        shown.append(report.table(["The best that was tried, not chosen", "As it was", "Tried"], differing))
+    return [*shown, report.paragraph(warned, style="muted") if warned else "", report.details("All loads", _asked(asked))]
+
+
+def _asked(asked: Sequence[Asked]) -> str:
+    rows = [
+        [
+            one.server, one.rate, one.load.requests_per_second, one.load.p50_ms, one.load.p99_ms, one.load.failed,
+            "held" if one.held else "did not hold", one.load.generator_cpu,
+        ]
+        for one in sorted(asked, key=lambda one: (one.server, one.rate))
+    ]  # fmt: skip
+    header = ["Server", "Requests/s asked", "Answered", "p50 ms", "p99 ms", "Failed", "Objective", "Generator's CPU share"]
+    return report.table(header, rows)
+
+
+def _race(tried: Tried) -> list[str]:
+    rates, winner = tried.race.rates, tried.race.winner
+    ordered = sorted(rates, key=lambda name: (name != winner, -rates[name]))
+    rows = [[name, rates[name] or None, "the last to hold" if name == winner else ""] for name in ordered]
+    told = (
+        f"{tried.told} All are asked for the same rate, those that held it for a larger one, and so on: the last is the best. "
+        "What never came near the fastest has no rate."
+    )
     return [
         report.paragraph(told),
-        report.figures(*figures),
-        report.paragraph(warned, style="muted") if warned else "",
-        report.details("All points", _points_table(found.curve)),
+        report.table(["Setting", "Largest rate held, requests/s", ""], rows),
+        report.details("All loads", _asked(tried.asked)),
     ]
-
-
-def _points_table(points: list[load_curve.Point]) -> str:
-    rows = []
-    for one in points:
-        low, high = one.spread("requests_per_second")
-        rows.append(
-            [
-                one.server, one.connections, one.requests_per_second, f"{low:,.0f} to {high:,.0f}", one.p50_ms, one.p99_ms,
-                one.failed, max(load.generator_cpu for load in one.loads),
-            ]
-        )  # fmt: skip
-    header = ["Server", "Connections", "Requests/s", "Least to most", "p50 ms", "p99 ms", "Failed", "Generator's CPU share"]
-    return report.table(header, rows)
 
 
 def _stage(stage: Stage) -> list[str]:
@@ -138,17 +138,22 @@ def _stage(stage: Stage) -> list[str]:
 def _method(found: Benchmark) -> list[str]:
     dropped = [f"{setting} was dropped, because its answers differ: {why}." for setting, why in found.dropped.items()]
     turns = (
-        f"Each point is measured for {found.plan.seconds:g} seconds in each of {found.plan.rounds} rounds; within a round, "
-        "every setting has its turn, so that a machine that is slow for a while is slow for all of them."
+        f"A rate is asked for {found.plan.seconds:g} seconds, up to three times as long for a slow model. In a race, one that "
+        "fails is asked for once more, for what else a machine does should not be the server's fault."
+    )
+    bounds = (
+        "The bounds of a ratio hold the true median 9 times of 10 whatever the rounds scatter like (sign test): of five rounds "
+        "they are the least and the most."
     )
     shared = (
-        f"Load generator and predictor share the {found.cpus} CPUs of this machine; where it has few, the predictor alone "
-        "would answer more."
+        f"Load generator and predictor share the {found.cpus} CPUs of this machine; where it has few, the predictor "
+        "alone would answer more."
     )
     return [
-        "Stages are measured on the graph alone, inside one process; finalists and the proof on the predictor's process.",
+        "The graph alone settles the level of optimizations and what is worth trying; the predictor settles the rest.",
         turns,
-        f"'{CHOSEN}' and '{DEFAULT}' are measured anew after the choice: the best of several looks better than it is.",
+        f"'{CHOSEN}' and '{DEFAULT}' are measured anew after the search: the best of several looks better than it is.",
+        bounds,
         f"A setting counts only if its answers equal the model's own within {TOLERANCE:g}.",
         shared,
         "Settings fit the processor they were measured on. On another kind of machine, measure again.",

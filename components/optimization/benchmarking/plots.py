@@ -1,55 +1,57 @@
-"""Plots of a benchmark: latency against throughput, and what batches bring."""
+"""Plots of a benchmark: latency by rate, the rounds of the proof, and what batches bring."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stagewright.components.optimization.benchmarking.load_curve import Point
+import numpy as np
+
+from stagewright.components.optimization.benchmarking.proof import CHOSEN, Proof
+from stagewright.components.optimization.benchmarking.rates import Asked
+from stagewright.components.optimization.benchmarking.trials import DEFAULT
 from stagewright.components.optimization.inference_timing import Timing
-from stagewright.components.runtime.report import ACCENT, BAD, GOOD, MUTED, PALETTE, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, GOOD, MUTED, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE = 9.6
 GRID = "#e3e8ed"
-COLOURS = {"with settings": GOOD, "as it was": ACCENT}
+COLOURS = {CHOSEN: GOOD, DEFAULT: ACCENT}
+BINS_PER_DOUBLING = 3
 
 
-def latency_plot(points: Sequence[Point], objective_ms: float) -> "Figure":
-    """p99 against requests a second, one line a server, with the least and the most of the rounds."""
-    figure, axes = new_figure("Latency and throughput under increasing load", width=WIDE, height=4.2)
-    for server in dict.fromkeys(one.server for one in points):
-        own = [one for one in points if one.server == server]
-        colour = COLOURS.get(server, PALETTE[1])
-        axes.plot([one.requests_per_second for one in own], [one.p99_ms for one in own], "o-", color=colour, label=server,
-                  linewidth=1.8, markersize=5)  # fmt: skip
-        for one in own:
-            _cross(axes, one, colour)
-            axes.annotate(str(one.connections), (one.requests_per_second, one.p99_ms), xytext=(5, -11),
-                          textcoords="offset points", fontsize=7.5, color=colour)  # fmt: skip
+def latency_plot(asked: Sequence[Asked], objective_ms: float, labels: dict[str, str]) -> "Figure":
+    """p99 by the rate that was asked for: every load a dot, a line through the medians of similar rates.
+
+    Args:
+        labels: What the servers are called.
+    """
+    figure, axes = new_figure("Latency by the rate of requests", width=WIDE, height=4.2)
+    for server, colour in COLOURS.items():
+        own = [one for one in asked if one.server == server and np.isfinite(one.load.p99_ms)]
+        if not own:
+            continue
+        axes.scatter([one.rate for one in own], [one.load.p99_ms for one in own], s=14, color=colour, alpha=0.35, linewidths=0)
+        axes.plot(*_medians(own), "o-", color=colour, label=labels[server], linewidth=1.8, markersize=5)
     axes.axhline(objective_ms, color=BAD, linewidth=1, linestyle="--")
     axes.annotate(f"objective {objective_ms:g} ms", (1, objective_ms), xycoords=("axes fraction", "data"), xytext=(-2, 4),
                   textcoords="offset points", fontsize=8, color=BAD, ha="right")  # fmt: skip
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlim(left=0)
-    _labels(axes, "requests a second (numbers: connections kept busy)", "p99 in ms")
+    _labels(axes, "requests a second that came", "p99 in ms")
     return figure
 
 
-def throughput_plot(points: Sequence[Point]) -> "Figure":
-    """Requests a second by connections."""
-    figure, axes = new_figure("Throughput", width=4.7)
-    for server in dict.fromkeys(one.server for one in points):
-        own = [one for one in points if one.server == server]
-        colour = COLOURS.get(server, PALETTE[1])
-        lows, highs = zip(*(one.spread("requests_per_second") for one in own), strict=True)
-        counts = [one.connections for one in own]
-        axes.plot(counts, [one.requests_per_second for one in own], "o-", color=colour, label=server, markersize=4)
-        axes.fill_between(counts, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    _doublings(axes, [one.connections for one in points])
+def rounds_plot(proof: Proof, labels: dict[str, str]) -> "Figure":
+    """The largest rate of each server in each round."""
+    figure, axes = new_figure("The largest rate within the objective", width=4.7)
+    for server, colour in COLOURS.items():
+        if rates := proof.rates.get(server):
+            axes.plot(range(1, len(rates) + 1), rates, "o-", color=colour, label=labels[server], markersize=5, linewidth=1.2)
+    axes.set_xticks(range(1, len(proof.rates[DEFAULT]) + 1))
     axes.set_ylim(bottom=0)
-    _labels(axes, "connections kept busy", "requests a second")
+    _labels(axes, "round", "requests a second")
     return figure
 
 
@@ -63,24 +65,25 @@ def batch_plot(timings: Sequence[Timing]) -> "Figure":
         (line,) = axes.plot(sizes, [one.rows_per_second for one in own], "o-", markersize=4, label=name)
         axes.fill_between(sizes, [one.low for one in own], [one.high for one in own], color=line.get_color(), alpha=0.15,
                           linewidth=0)  # fmt: skip
-    _doublings(axes, [one.rows for one in timings])
+    sizes = sorted({one.rows for one in timings})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
     _labels(axes, "rows in a batch", "rows a second")
     return figure
 
 
-def _cross(axes: Any, point: Point, colour: str) -> None:
-    """Thin lines from the least to the most of the rounds, both ways."""
-    low, high = point.spread("requests_per_second")
-    axes.plot([low, high], [point.p99_ms] * 2, color=colour, alpha=0.35, linewidth=1)
-    low, high = point.spread("p99_ms")
-    axes.plot([point.requests_per_second] * 2, [low, high], color=colour, alpha=0.35, linewidth=1)
-
-
-def _doublings(axes: Any, values: Sequence[int]) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(set(values)), [str(value) for value in sorted(set(values))])
-    axes.minorticks_off()
+def _medians(asked: Sequence[Asked]) -> tuple[list[float], list[float]]:
+    """Median rate and p99 of rates that are about the same."""
+    bins: dict[int, list[Asked]] = {}
+    for one in sorted(asked, key=lambda one: one.rate):
+        bins.setdefault(round(BINS_PER_DOUBLING * float(np.log2(one.rate))), []).append(one)
+    groups = bins.values()
+    rates = [float(np.median([one.rate for one in group])) for group in groups]
+    return rates, [float(np.median([one.load.p99_ms for one in group])) for group in groups]
 
 
 def _labels(axes: Any, across: str, up: str) -> None:
@@ -88,4 +91,5 @@ def _labels(axes: Any, across: str, up: str) -> None:
     axes.set_ylabel(up, fontsize=9, color=MUTED)
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)

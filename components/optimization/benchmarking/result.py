@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from stagewright.components.optimization.benchmarking.load_curve import Point
+from stagewright.components.optimization.benchmarking.evidence import LEAST_ROUNDS
+from stagewright.components.optimization.benchmarking.proof import Proof
+from stagewright.components.optimization.benchmarking.rates import Asked
 from stagewright.components.optimization.benchmarking.search import Found
+from stagewright.components.optimization.benchmarking.trials import Tried
 from stagewright.components.optimization.inference_timing import Setting
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.serving_settings import ServingSettings
 
-BATCH_SIZES = (1, 8, 32, 128, 512)
-CONNECTIONS = (1, 2, 4, 8, 16, 32, 64)
+BATCH_SIZES = (1, 2, 4, 8, 32, 128, 512)
+BATCH_MILLISECONDS = (0.5, 8.0)
+_NEEDED = ("batch_sizes",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +25,19 @@ class Plan:
     Attributes:
         objective_ms: p99 that requests must be answered within.
         threads: Numbers of threads to try; empty for 1, 2, 4 ... up to the CPUs.
-        connections: Loads of the curve.
-        seconds: For each point in each round.
+        batch_milliseconds: Longest waits of a request to try; empty for none but the predictor's own.
+        request_rows: Rows in each request.
+        seconds: For each rate in each round.
+        rounds: Of the proof.
     """
 
     objective_ms: float = 20.0
     batch_sizes: tuple[int, ...] = BATCH_SIZES
     threads: tuple[int, ...] = ()
-    connections: tuple[int, ...] = CONNECTIONS
-    seconds: float = 0.6
-    rounds: int = 5
+    batch_milliseconds: tuple[float, ...] = BATCH_MILLISECONDS
+    request_rows: int = 1
+    seconds: float = 0.5
+    rounds: int = LEAST_ROUNDS
 
     def check(self) -> None:
         """Refuse what cannot be measured.
@@ -41,12 +48,16 @@ class Plan:
         for name in ("objective_ms", "seconds"):
             if not getattr(self, name) > 0:
                 raise BadParameter(name, got=getattr(self, name), expected="a number above 0")
-        if self.rounds < 1:
-            raise BadParameter("rounds", got=self.rounds, expected="at least 1")
-        for name in ("batch_sizes", "threads", "connections"):
+        if self.rounds < LEAST_ROUNDS:
+            raise BadParameter("rounds", got=self.rounds, expected=f"at least {LEAST_ROUNDS}: fewer prove nothing")
+        if self.request_rows < 1:
+            raise BadParameter("request_rows", got=self.request_rows, expected="at least 1")
+        for name in ("batch_sizes", "threads"):
             values = getattr(self, name)
-            if any(type(value) is not int or value < 1 for value in values) or (name != "threads" and not values):
+            if any(type(value) is not int or value < 1 for value in values) or (name in _NEEDED and not values):
                 raise BadParameter(name, got=list(values), expected="whole numbers above 0")
+        if any(not value > 0 for value in self.batch_milliseconds):
+            raise BadParameter("batch_milliseconds", got=list(self.batch_milliseconds), expected="numbers above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +68,9 @@ class Benchmark:
         default: How the model was served so far.
         existing: Its settings so far; empty for a model that was not measured yet.
         dropped: Settings that answered otherwise than the model, with how.
-        selection: Loads on the finalists, from which one was chosen.
-        curve: Fresh loads on the model as it was and as it was chosen to be.
-        settings: What was chosen; nothing set where nothing is to be gained.
-        ratio: Throughput of the chosen relative to the model as it was, on the curve: median, least, most.
-        before: The largest load within the objective of the model as it was; `after` of the chosen one.
+        races: What was tried on the predictor, stage by stage.
+        proof: The best of it and the model as it was, measured anew.
+        settings: What was chosen; the existing ones where nothing is to be gained.
         largest_difference: Between answers under the chosen settings and the model's own.
     """
 
@@ -73,12 +82,9 @@ class Benchmark:
     existing: ServingSettings
     found: Found
     dropped: dict[str, str]
-    selection: list[Point]
-    curve: list[Point]
+    races: list[Tried]
+    proof: Proof
     settings: ServingSettings
-    ratio: tuple[float, float, float]
-    before: Point | None
-    after: Point | None
     largest_difference: float
     rows: int
 
@@ -89,12 +95,13 @@ class Benchmark:
     @property
     def failures(self) -> list[str]:
         """Why the gate does not pass."""
-        if self.after is not None:
+        if self.proof.after is not None:
             return []
-        least = min((one for one in self.curve if not one.failed), key=lambda one: one.p99_ms, default=None)
+        answered = [one for one in self.proof.asked if not one.load.failed]
+        least = min(answered, key=lambda one: one.load.p99_ms, default=None)
         if least is None:
             return ["the predictor did not answer every request at any load"]
-        best = f"{least.p99_ms:.3g} ms with {least.connections} connection{'s' if least.connections > 1 else ''}"
+        best = f"{least.load.p99_ms:.3g} ms at {least.rate:.3g} requests/s"
         return [f"no load was answered within {self.plan.objective_ms:g} ms at p99; the best was {best}"]
 
 
@@ -109,25 +116,28 @@ def whole(values: Sequence[float]) -> tuple[int, ...]:
 
 def figures(found: Benchmark) -> dict[str, float]:
     """The figures that are worth a chart of runs."""
-    named = {"ratio": found.ratio[0], "largest_difference": found.largest_difference}
-    for name, point in (("before", found.before), ("after", found.after)):
-        if point is not None:
-            named |= {f"requests_per_second_{name}": point.requests_per_second, f"p99_ms_{name}": point.p99_ms}
+    named = {"largest_difference": found.largest_difference}
+    if found.proof.ratios:
+        named["ratio"] = found.proof.ratio[0] if found.changed else 1.0
+    for name, held in (("before", found.proof.before), ("after", found.proof.after)):
+        if held is not None:
+            named |= {f"requests_per_second_{name}": held.requests_per_second, f"p99_ms_{name}": held.p99_ms}
     return named
 
 
 def as_dict(found: Benchmark) -> dict[str, Any]:
     """Everything that was measured, as JSON."""
-    document = asdict(replace(found, selection=[], curve=[], before=None, after=None))
-    for field in ("selection", "curve", "before", "after"):
-        document.pop(field)
-    document["passed"] = not found.failures
-    for field in ("selection", "curve"):
-        document[field] = [
-            {
-                "server": one.server, "connections": one.connections, "requests_per_second": one.requests_per_second,
-                "p50_ms": one.p50_ms, "p99_ms": one.p99_ms, "rounds": [load.to_dict() for load in one.loads],
-            }
-            for one in getattr(found, field)
-        ]  # fmt: skip
-    return document | {"changed": found.changed, "failures": found.failures}
+    document = asdict(replace(found, races=[], proof=replace(found.proof, asked=[])))
+    document["races"] = [
+        {
+            "name": tried.name, "told": tried.told, "winner": tried.race.winner, "rates": tried.race.rates,
+            "settings": {name: asdict(settings) for name, settings in tried.settings.items()}, "asked": _asked(tried.asked),
+        }
+        for tried in found.races
+    ]  # fmt: skip
+    document["proof"] |= {"ratio": found.proof.ratio, "asked": _asked(found.proof.asked)}
+    return document | {"passed": not found.failures, "changed": found.changed, "failures": found.failures}
+
+
+def _asked(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    return [{"server": one.server, "rate": one.rate, "held": one.held, "load": one.load.to_dict()} for one in asked]

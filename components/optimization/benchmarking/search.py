@@ -1,9 +1,9 @@
-"""The search for the best way to run a graph on this CPU, in stages: each settles one thing for the stages after it.
+"""The search on the graph alone, which settles what needs no server and leaves a few settings to be tried on one.
 
 A full grid of five levels, four numbers of threads, four of inferences at once and ten batch sizes would be 800 settings. What
 depends on what allows less: the level of graph optimizations decides which kernels run and depends on nothing else; threads
 inside an inference compete with inferences at once for the same cores, so these are tried together; how many rows may be put
-together follows from how long the chosen setting takes for them.
+together follows from how long a pair takes for them. How much of this a caller notices only the predictor shows.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from stagewright.components.optimization.inference_timing import LEVELS, Bench, 
 BATCHES_WAITED_FOR = 2
 CERTAIN = 1.02  # less than two percent more is noise: what is simpler, or the default, stays
 MOSTLY = 2 / 3  # of the comparisons in a round must be won, so that a few lucky moments decide nothing
-PAIRS_KEPT = 2
+EQUAL = 1.05
+PAIRS_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,18 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The settings that the search left, best first, each with the batch size that it does best at within the objective."""
+    """What the search left.
+
+    Attributes:
+        finalists: Settings, best first, each with the batch size that it does best at within the objective.
+        sizes: Batch sizes that take no longer than the objective.
+        milliseconds: That each finalist takes for its batch.
+    """
 
     stages: list[Stage]
     finalists: list[Trial]
+    sizes: list[int]
+    milliseconds: list[float]
 
 
 def search(bench: Bench, *, cpus: int, objective_ms: float, batch_sizes: Sequence[int], threads: Sequence[int]) -> Found:
@@ -60,10 +69,12 @@ def search(bench: Bench, *, cpus: int, objective_ms: float, batch_sizes: Sequenc
     if len(providers := local_providers()) > 1:
         stages.append(_provider(bench, base, providers, probes))
         base = replace(base, provider=stages[-1].chosen)
-    pairs, stage = _pairs(bench, base, cpus, threads, probes, objective_ms)
-    stages.append(stage)
-    finalists, stage = _batches(bench, pairs, sizes, objective_ms, too_large)
-    return Found([*stages, stage], finalists)
+    pairs = _all_pairs(base, cpus, threads)
+    if len(pairs) > PAIRS_KEPT:
+        pairs, stage = _best_pairs(bench, pairs, cpus, probes, objective_ms)
+        stages.append(stage)
+    best, stage = _batches(bench, pairs, sizes, objective_ms, too_large)
+    return Found([*stages, stage], [Trial(one.setting, one.rows) for one in best], sizes, [one.p50_ms for one in best])
 
 
 def thread_counts(cpus: int) -> list[int]:
@@ -94,8 +105,9 @@ def within(timing: Timing, objective_ms: float) -> bool:
 def _affordable(bench: Bench, batch_sizes: Sequence[int], objective_ms: float) -> tuple[list[int], list[int]]:
     """Batch sizes that take no longer than the whole objective by themselves, and those that do: these need no measuring."""
     ordered = sorted(batch_sizes)
+    plain = Setting(threads=bench.default.threads)  # what a model was given before may be worse than nothing
     for at, rows in enumerate(ordered):
-        if bench.once_ms(bench.default, rows) > objective_ms and at:
+        if at and min(bench.once_ms(setting, rows) for setting in {bench.default: 0, plain: 0}) > objective_ms:
             return ordered[:at], ordered[at:]
     return ordered, []
 
@@ -110,6 +122,9 @@ def _level(bench: Bench, probes: Sequence[int]) -> Stage:
     settings = [replace(bench.default, optimization=level) for level in LEVELS]
     timings = bench.measure([Trial(setting, rows) for setting in settings for rows in probes])
     best = max(settings, key=lambda setting: _gain(timings, setting))
+    plain = replace(bench.default, optimization=Setting().optimization)
+    if _gain(timings, plain) * EQUAL >= _gain(timings, best):
+        best = plain  # of levels that are about equal, the predictor's own
     faster = is_faster([ratio for one in timings if one.setting == best for ratio in one.ratios])
     chosen = best.optimization if faster else bench.default.optimization
     told = (
@@ -126,17 +141,20 @@ def _provider(bench: Bench, base: Setting, providers: Sequence[str], probes: Seq
     return Stage("Execution provider", "What this ONNX Runtime can compute on.", timings, best)
 
 
-def _pairs(
-    bench: Bench, base: Setting, cpus: int, threads: Sequence[int], probes: Sequence[int], objective_ms: float
-) -> tuple[list[Setting], Stage]:
+def _all_pairs(base: Setting, cpus: int, threads: Sequence[int]) -> list[Setting]:
     """Threads inside an inference and inferences at once, never more than twice as many as there are CPUs in all."""
     most = max(2 * cpus, min(threads))
-    candidates = [
+    return [
         replace(base, threads=inside, concurrency=at_once)
         for inside in threads
         for at_once in thread_counts(cpus)
         if inside * at_once <= most
     ]
+
+
+def _best_pairs(
+    bench: Bench, candidates: Sequence[Setting], cpus: int, probes: Sequence[int], objective_ms: float
+) -> tuple[list[Setting], Stage]:
     timings = bench.measure([Trial(setting, rows) for setting in candidates for rows in probes])
     fitting = [one for one in timings if within(one, objective_ms)]
     # Whoever meets the objective at more batch sizes, then the faster, then the one that needs fewer threads in all.
@@ -153,12 +171,12 @@ def _pairs(
         f"Threads inside one inference and inferences at once share the {cpus} CPUs, so they are tried together, at the same "
         "batch sizes; the best pairs go on."
     )
-    return kept, Stage("Threads and concurrency", told, timings, ", then ".join(_pair(setting) for setting in kept))
+    return kept, Stage("Threads and concurrency", told, timings, ", then ".join(pair(setting) for setting in kept))
 
 
 def _batches(
     bench: Bench, pairs: Sequence[Setting], batch_sizes: Sequence[int], objective_ms: float, too_large: Sequence[int]
-) -> tuple[list[Trial], Stage]:
+) -> tuple[list[Timing], Stage]:
     timings = bench.measure([Trial(setting, rows) for setting in pairs for rows in sorted(batch_sizes)])
     finalists = []
     for setting in pairs:
@@ -174,8 +192,8 @@ def _batches(
     )
     if too_large:
         told += f" Batches of {', '.join(map(str, too_large))} take longer than all of it and were left out."
-    chosen = ", then ".join(f"{_pair(one.setting)} with up to {one.rows} rows" for one in finalists)
-    return [Trial(one.setting, one.rows) for one in finalists], Stage("Batch size", told, timings, chosen)
+    chosen = ", then ".join(f"{pair(one.setting)} with up to {one.rows} rows" for one in finalists)
+    return finalists, Stage("Batch size", told, timings, chosen)
 
 
 def _gain(timings: Sequence[Timing], setting: Setting) -> float:
@@ -184,6 +202,7 @@ def _gain(timings: Sequence[Timing], setting: Setting) -> float:
     return float(np.exp(np.mean(np.log(ratios)))) if ratios else 0.0
 
 
-def _pair(setting: Setting) -> str:
+def pair(setting: Setting) -> str:
+    """Threads and inferences at once, as text."""
     inside = "1 thread" if setting.threads == 1 else f"{setting.threads} threads"
     return f"{inside} x {setting.concurrency} at once"
