@@ -7,6 +7,7 @@ import numpy as np
 
 from stagewright.components.optimization.benchmarking.proof import CHOSEN, Proof
 from stagewright.components.optimization.benchmarking.rates import Asked
+from stagewright.components.optimization.benchmarking.search import pair
 from stagewright.components.optimization.benchmarking.trials import DEFAULT
 from stagewright.components.optimization.inference_timing import Timing
 from stagewright.components.runtime.report import ACCENT, BAD, GOOD, MUTED, new_figure
@@ -58,9 +59,10 @@ def rounds_plot(proof: Proof, labels: dict[str, str]) -> "Figure":
 def batch_plot(timings: Sequence[Timing]) -> "Figure":
     """Rows a second of the graph alone by batch size, one line a setting."""
     figure, axes = new_figure("What batches bring: the graph alone", width=4.7)
+    several = len({one.setting.optimization for one in timings}) > 1
     for setting in dict.fromkeys(one.setting for one in timings):
         own = sorted((one for one in timings if one.setting == setting), key=lambda one: one.rows)
-        name = f"{setting.threads} thread{'s' if setting.threads > 1 else ''} x {setting.concurrency} at once"
+        name = pair(setting) + (f", {setting.optimization}" if several else "")
         sizes = [one.rows for one in own]
         (line,) = axes.plot(sizes, [one.rows_per_second for one in own], "o-", markersize=4, label=name)
         axes.fill_between(sizes, [one.low for one in own], [one.high for one in own], color=line.get_color(), alpha=0.15,

@@ -16,6 +16,7 @@ from stagewright.components.serving.predictor.columns import Columns, Feeds
 from stagewright.components.serving.predictor.portions import in_portions, is_large
 from stagewright.components.serving.predictor.session import Session
 from stagewright.components.serving.predictor.source import ModelFiles
+from stagewright.components.serving.predictor.trees.native import LEAST_ROWS
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -120,6 +121,7 @@ class OnnxModel:
             outputs = self.run(feeds)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
             raise InputError(f"the model at {location} loads but cannot answer a row: {_first_line(error)}") from None
+        self.session.prove({name: np.repeat(row, LEAST_ROWS, axis=0) for name, row in feeds.items()})
         for output in self.outputs:
             expected = tuple(1 if size == -1 else size for size in output["shape"])
             got = outputs[output["name"]].shape

@@ -1,5 +1,6 @@
 """The kernel's trees against ONNX Runtime's: the same answers for every ensemble that it takes, and none for others."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.serving.predictor import source
 from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.session import open_session
+from stagewright.components.serving.predictor.session import Session, open_session
 from stagewright.components.serving.predictor.trees import graph, native
 from stagewright.components.serving.predictor.trees.forest import Forest
 from stagewright.components.serving.predictor.trees.layout import Unsupported
@@ -285,6 +286,36 @@ def test_trained_models_answer_the_same_with_either_engine(
         found, expected = ours.run(feeds), theirs.run(feeds)
         assert found["label"].tolist() == expected["label"].tolist()
         np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
+
+
+def test_parts_that_answer_otherwise_than_the_whole_are_not_used(tmp_path: Path) -> None:
+    session = Session(ensemble(4, post_transform="LOGISTIC").SerializeToString(), ServingSettings())
+    feeds = {"features": rows(4, 64, missing=True)}
+    session.prove(feeds)
+    assert session.trees is not None
+
+    session.trees.forest.values[:] += 1
+    session.prove(feeds)
+
+    assert session.trees is None
+    np.testing.assert_array_equal(session.run(None, feeds)[0], session.runtime.run(None, feeds)[0])
+
+
+def test_parts_that_fail_are_not_used() -> None:
+    session = Session(ensemble(4).SerializeToString(), ServingSettings())
+    assert session.trees is not None
+    session.trees = dataclasses.replace(session.trees, forest=None)
+
+    session.prove({"features": rows(4, 64, missing=False)})
+
+    assert session.trees is None
+
+
+def test_a_part_that_cannot_be_opened_leaves_the_whole() -> None:
+    def refuse(_: bytes) -> None:
+        raise RuntimeError("no session for this part")
+
+    assert native.native_trees(ensemble(4).SerializeToString(), refuse) is None
 
 
 def test_settings_name_the_engine(tmp_path: Path) -> None:

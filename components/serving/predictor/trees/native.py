@@ -3,16 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stagewright.components.runtime import logs
 from stagewright.components.serving.predictor.column_groups import conversion
-from stagewright.components.serving.predictor.trees import graph
+
+if TYPE_CHECKING:
+    from stagewright.components.serving.predictor.trees.graph import Cut
 
 LEAST_ROWS = 24  # below, three calls cost more than faster trees give back
 PROBES = 512
 _TOLERANCE = 1e-6
+_TREES = b"TreeEnsemble"  # what every graph with trees has somewhere
 
 Open = Callable[[bytes], Any]
 
@@ -21,7 +25,7 @@ Open = Callable[[bytes], Any]
 class NativeTrees:
     """What answers large batches of a model in ONNX Runtime's place."""
 
-    cut: graph.Cut
+    cut: "Cut"
     forest: Any
     before: Any
     after: Any
@@ -59,18 +63,25 @@ def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
         model: The graph.
         open_session: Opens a graph with the options of the model's session.
     """
-    if not available():
+    if not available() or _TREES not in model:
         return None
-    cut = graph.cut(model)
-    if cut is None:
-        return None
+    # Here, not above: protobuf and the kernel are only for those who have trees.
+    from stagewright.components.serving.predictor.trees import graph
     from stagewright.components.serving.predictor.trees.forest import Forest
     from stagewright.components.serving.predictor.trees.layout import Unsupported
 
     try:
-        forest = Forest.from_node(cut.node)
+        cut = graph.cut(model)
+        return None if cut is None else _proved(cut, Forest.from_node(cut.node), open_session)
     except Unsupported:
         return None
+    except Exception as error:  # noqa: BLE001 - whatever a part fails with, the whole graph is there
+        logs.event("trees_left_to_onnxruntime", reason=f"{type(error).__name__} {error}"[:300])
+        return None
+
+
+def _proved(cut: "Cut", forest: Any, open_session: Open) -> NativeTrees | None:
+    """The parts put together; None if the kernel answers otherwise than ONNX Runtime."""
     probes = _probes(forest)
     expected = open_session(cut.trees).run(None, {cut.given: probes})[0].reshape(PROBES, -1)
     if not np.allclose(forest.answer(probes), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
