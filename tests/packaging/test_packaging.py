@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import stagewright.components.runtime.errors
+from stagewright.components.serving.predictor.trees import native
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,11 +64,11 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
         "stagewright/pipelines/py.typed",
     }
     sources = {name.removesuffix(".c") for name in held if name.endswith(".c")}
-    assert compiled == ({f"{name}.abi3.so" for name in sources} if shutil.which("cc") else set())
+    assert compiled == ({f"{name}.abi3.so" for name in sources} if native.available() else set())
 
 
 def test_wheel_is_for_every_python_on_one_platform(wheel: Path) -> None:
-    if shutil.which("cc"):
+    if native.available():
         assert "-cp311-abi3-" in wheel.name
 
 
