@@ -16,14 +16,9 @@ from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.runtime.content import GRAPH
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import SERVING
+from stagewright.components.runtime.serving_settings import ServingSettings
+from stagewright.components.serving.predictor.session import open_session
 
-LEVELS = {
-    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    "layout": ort.GraphOptimizationLevel.ORT_ENABLE_LAYOUT,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
 REMOTE_PROVIDERS = frozenset({"AzureExecutionProvider"})  # computes elsewhere, for operators of its own
 
 
@@ -133,15 +128,10 @@ def local_providers() -> list[str]:
 
 
 def _session(graph: bytes, setting: Setting) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = setting.threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = LEVELS[setting.optimization]
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as in the predictor
     providers = list(dict.fromkeys([setting.provider, "CPUExecutionProvider"]))
+    settings = ServingSettings(threads=setting.threads, graph_optimization=setting.optimization)
     try:
-        return ort.InferenceSession(graph, options, providers=providers)
+        return open_session(graph, settings, providers)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
         raise InputError(f"model.onnx cannot be loaded with {setting}: {str(error).strip().splitlines()[0][:200]}") from None
 

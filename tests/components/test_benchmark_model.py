@@ -13,9 +13,8 @@ from support import onnx_models, trainings
 from support.exported_models import write_wine_model
 
 from stagewright.components.optimization import served
-from stagewright.components.optimization.benchmarking import benchmark, load_curve, rates, settings_text, trials
+from stagewright.components.optimization.benchmarking import benchmark, rates, settings_text, trials
 from stagewright.components.optimization.benchmarking.evidence import bounds, is_proved
-from stagewright.components.optimization.benchmarking.load_curve import Point
 from stagewright.components.optimization.benchmarking.rates import Asked, Race, Servers, Staircase
 from stagewright.components.optimization.benchmarking.result import Plan
 from stagewright.components.optimization.benchmarking.search import is_faster, search, thread_counts, within
@@ -152,16 +151,6 @@ def test_half_of_the_objective_is_left_for_the_batch_before() -> None:
 
 def load(rate: float, p99: float, *, errors: int = 0) -> Load:
     return Load(rate, p99 / 2, p99, p99, p99, {200: 100}, errors, 1.0, 100)
-
-
-def test_loads_are_compared_within_a_round() -> None:
-    points = [
-        Point("a", 4, (load(200, 9), load(200, 9), load(200, 9))),
-        Point("b", 4, (load(100, 9), load(50, 9), load(0, 9))),
-    ]
-    assert points[0].p99_ms == 9
-    assert points[1].spread("requests_per_second") == (0, 100)
-    assert load_curve.ratios(points, "a", "b") == [2.0, 4.0]  # nothing is compared with no answer at all
 
 
 @pytest.mark.parametrize(

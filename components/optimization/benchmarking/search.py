@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stagewright.components.optimization.inference_timing import LEVELS, Bench, Setting, Timing, Trial, local_providers
+from stagewright.components.optimization.inference_timing import Bench, Setting, Timing, Trial, local_providers
+from stagewright.components.runtime.serving_settings import OPTIMIZATIONS
 
 # A request that arrives while a batch runs waits for that one and then for its own.
 BATCHES_WAITED_FOR = 2
@@ -119,7 +120,7 @@ def _probes(batch_sizes: Sequence[int]) -> list[int]:
 
 
 def _level(bench: Bench, probes: Sequence[int]) -> Stage:
-    settings = [replace(bench.default, optimization=level) for level in LEVELS]
+    settings = [replace(bench.default, optimization=level) for level in OPTIMIZATIONS]
     timings = bench.measure([Trial(setting, rows) for setting in settings for rows in probes])
     best = max(settings, key=lambda setting: _gain(timings, setting))
     plain = replace(bench.default, optimization=Setting().optimization)

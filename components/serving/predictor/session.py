@@ -63,8 +63,12 @@ def _equal(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.allclose(found, expected, rtol=1e-5, atol=1e-6) if floats else np.array_equal(found, expected))
 
 
-def open_session(graph: bytes, settings: ServingSettings) -> ort.InferenceSession:
-    """ONNX Runtime's session of a graph."""
+def open_session(graph: bytes, settings: ServingSettings, providers: Sequence[str] | None = None) -> ort.InferenceSession:
+    """ONNX Runtime's session of a graph.
+
+    Args:
+        providers: Execution providers in order; by default those that serve best here.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.threads or 1
     options.inter_op_num_threads = 1
@@ -72,7 +76,7 @@ def open_session(graph: bytes, settings: ServingSettings) -> ort.InferenceSessio
     options.log_severity_level = 4  # what matters reaches the caller as an error
     # A spinning worker would take the core that the event loop needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(graph, options, providers=_providers())
+    return ort.InferenceSession(graph, options, providers=providers or _providers())
 
 
 def _providers() -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from stagewright.components.runtime import logs
 from stagewright.components.serving.predictor.column_groups import conversion
+from stagewright.components.serving.predictor.trees.layout import COLUMNS, Unsupported
 
 if TYPE_CHECKING:
     from stagewright.components.serving.predictor.trees.graph import Cut
@@ -68,7 +69,6 @@ def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
     # Here, not above: protobuf and the kernel are only for those who have trees.
     from stagewright.components.serving.predictor.trees import graph
     from stagewright.components.serving.predictor.trees.forest import Forest
-    from stagewright.components.serving.predictor.trees.layout import Unsupported
 
     try:
         cut = graph.cut(model)
@@ -94,7 +94,7 @@ def _probes(forest: Any) -> np.ndarray:
     """Rows [PROBES, F] whose values lie on, just beside and between thresholds; in every other row some are missing."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(PROBES, forest.columns)).astype(np.float32)
-    columns = forest.nodes["word"] & 2047
+    columns = forest.nodes["word"] & (COLUMNS - 1)
     inner = np.isfinite(forest.nodes["threshold"])
     for column in range(forest.columns):
         own = np.unique(forest.nodes["threshold"][inner & (columns == column)])
