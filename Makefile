@@ -8,7 +8,7 @@ SHARED ?= ../shared
 COMPILED := $(wildcard components/serving/predictor/*.c components/serving/predictor/*/*.c)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint format golden docs lock bench images test-images manifests clean
+.PHONY: help run test test-fast cases lint format golden docs lock bench images test-images manifests clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,17 @@ test: $(VENV)/dev.stamp ## Run every test.
 test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds each.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
+cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare what it prints with what is right.
+	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cases
+
 images: $(VENV)/dev.stamp ## Build the images that need no GPU; show their sizes and what building took.
 	@images/docker start >/dev/null
 	$(BIN)/python images/build.py
 
-test-images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
+test-cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare what it prints with what is right.
+	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cases
+
+images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
 	images/test
 
 lint: $(VENV)/dev.stamp build/mypy/stagewright ## Check style, types, and that generated files are up to date.
