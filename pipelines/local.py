@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
 from stagewright.pipelines import catalog, services
 
@@ -30,7 +31,14 @@ _FINISHED = re.compile(r"Task '(.+)' finished with status (\w+)$")
 
 @dataclass(slots=True)
 class Step:
-    """One task of a run. `seconds` is wall time; `work_seconds` is what the stage itself took, without starting it."""
+    """One task of a run.
+
+    Attributes:
+        seconds: Wall time.
+        work_seconds: What the stage itself took, without starting it.
+        error: The sentence with which it failed.
+        notices: What it said to the person who started the run (`logs.notice`).
+    """
 
     name: str
     status: str = "running"
@@ -38,6 +46,7 @@ class Step:
     work_seconds: float | None = None
     error: str | None = None
     exit_code: int = 0
+    notices: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -119,6 +128,8 @@ def step(run: Run, name: str, watch: Watch | None) -> Iterator[None]:
         watch(this, {"event": "started"})
     handler = logging.FileHandler(run.log, encoding="utf-8")
     logging.getLogger().addHandler(handler)
+    listener = _Notices(this)
+    logs.LOGGER.addHandler(listener)
     try:
         yield
         this.status = SUCCEEDED
@@ -126,12 +137,25 @@ def step(run: Run, name: str, watch: Watch | None) -> Iterator[None]:
         this.status, this.error, this.exit_code = FAILED, str(error), error.exit_code
         run.status = FAILED
     finally:
+        logs.LOGGER.removeHandler(listener)
         logging.getLogger().removeHandler(handler)
         handler.close()
     this.seconds = time.perf_counter() - began
     run.seconds += this.seconds
     if watch is not None:
         watch(this, {"event": "finished"})
+
+
+class _Notices(logging.Handler):
+    """Hears what a step that runs in this process says to the person who started the run."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        self._step = step
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "notice":
+            self._step.notices.append(getattr(record, "fields", {})["message"])
 
 
 def _forget(stream: io.TextIOBase) -> None:
@@ -200,6 +224,8 @@ class _Follower(io.TextIOBase):
             step.work_seconds, step.error, step.exit_code = event["seconds"], event["error"], event["exit_code"]
         elif event["event"] == "progress":
             self._tell(event)
+        elif event["event"] == "notice":
+            step.notices.append(event["message"])
 
     def _finish(self, status: str) -> None:
         step = self._run.steps[-1]

@@ -86,6 +86,7 @@ def report(run: Run, outputs: Mapping[str, Any]) -> dict[str, Any]:
         "status": run.status,
         "seconds": round(run.seconds, 3),
         "steps": [{"name": step.name, "status": step.status, "seconds": round(step.seconds, 3)} for step in run.steps],
+        "notices": [{"step": step.name, "message": notice} for step in run.steps for notice in step.notices],
         "outputs": dict(outputs),
     }
     if run.failed_step:

@@ -30,7 +30,7 @@ def watching(console: Console) -> Iterator[Watch]:
     def watch(step: Step, event: Mapping[str, Any]) -> None:
         if event["event"] == "finished":
             live.update("")
-            console.print(step_line(step))
+            console.print(step_line(step), soft_wrap=True)
         elif console.is_terminal:
             live.update(Spinner("dots", Text(f"{step.name}{_share(event)}", style="bold")))
 
@@ -42,11 +42,13 @@ def watching(console: Console) -> Iterator[Watch]:
 
 
 def step_line(step: Step) -> Text:
-    """`✔ ingest-data    0.8 s`, and under a failed step its sentence."""
+    """`✔ ingest-data    0.8 s`, and under it a line for each of its notices and the sentence with which it failed."""
     good = step.status == SUCCEEDED
     line = Text.assemble(
         ("✔ " if good else "✘ ", "green" if good else "bold red"), f"{step.name:<18}", f"{step.seconds:7.1f} s"
     )
+    for notice in step.notices:
+        line.append(f"\n  {notice}", style="yellow")
     if step.error:
         line.append(f"\n  {step.error}", style="red")
     return line

@@ -1,7 +1,8 @@
 """Structured logs: one JSON object a line on standard error, or plain text with STAGEWRIGHT_LOG=text.
 
 The command line reads the same lines to show what a run is doing, so events are the interface between a step and whoever
-watches it: `step_started`, `step_finished`, `step_failed`, `progress`.
+watches it: `step_started`, `step_finished`, `step_failed`, `progress`, and `notice`, a sentence for the person who started the
+run.
 """
 
 import json
@@ -51,3 +52,14 @@ def configure() -> None:
 def event(name: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event with its fields."""
     LOGGER.log(level, name, extra={"fields": fields})
+
+
+def notice(sentence: str) -> None:
+    """Tell the person who started the run something that they should know although the step goes on.
+
+    The local view prints the sentence under its step, `--json` lists it under `notices`, and a cluster's log holds it.
+
+    Args:
+        sentence: One whole sentence without a full stop: what was found, and what to do about it where something can be done.
+    """
+    event("notice", level=logging.WARNING, message=" ".join(sentence.split()))
