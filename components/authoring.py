@@ -2,16 +2,21 @@
 
 A component is a thin function: typed signature, docstring, one call into its stage's logic inside `with step(...)`. Only its
 own source travels to the cluster, so the body imports what it uses, and nothing is installed when it runs.
+
+An artifact that may be missing is declared as `Optional[Input[...]] = None`. Kubeflow's backend names no schema for an artifact
+of another step; the executor of kfp then makes an instance of the annotation, and a Union has none. Every kfp up to 2.17.0
+needs what is done about it here; a test tells when one no longer does.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 from kfp import dsl
 from kfp.dsl.pipeline_task import PipelineTask
 from kfp.dsl.python_component import PythonComponent
+from kfp.dsl.types import type_annotations
 
 from stagewright.components.images import image
 
@@ -47,9 +52,30 @@ def component(*, group: str, cacheable: bool) -> Callable[[Callable[..., Any]], 
 
     def declare(function: Callable[..., Any]) -> Component:
         made = dsl.component(function, base_image=image(group), install_kfp_package=False)
+        _make_optional_artifacts_work(made, function)
         return Component(made, group=group, cacheable=cacheable)
 
     return declare
+
+
+def optional_artifacts(function: Callable[..., Any]) -> list[str]:
+    """Inputs of a component's function that are annotated as `Optional[Input[...]]`."""
+    return [name for name, annotation in function.__annotations__.items() if _is_optional_artifact(annotation)]
+
+
+def _is_optional_artifact(annotation: Any) -> bool:
+    if get_origin(annotation) is not Union or type(None) not in get_args(annotation):
+        return False
+    return any(type_annotations.is_artifact_wrapped_in_Input(part) for part in get_args(annotation))
+
+
+def _make_optional_artifacts_work(made: PythonComponent, function: Callable[..., Any]) -> None:
+    """Let the source that travels take the Optional off its annotations, so that the executor finds the artifact's class."""
+    names = optional_artifacts(function)
+    if names:
+        annotations = f"{function.__name__}.__annotations__"
+        lines = (f"{annotations}[{name!r}] = {annotations}[{name!r}].__args__[0]\n" for name in names)
+        made.component_spec.implementation.container.command[-1] += "".join(lines)
 
 
 @contextmanager
