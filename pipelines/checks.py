@@ -25,6 +25,7 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
     if "name" in arguments:
         model_name(arguments["name"])
     _check_split(arguments)
+    _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
     _check_remote(arguments) if remote else _check_local(arguments)
 
 
@@ -32,6 +33,14 @@ def _check_split(arguments: Mapping[str, Any]) -> None:
     for method in ("time", "group"):
         if arguments.get("split") == method and not arguments.get(f"{method}_column"):
             raise InputError(f"split={method} needs --{method}-column: the column to split by")
+
+
+def _check_tolerance(parameter: str, pipeline: str, arguments: Mapping[str, Any]) -> None:
+    """Of the export; `tolerance` of other pipelines is points of quality."""
+    if pipeline in {"train-model", "distill"} and parameter in arguments:
+        from stagewright.components.runtime import parity
+
+        parity.check_tolerance(arguments[parameter], name=parameter)
 
 
 def _check_local(arguments: Mapping[str, Any]) -> None:

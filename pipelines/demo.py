@@ -11,7 +11,6 @@ from stagewright.pipelines import local, results, services, view
 from stagewright.pipelines.run_command import example_row, execute, prepare
 
 NAME, TARGET, ROWS = "telco-churn", "churn", 5
-TOLERANCE = 1e-5
 
 
 def arguments() -> dict[str, Any]:
@@ -46,12 +45,13 @@ def compare(run: local.Run, endpoint: str) -> Table:
     """Ask the service about the first test rows, and the model itself; a table of both.
 
     Raises:
-        GateFailed: If an answer differs by label, or by more than 1e-5 in probability.
+        GateFailed: If an answer differs, as an export's must not.
     """
     import numpy as np
     import polars as pl
 
-    from stagewright.components.runtime.model import Model
+    from stagewright.components.runtime import parity
+    from stagewright.components.runtime.model import Model, Predictions
     from stagewright.components.serving import client
 
     folder = results.model_folder(run)
@@ -60,18 +60,19 @@ def compare(run: local.Run, endpoint: str) -> Table:
     rows = pl.read_parquet(results.artifact(run, "split-data", "test"), n_rows=ROWS)
     model = Model.load(folder)
     own = model.predict(rows)
-    labels, mine = np.asarray(own.labels).tolist(), np.asarray(own.probabilities)
+    labels = np.asarray(own.labels).tolist()
     served = client.predict(endpoint, NAME, rows.select(column.name for column in model.features.inputs).to_dicts())
     probabilities = np.asarray(served.probabilities, dtype=np.float32)
-    difference = float(np.abs(mine - probabilities).max())
-    if labels != served.predictions or difference > TOLERANCE:
-        raise GateFailed(f"endpoint {endpoint}", [f"its answers differ from the model's own by {difference:.2g}"])
+    answered = Predictions(labels=np.asarray(served.predictions), probabilities=probabilities)
+    found = parity.compare(own, answered, parity.TOLERANCE)
+    if failures := found.failures(own, answered, parity.TOLERANCE):
+        raise GateFailed(f"endpoint {endpoint}", failures)
     table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
     table.title = f"{ROWS} customers of the test split, asked over the network"
     answers = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
     for row, label, theirs, probability in answers:
         table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(label), str(theirs), f"{probability:.4f}")
-    table.caption, table.caption_justify = f"largest difference in probability: {difference:.1e}", "left"
+    table.caption, table.caption_justify = f"largest difference in probability: {found.largest:.1e}", "left"
     return table
 
 

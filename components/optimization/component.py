@@ -18,7 +18,8 @@ def export_model(
         model: Folder of a trained model.
         validation: Validation split as Parquet; every row is answered by both and compared.
         exported: The model's folder with serving/ added: model.onnx, signature.json, baseline.parquet.
-        tolerance: Largest difference allowed of a probability, or of a value relative to its size.
+        tolerance: Largest difference allowed: of a probability, or of a value as a share of the target's spread, the distance
+            from its 5% to its 95% quantile in the training rows.
 
     Returns:
         The largest difference found.

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from stagewright.components.optimization import parity
 from stagewright.components.optimization.graph import whole
-from stagewright.components.runtime import folders, logs, tables
+from stagewright.components.optimization.parity import answer
+from stagewright.components.runtime import folders, logs, parity, tables
 from stagewright.components.runtime.content import BASELINE, GRAPH
-from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
+from stagewright.components.runtime.errors import GateFailed, InputError
 from stagewright.components.runtime.feature_graph import session
 from stagewright.components.runtime.model import MANY_LAYERS, SERVING, THRESHOLD, Model, ModelMetadata, Predictions
 from stagewright.components.runtime.progress import progress
@@ -29,7 +29,8 @@ class Exported:
     """What export_model found.
 
     Attributes:
-        largest_difference: Between the model's and the export's answers on the validation split.
+        largest_difference: Between the model's and the export's answers on the validation split: of a probability, or of a
+            value as a share of the target's spread.
         bytes: Size of the graph.
     """
 
@@ -38,24 +39,27 @@ class Exported:
     bytes: int
 
 
-def export_model(model: str | Path, validation: str | Path, exported: str | Path, *, tolerance: float = 1e-5) -> Exported:
+def export_model(
+    model: str | Path, validation: str | Path, exported: str | Path, *, tolerance: float = parity.TOLERANCE
+) -> Exported:
     """Copy a model folder and add `serving/`: model.onnx, signature.json and baseline.parquet.
 
-    The gate: on every validation row the labels are equal and no probability differs by more than the tolerance; a value v
-    by no more than tolerance * max(1, |v|). A row on the very border of two classes, nearer than the tolerance, is a tie
-    that either may break; ties are logged and kept out of the baseline.
+    The gate: on every validation row the labels are equal and no probability differs by more than the tolerance; no value by
+    more than this share of the target's spread in the training rows (`parity.spread`). A row on the very border of two
+    classes, nearer than the tolerance, is a tie that either may break; ties are logged and kept out of the baseline. The
+    baseline carries tolerance and spread: whoever asks the served model judges its answers by the same rule.
 
     Args:
-        tolerance: Largest difference; for networks of many layers (torch_vision, transformers) no less than `DEEP_TOLERANCE`.
+        tolerance: Largest difference, see above; for networks of many layers (torch_vision, transformers) no less than
+            `DEEP_TOLERANCE`.
         validation: Parquet file of the validation split.
         exported: Folder to write; it appears when the export has passed.
 
     Raises:
-        InputError: If the model or the table cannot be used.
+        InputError: If the model, the table or the tolerance cannot be used.
         GateFailed: If the export answers differently, naming the worst row.
     """
-    if not tolerance >= 0:
-        raise BadParameter("tolerance", got=tolerance, expected="a number of at least 0")
+    parity.check_tolerance(tolerance)
     loaded = Model.load(model)
     table = tables.read(validation)
     if not table.height:
@@ -66,8 +70,9 @@ def export_model(model: str | Path, validation: str | Path, exported: str | Path
     with progress("exporting the model"):
         graph = whole(loaded).SerializeToString(deterministic=True)
         native = loaded.predict(table)
-        answered = parity.answer(session(graph), loaded.features, table, metadata.classes)
-        found = parity.compare(native, answered, tolerance)
+        answered = answer(session(graph), loaded.features, table, metadata.classes)
+        scale = _spread(loaded, table, native)
+        found = parity.compare(native, answered, tolerance, spread=scale)
     failures = found.failures(native, answered, tolerance)
     if failures:
         raise GateFailed(f"export of model '{metadata.name}'", failures)
@@ -79,12 +84,24 @@ def export_model(model: str | Path, validation: str | Path, exported: str | Path
         _signature(loaded).write(serving)
         for name, content in loaded.features.files.items():
             (serving / name).write_bytes(content)
+        rule = {parity.TOLERANCE_COLUMN: tolerance} | ({} if metadata.classes else {parity.SPREAD_COLUMN: scale})
         baseline = _baseline(loaded, table, native, excluded=found.ties)
-        if metadata.framework in MANY_LAYERS:  # the smoke test of what is served allows what the export was allowed
-            baseline = baseline.with_columns(__tolerance__=pl.lit(tolerance))
-        tables.write(baseline, serving / BASELINE)
+        tables.write(baseline.with_columns(**{name: pl.lit(value) for name, value in rule.items()}), serving / BASELINE)
     logs.event("model_exported", bytes=len(graph), rows=table.height, largest_difference=found.largest, ties=len(found.ties))
     return Exported(metadata, found.largest, len(graph))
+
+
+def _spread(model: Model, table: pl.DataFrame, native: Predictions) -> float:
+    """Of the target, in the training rows; for a model that does not tell, in the validation rows or of its own answers."""
+    metadata = model.metadata
+    if metadata.classes is not None or native.values is None:
+        return 1.0
+    known = metadata.target_spread
+    if known is not None and 0 < known < np.inf:
+        return known
+    if metadata.target in table.columns and table.schema[metadata.target].is_numeric():
+        return parity.spread(table[metadata.target].cast(pl.Float64).to_numpy())
+    return parity.spread(native.values)
 
 
 def _signature(model: Model) -> Signature:

@@ -73,6 +73,7 @@ class ModelMetadata:
         signature: Hash of what goes in and comes out; a change breaks callers.
         best_iteration: Number of iterations kept, for methods that stop early.
         importances: Share of each feature in what the model learned, where the method tells it.
+        target_spread: How far the training rows' values lie apart, see `parity.spread`; None for classes.
     """
 
     framework: str
@@ -95,6 +96,7 @@ class ModelMetadata:
     class_weight: str = "none"
     best_iteration: int | None = None
     importances: dict[str, float] = field(default_factory=dict)
+    target_spread: float | None = None
 
     def write(self, folder: str | Path) -> None:
         (Path(folder) / METADATA_FILE).write_text(json.dumps(asdict(self), indent=2, default=str) + "\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 from stagewright.components.runtime import content
 from stagewright.components.runtime.model import ModelMetadata
+from stagewright.components.runtime.parity import spread
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.tracking import Run
 from stagewright.components.training.frameworks._base import Fit, Plan
@@ -100,6 +101,7 @@ class Job:
             run_id=run_id,
             class_weight=self.class_weight,
             best_iteration=fit.best_iteration,
+            target_spread=None if inputs.classes else spread(inputs.data.train.y),
             importances={} if weights is None else dict(zip(inputs.features.names, map(float, weights), strict=True)),
         )
 

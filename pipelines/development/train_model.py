@@ -37,6 +37,7 @@ def train_model(
     minimum: dict[str, float] = {},  # noqa: B006
     slices: list[str] = [],  # noqa: B006
     compare_with_champion: bool = True,
+    tolerance: float = 1e-5,
     deploy_to: str = "local",
     mode: str = "Standard",
     namespace: str = "default",
@@ -77,6 +78,8 @@ def train_model(
         minimum: Thresholds that the test metrics must reach, as JSON; for errors they are the largest value allowed.
         slices: Columns by whose values metrics are reported.
         compare_with_champion: Whether the model must not be worse than the one registered as champion.
+        tolerance: Largest difference allowed between the model and its export, and what is served: of a probability, or of a
+            value as a share of the target's spread, the distance from its 5% to its 95% quantile.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
         namespace: Kubernetes namespace of the service.
@@ -134,6 +137,7 @@ def train_model(
         minimum=minimum,
         slices=slices,
         compare_with_champion=compare_with_champion,
+        tolerance=tolerance,
         deploy_to=deploy_to,
         mode=mode,
         namespace=namespace,

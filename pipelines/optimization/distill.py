@@ -46,6 +46,7 @@ def distill(
     minimum: dict[str, float] = {},  # noqa: B006
     slices: list[str] = [],  # noqa: B006
     compare_with_champion: bool = False,
+    export_tolerance: float = 1e-5,
     deploy_to: str = "local",
     mode: str = "Standard",
     namespace: str = "default",
@@ -97,6 +98,8 @@ def distill(
         minimum: Thresholds that the student's test metrics must reach, as JSON; for errors they are the largest value allowed.
         slices: Columns by whose values metrics are reported.
         compare_with_champion: Whether the student must also not be worse than the champion registered under its own name.
+        export_tolerance: Largest difference allowed between the student and its export, and what is served: of a probability,
+            or of a value as a share of the target's spread, the distance from its 5% to its 95% quantile.
         deploy_to: Where to serve the student. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
         namespace: Kubernetes namespace of the service.
@@ -150,6 +153,7 @@ def distill(
         minimum=minimum,
         slices=slices,
         compare_with_champion=compare_with_champion,
+        tolerance=export_tolerance,
         deploy_to=deploy_to,
         mode=mode,
         namespace=namespace,

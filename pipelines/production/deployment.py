@@ -19,6 +19,7 @@ def prove_and_serve(
     minimum: PipelineChannel,
     slices: PipelineChannel,
     compare_with_champion: PipelineChannel,
+    tolerance: PipelineChannel,
     deploy_to: PipelineChannel,
     mode: PipelineChannel,
     namespace: PipelineChannel,
@@ -46,7 +47,9 @@ def prove_and_serve(
         seed=seed,
     )
     # The gate: this step gets no output of the evaluation, it only must not begin before the evaluation has passed.
-    exported = export_model(model=trained.outputs["model"], validation=splits.outputs["validation"]).after(evaluated)
+    exported = export_model(model=trained.outputs["model"], validation=splits.outputs["validation"], tolerance=tolerance).after(
+        evaluated
+    )
     carded = write_model_card(
         model=exported.outputs["exported"],
         evaluation=evaluated.outputs["evaluation"],

@@ -125,9 +125,74 @@ def test_the_smoke_test_finds_another_label(server: Any, baseline: pl.DataFrame)
 def test_the_smoke_test_finds_another_probability(server: Any, baseline: pl.DataFrame) -> None:
     moved = baseline.with_columns(pl.col("__probability_1__") + 2e-5)
 
-    with pytest.raises(GateFailed, match=r"row 0: probability 1 is 0\.\d+, but the model says 0\.\d+ \(tolerance 1e-05\)$"):
+    with pytest.raises(GateFailed, match=r"row \d: probability 1 is 0\.\d+, but the model says 0\.\d+ \(tolerance 1e-05\)$"):
         client.smoke_test(server.url, "churn", parquet(moved))
     assert client.smoke_test(server.url, "churn", parquet(moved), tolerance=1e-4).largest_difference > 1e-5
+    allowed = moved.with_columns(__tolerance__=pl.lit(3e-5))  # by the export that wrote it
+    assert client.smoke_test(server.url, "churn", parquet(allowed)).largest_difference > 1e-5
+    strict = baseline.with_columns(pl.col("__probability_1__") + 5e-6, __tolerance__=pl.lit(1e-6))
+    with pytest.raises(GateFailed, match=r"\(tolerance 1e-06\)$"):
+        client.smoke_test(server.url, "churn", parquet(strict))
+
+
+def test_a_row_on_the_border_of_two_classes_may_be_answered_by_either(server: Any, baseline: pl.DataFrame) -> None:
+    """What a machine's arithmetic decides there is no difference between models; what both agree on is."""
+    row = baseline["__label__"].to_list().index("No")
+    border = baseline[[row]].with_columns(__label__=pl.lit("Yes"), __probability_0__=pl.lit(0.5), __probability_1__=pl.lit(0.5))
+
+    assert client.smoke_test(server.url, "churn", parquet(border), tolerance=0.5).rows == 1
+    with pytest.raises(GateFailed, match=r"row 0: probability \d is 0\.\d+, but the model says 0\.5 \(tolerance 0\.01\)$"):
+        client.smoke_test(server.url, "churn", parquet(border), tolerance=0.01)
+    sure = border.with_columns(__probability_0__=pl.lit(0.25), __probability_1__=pl.lit(0.75))
+    with pytest.raises(GateFailed, match=r"row 0 is answered 'No', but the model says 'Yes'$"):
+        client.smoke_test(server.url, "churn", parquet(sure), tolerance=0.2)
+
+
+@pytest.fixture(scope="module")
+def progressions(models: dict[str, Path], diabetes: pl.DataFrame) -> pl.DataFrame:
+    """A regression's own answers, 442 of them, with the rule of an export."""
+    table = diabetes.drop("progression")
+    feeds = {column: table[column].to_numpy().astype(np.float32).reshape(-1, 1) for column in table.columns}
+    own = onnx_models.direct(models["diabetes"], feeds)["prediction"].reshape(-1).astype(np.float64)
+    return table.with_columns(__prediction__=own, __tolerance__=pl.lit(1e-5), __spread__=pl.lit(1000.0))
+
+
+@pytest.mark.parametrize(
+    ("by", "rule", "passes"),
+    [
+        (0.009, {}, True),  # a tolerance of 1e-5 of 1000, and what float32 rounds off
+        (0.012, {}, False),
+        (10.0, {}, False),  # a hundredth of the spread
+        (0.012, {"__tolerance__": 2e-5}, True),
+        (0.012, {"__spread__": 2000.0}, True),
+        (0.009, {"__spread__": 100.0}, False),
+    ],
+)
+def test_numbers_are_judged_by_the_spread_that_the_export_knew(
+    start: Start, models: dict[str, Path], progressions: pl.DataFrame, by: float, rule: dict[str, float], passes: bool
+) -> None:
+    served = start("--model", str(models["diabetes"]), "--name", "diabetes")
+    changed = {name: pl.lit(value) for name, value in rule.items()}
+    moved = progressions.with_columns(pl.col("__prediction__") + by, **changed)
+
+    if passes:
+        assert client.smoke_test(served.url, "diabetes", parquet(moved)).rows == client.SMOKE_ROWS
+        return
+    with pytest.raises(
+        GateFailed, match=r"row \d+: prediction is .*, but the model says .* of the target's spread, .*; tolerance"
+    ):
+        client.smoke_test(served.url, "diabetes", parquet(moved))
+
+
+def test_a_baseline_of_before_is_judged_by_the_spread_of_its_answers(
+    start: Start, models: dict[str, Path], progressions: pl.DataFrame
+) -> None:
+    served = start("--model", str(models["diabetes"]), "--name", "diabetes")
+    old = progressions.drop("__tolerance__", "__spread__")
+
+    assert client.smoke_test(served.url, "diabetes", parquet(old)).rows == client.SMOKE_ROWS
+    with pytest.raises(GateFailed, match=r"0\.0\d+ of the target's spread"):
+        client.smoke_test(served.url, "diabetes", parquet(old.with_columns(pl.col("__prediction__") + 5.0)))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from stagewright.components.optimization import parity, served
+from stagewright.components.optimization import served
 from stagewright.components.optimization.benchmarking import trials
 from stagewright.components.optimization.benchmarking.proof import Held, Proof, confirm, existing_settings
 from stagewright.components.optimization.benchmarking.result import Benchmark, Plan
@@ -18,14 +18,14 @@ from stagewright.components.optimization.benchmarking.search import Found, searc
 from stagewright.components.optimization.benchmarking.trials import Tried
 from stagewright.components.optimization.inference_timing import Bench, Setting, Trial
 from stagewright.components.optimization.model_rows import ModelRows
-from stagewright.components.runtime import folders, logs
+from stagewright.components.optimization.parity import rule
+from stagewright.components.runtime import folders, logs, parity
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import SERVING, Predictions
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.serving.predictor import cpu
 
-TOLERANCE = 1e-5
 REQUESTS = 400  # different rows that are asked for
 INFERENCE_SHARE, INFERENCE_ROUNDS = 4, 3  # on the graph alone a quarter of the time shows as much, and it decides nothing alone
 
@@ -109,11 +109,12 @@ def _equal_answers(
     """The settings under which the graph answers as the model does, why others do not, and the largest differences."""
     default = Trial(bench.default, 1)
     own = rows.own or _answers(bench, default, rows)
+    tolerance, spread = rule(rows.folder, own)
     kept, dropped, differences = [], {}, {}
     for trial in [default, *finalists]:
         answered = _answers(bench, trial, rows)
-        found = parity.compare(own, answered, TOLERANCE)
-        failures = found.failures(own, answered, TOLERANCE)
+        found = parity.compare(own, answered, tolerance, spread=spread)
+        failures = found.failures(own, answered, tolerance)
         differences[trial.setting] = found.largest
         if failures and trial is default:
             raise GateFailed(f"the answers of model '{_name(rows.folder)}'", failures)

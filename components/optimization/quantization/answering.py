@@ -10,6 +10,7 @@ import polars as pl
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.feature_graph import FeatureGraph
 from stagewright.components.runtime.model import FEATURES, SERVING, Predictions
+from stagewright.components.runtime.parity import difference
 from stagewright.components.runtime.signature import Signature
 
 Feeds = dict[str, np.ndarray]
@@ -58,7 +59,12 @@ def predictions(outputs: Mapping[str, np.ndarray], signature: Signature) -> Pred
 
 
 def batch_effect(
-    session: onnxruntime.InferenceSession, feeds: ToFeeds, table: pl.DataFrame, signature: Signature, together: Predictions
+    session: onnxruntime.InferenceSession,
+    feeds: ToFeeds,
+    table: pl.DataFrame,
+    signature: Signature,
+    together: Predictions,
+    spread: float,
 ) -> float:
     """Largest difference between a row's answer alone and among others.
 
@@ -66,10 +72,11 @@ def batch_effect(
 
     Args:
         together: What the graph answered for the table in batches.
+        spread: Of the target; see `distance`.
     """
     few = table.head(LONE_ROWS)
     alone = answer(session, feeds, few, signature, rows=1)
-    return float(distance(numbers(together)[: few.height], numbers(alone)).max())
+    return float(distance(numbers(alone), numbers(together)[: few.height], spread).max())
 
 
 def numbers(answered: Predictions) -> np.ndarray:
@@ -77,9 +84,9 @@ def numbers(answered: Predictions) -> np.ndarray:
     return np.asarray(answered.values if answered.probabilities is None else answered.probabilities, np.float64)
 
 
-def distance(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Differences of probabilities, or of values relative to their size where that is above 1, as a smoke test tells them."""
-    return np.abs(ours - theirs) / (np.maximum(1.0, np.abs(theirs)) if ours.ndim == 1 else 1.0)
+def distance(ours: np.ndarray, theirs: np.ndarray, spread: float) -> np.ndarray:
+    """Differences of probabilities, or of values as shares of the target's spread, as a smoke test tells them."""
+    return np.abs(ours - theirs) if ours.ndim > 1 else difference(theirs, ours, spread)
 
 
 def calibration(

@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 import polars as pl
 
+from stagewright.components.optimization.parity import rule
 from stagewright.components.optimization.quantization import answering, methods, speed, torch_ao
 from stagewright.components.optimization.quantization.answering import Feeds
 from stagewright.components.optimization.quantization.gain import look
@@ -69,6 +70,7 @@ class _Workbench:
         self.target = request.target or self.signature.target or ""
         self.calibrated, self.rows = _halves(_known(table, self.target), request)
         self.threads = request.threads or _threads(folder)
+        self.spread = 1.0  # of the target, once the float model has answered
         self.size = sum(path.stat().st_size for path in (folder / SERVING).glob(f"{GRAPH}*"))
 
     def run(self) -> Quantization:
@@ -77,6 +79,7 @@ class _Workbench:
             gain = look(self.divided, self.feeds(self.rows.head(self.request.batch_rows)))
         nothing = "" if self.request.methods else gain.nothing()  # what is asked for by name is tried
         own = self._answers(self._session(self.divided.whole.SerializeToString()))
+        _, self.spread = rule(self.folder, own)
         truth = truth_of(self._truth(), self.signature.classes, own)
         facts = {"bytes": self.size, "metrics": measures(own, truth)}
         measured = self._measured(truth)
@@ -124,7 +127,7 @@ class _Workbench:
             session = self._session(graph)
             answered = self._answers(session)
             found = quality(answered, own, truth, seed=self.request.seed)
-            effect = answering.batch_effect(session, self.feeds, self.rows, self.signature, answered)
+            effect = answering.batch_effect(session, self.feeds, self.rows, self.signature, answered, self.spread)
         except Exception as error:  # noqa: BLE001  quantizers raise errors of many kinds for graphs they do not understand
             return Candidate(method, error=_reason(error)), None
         candidate = Candidate(method, graph, len(graph), self.size / len(graph), found, batch_effect=effect)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from stagewright.components.optimization.parity import rule
 from stagewright.components.optimization.quantization import answering, speed
 from stagewright.components.optimization.quantization.result import Quantization
 from stagewright.components.runtime import folders, logs, tables
 from stagewright.components.runtime.content import BASELINE, GRAPH, content
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import ESTIMATOR, SERVING, Predictions
+from stagewright.components.runtime.parity import SPREAD_COLUMN, TOLERANCE, TOLERANCE_COLUMN
 from stagewright.components.runtime.signature import Signature
 
 RECORD = "quantization.json"
-TOLERANCE = "__tolerance__"  # column of a baseline: how far a served answer may be from this one
 BASELINE_ROWS = 1000
 SMOKE_ROWS = 100  # asked at once by a smoke test
-LEAST_TOLERANCE = 1e-5
 # Files that load the float estimator, whose answers are not the variant's.
 _LEFT_BEHIND = (
     ESTIMATOR,
@@ -38,6 +39,8 @@ _LEFT_BEHIND = (
 class Effect:
     """How far a variant's answers for the same rows are from each other and from the float model's.
 
+    Differences of probabilities, or of values as shares of the target's spread.
+
     Attributes:
         batch: Largest difference between a row's answer alone and among others.
         error: Root mean square of the differences from the float model.
@@ -52,7 +55,7 @@ class Effect:
 
         Another CPU rounds to a neighbouring 8-bit number now and then, which moves an answer as far as quantizing did.
         """
-        return max(LEAST_TOLERANCE, 2 * self.batch, 4 * self.error)
+        return max(TOLERANCE, 2 * self.batch, 4 * self.error)
 
 
 def write(found: Quantization, model: str | Path, data: str | Path, folder: str | Path) -> Effect:
@@ -77,9 +80,10 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
     rows, truth = _rows(model, data, signature)
     together = answering.answer(session, feeds, rows, signature, rows=SMOKE_ROWS)
     floats = answering.answer(own, feeds, rows, signature, rows=SMOKE_ROWS)
-    moved = answering.distance(answering.numbers(together), answering.numbers(floats))
+    _, spread = rule(model, floats)
+    moved = answering.distance(answering.numbers(together), answering.numbers(floats), spread)
     effect = Effect(
-        batch=answering.batch_effect(session, feeds, rows, signature, together),
+        batch=answering.batch_effect(session, feeds, rows, signature, together, spread),
         error=float(np.sqrt(np.mean(moved**2))),
     )
     kept = _certain(together, effect.tolerance)
@@ -93,7 +97,8 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
         for old in (made / SERVING).glob(f"{GRAPH}*"):
             old.unlink()
         (made / SERVING / GRAPH).write_bytes(winner.graph)
-        tables.write(_baseline(rows, truth, together, kept, effect.tolerance), made / SERVING / BASELINE)
+        judged = {TOLERANCE_COLUMN: effect.tolerance} | ({SPREAD_COLUMN: spread} if signature.classes is None else {})
+        tables.write(_baseline(rows, truth, together, kept, judged), made / SERVING / BASELINE)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     logs.event("variant_written", method=winner.name, bytes=winner.size, batch_effect=effect.batch, tolerance=effect.tolerance)
     return effect
@@ -117,15 +122,16 @@ def _certain(answered: Predictions, tolerance: float) -> np.ndarray:
 
 
 def _baseline(
-    rows: pl.DataFrame, truth: list[pl.Series], answered: Predictions, kept: np.ndarray, tolerance: float
+    rows: pl.DataFrame, truth: list[pl.Series], answered: Predictions, kept: np.ndarray, judged: Mapping[str, float]
 ) -> pl.DataFrame:
+    """Rows, answers and truth; with `judged`, the rule by which served answers are compared with these."""
     if answered.probabilities is None:
         columns = {"__prediction__": np.asarray(answered.values)}
     else:
         columns = {"__label__": np.asarray(answered.labels)}
         columns |= {f"__probability_{at}__": answered.probabilities[:, at] for at in range(answered.probabilities.shape[1])}
     frame = rows.with_columns(*(pl.Series(name, values) for name, values in columns.items()), *truth)
-    return frame[kept].with_columns(pl.lit(tolerance).alias(TOLERANCE))
+    return frame[kept].with_columns(**{name: pl.lit(value) for name, value in judged.items()})
 
 
 def _record(found: Quantization, model: Path, effect: Effect) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from stagewright.components.runtime.content import BASELINE, GRAPH
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 from stagewright.components.runtime.model import FEATURES, SERVING
 from stagewright.components.runtime.naming import Version, model_name
+from stagewright.components.runtime.parity import TOLERANCE_COLUMN
 from stagewright.components.runtime.signature import FILE as SIGNATURE
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.exporters.exported import Exported
@@ -183,7 +184,7 @@ def _baseline(folder: Path, model: Exported, options: Options) -> Any:
     frame = pl.DataFrame({name: _column(values[whole]) for name, values in feeds.items()})
     answers = rows.select(name for name in rows.columns if name.startswith("__")).filter(pl.Series(whole))
     if options.accelerator == "tensorrt-fp16":
-        answers = answers.with_columns(pl.lit(HALF_TOLERANCE).alias("__tolerance__"))
+        answers = answers.with_columns(pl.lit(HALF_TOLERANCE).alias(TOLERANCE_COLUMN))
     return pl.concat([frame, answers], how="horizontal")
 
 

@@ -94,6 +94,7 @@ def test_baseline_is_validation_rows_with_the_models_own_answers(exported: Path,
     assert baseline.height == 1000  # of 1,250
     assert baseline.columns == [
         *(column.name for column in model.features.inputs), "__label__", "__probability_0__", "__probability_1__", "__target__",
+        "__tolerance__",
     ]  # fmt: skip
     assert baseline["__label__"].to_list() == own.labels.tolist()  # type: ignore[union-attr]
     assert np.array_equal(baseline.select("__probability_0__", "__probability_1__").to_numpy(), own.probabilities)  # type: ignore[arg-type]

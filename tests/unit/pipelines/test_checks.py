@@ -25,6 +25,8 @@ def test_good_arguments_pass_here_and_on_a_cluster(tmp_path: Path) -> None:
         ({"deploy_to": "local"}, True, "parameter 'deploy_to' is 'local'; expected cluster, gitops or none"),
         ({"deploy_to": "gitops"}, True, "parameter 'gitops' is ''; expected the folder that the steps see"),
         ({"data": "churn.csv"}, True, "parameter 'data' is churn.csv, a file of this machine; .* s3://data/churn.csv"),
+        ({"tolerance": 1.0}, False, "parameter 'tolerance' is 1.0; expected a number of at least 0 and below 1$"),
+        ({"tolerance": -1e-9}, True, "parameter 'tolerance' is -1e-09; expected a number of at least 0 and below 1$"),
         ({"seed": "one"}, False, "parameter 'seed' is 'one'; expected a value of type int"),
         ({"sed": 1}, False, r"pipeline 'train-model' has no parameter 'sed' \(did you mean 'seed'\?\)"),
     ],
@@ -37,3 +39,11 @@ def test_wrong_argument_is_one_sentence(change: dict[str, object], remote: bool,
 def test_required_parameters_are_named() -> None:
     with pytest.raises(InputError, match="pipeline 'train-model' needs --target and --name"):
         check("train-model", {"data": "x.csv"})
+
+
+def test_points_of_quality_are_no_tolerance_of_the_export() -> None:
+    check("quantize", {"model": "models:/churn@champion", "name": "churn", "data": "s3://data/churn.csv", "tolerance": 2.0})
+    given = {**GIVEN, "teacher": "models:/churn@champion", "tolerance": 2.0}
+    check("distill", given)
+    with pytest.raises(InputError, match=r"^parameter 'export_tolerance' is 2\.0; expected a number of"):
+        check("distill", {**given, "export_tolerance": 2.0})
