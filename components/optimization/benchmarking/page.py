@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from stagewright.components.optimization.benchmarking import plots
-from stagewright.components.optimization.benchmarking.benchmark import TOLERANCE
 from stagewright.components.optimization.benchmarking.evidence import WORTH
 from stagewright.components.optimization.benchmarking.proof import CHOSEN
 from stagewright.components.optimization.benchmarking.rates import Asked
@@ -154,7 +153,7 @@ def _method(found: Benchmark) -> list[str]:
         turns,
         f"'{CHOSEN}' and '{DEFAULT}' are measured anew after the search: the best of several looks better than it is.",
         bounds,
-        f"A setting counts only if its answers equal the model's own within {TOLERANCE:g}.",
+        "A setting counts only if its answers equal the model's own within the tolerance of its export.",
         shared,
         "Settings fit the processor they were measured on. On another kind of machine, measure again.",
         *dropped,
