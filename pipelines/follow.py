@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import kfp_server_api
-import urllib3
 
 from stagewright.components.runtime.errors import ServiceUnavailable
 from stagewright.pipelines import connection as connections
+from stagewright.pipelines.failures import Explainer
 from stagewright.pipelines.kubeflow import Kubeflow
 from stagewright.pipelines.local import FAILED, SUCCEEDED, Step, Watch
-from stagewright.pipelines.task_states import Task, container_tasks, sentence_in_log, tasks_of
+from stagewright.pipelines.run_pods import RunPods
+from stagewright.pipelines.task_states import Task, container_tasks, tasks_of
+from stagewright.pipelines.waiting import Waiting
 
 INTERVAL, PATIENCE = 2.0, 600.0
 CANCELED, SKIPPED = "canceled", "skipped"
 ENDED = {"SUCCEEDED": SUCCEEDED, "FAILED": FAILED, "CANCELED": CANCELED, "SKIPPED": SKIPPED}
 STEP_ENDED = {"SUCCEEDED": SUCCEEDED, "FAILED": FAILED, "CANCELED": CANCELED}
-UNEXPLAINED = "the step ended without saying why; its log on the dashboard has the rest"
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ def follow(
 
     Args:
         watch: Called with a step and an event whenever one begins or ends, as for a local run.
-        notice: Called with a sentence when the API stops answering, and when it answers again.
+        notice: Called with a sentence when the API stops answering, when it answers again, and when a pod does not begin.
         interval: Seconds between two looks; None for INTERVAL.
         patience: Seconds that the API may be silent.
         into: Where to keep what is known; whoever interrupts this function still has it.
@@ -78,14 +79,16 @@ def follow(
     look = _Look(kubeflow, notice, interval, patience)
     found: kfp_server_api.V2beta1Run = look.at(lambda: kubeflow.run(run_id))
     seen.name = found.display_name or run_id
-    names = container_tasks(look.at(lambda: kubeflow.spec(found)))
-    follower = _Follower(
-        seen, names, watch, lambda task: task.error or look.once(lambda: sentence_in_log(kubeflow, run_id, task)) or UNEXPLAINED
-    )
+    spec = look.at(lambda: kubeflow.spec(found))
+    namespace = look.at(lambda: kubeflow.namespace_of(found))
+    pods = RunPods(kubeflow, run_id, namespace)
+    follower = _Follower(seen, container_tasks(spec), watch, Explainer(kubeflow, found, spec, namespace, pods).why)
+    waiting = Waiting(run_id, namespace, pods, notice)
     while True:
         follower.update(found)
         if seen.ended:
             break
+        waiting.look(found, follower.running)
         time.sleep(interval)
         found = look.at(lambda: kubeflow.run(run_id))
     if seen.status == FAILED and not seen.failed_step:
@@ -119,14 +122,6 @@ class _Look:
                 self._notice(f"{connections.where(self._connection)} answers again")
             return answer
 
-    @staticmethod
-    def once(question: Callable[[], str | None]) -> str | None:
-        """An answer that is good to have; None if there is none."""
-        try:
-            return question()
-        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError):
-            return None
-
 
 class _Follower:
     """Turns what the API says of tasks, each time anew and all of it, into steps and what happens to them."""
@@ -134,12 +129,14 @@ class _Follower:
     def __init__(self, run: RemoteRun, names: Collection[str], watch: Watch | None, explain: Callable[[Task], str]) -> None:
         self._run, self._names, self._watch, self._explain = run, names, watch, explain
         self._steps: dict[str, Step] = {}
+        self.running: list[Task] = []
 
     def update(self, found: kfp_server_api.V2beta1Run) -> None:
         run = self._run
         over = ENDED.get(found.state or "")
         finished = False
-        for task in tasks_of(found, self._names):
+        tasks = tasks_of(found, self._names)
+        for task in tasks:
             if task.state not in {"RUNNING", *STEP_ENDED}:
                 continue
             if task.key not in self._steps:
@@ -148,6 +145,7 @@ class _Follower:
                 self._tell(self._steps[task.key], "started")
             if self._steps[task.key].status == "running":
                 finished |= self._end(self._steps[task.key], task, over)
+        self.running = [task for task in tasks if task.key in self._steps and self._steps[task.key].status == "running"]
         working = next((step for step in run.steps if step.status == "running"), None)
         if finished and working:
             self._tell(working, "started")  # the view shows one at a time

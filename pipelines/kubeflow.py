@@ -11,10 +11,12 @@ import kfp_server_api
 
 from stagewright.components.runtime.errors import InputError
 from stagewright.pipelines import connection as connections
+from stagewright.pipelines.artifact_answer import decoded
 from stagewright.pipelines.connection import Connection
 
 PAGE = 100
 CONFLICT = 409
+CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +142,41 @@ class Kubeflow:
         found_spec: dict[str, Any] = (spec or {}).get("pipeline_spec", spec) or {}
         return found_spec
 
-    def log(self, run_id: str, node: str) -> str:
-        """What a step wrote; the API has it under an older version only, and not in the generated client."""
+    def namespace_of(self, run: kfp_server_api.V2beta1Run) -> str | None:
+        """The namespace that a run is filed under; None where users have none of their own."""
+        try:
+            found = self._experiments.experiment_service_get_experiment(run.experiment_id)
+        except kfp_server_api.ApiException:
+            return self.namespace
+        return found.namespace or self.namespace
+
+    def log(self, run_id: str, pod: str) -> Iterator[bytes]:
+        """What a step wrote, piece by piece; the API has it under an older version only, and not in the generated client."""
+        return self.stream(f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")
+
+    def dashboard_log(self, run_id: str, pod: str, namespace: str | None) -> Iterator[bytes]:
+        """What a step wrote, if it is the dashboard that is asked: it does not pass the API's older versions on."""
+        place = {"podnamespace": namespace} if namespace else {}
+        return self.stream("/k8s/pod/logs", podname=pod, runid=run_id, **place)
+
+    def archived_log(self, run_id: str, node: str) -> Iterator[bytes]:
+        """What a step wrote, as Argo kept it when its pod ended."""
+        return decoded(self.stream(f"/apis/v2beta1/runs/{run_id}/nodes/{node}/artifacts/main-logs:read"))
+
+    def stream(self, path: str, **query: str) -> Iterator[bytes]:
+        """An answer that the generated client does not know, piece by piece."""
         response = self._client.call_api(
-            f"/apis/v1alpha1/runs/{run_id}/nodes/{node}/log",
+            path,
             "GET",
+            query_params=list(query.items()),
             auth_settings=["Bearer"],
             _preload_content=False,
             _return_http_data_only=True,
         )
-        return str(response.data.decode(errors="replace"))
+        try:
+            yield from response.stream(CHUNK)
+        finally:
+            response.close()
 
     def schedules(self) -> list[kfp_server_api.V2beta1RecurringRun]:
         """Every recurring run of the namespace, in the order they were made."""

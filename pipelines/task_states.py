@@ -1,11 +1,11 @@
 """The tasks of a run on a cluster, read from what the API tells of them.
 
 The API lists every node of the workflow: drivers, groups, retries, and for each step a group of the step's name around a pod
-called `executor`. A step is what the pipeline's spec runs in a container; the rest is machinery and left out. Why a step failed
-belongs into `error`, where servers up to 2.18 leave it empty; then its log tells, in the line with which our steps fail.
+called `executor`. A step is what the pipeline's spec runs in a container; the rest is machinery and left out. A node names
+those below it, by Argo's ids and not by their pods, and never itself. Why a step failed belongs into `error`, which servers up
+to 2.18 leave empty.
 """
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 
 import kfp_server_api
 
-from stagewright.pipelines.kubeflow import Kubeflow
+from stagewright.pipelines.argo_names import Node, executors
 
 # What is left out where the spec is not known any more.
 _MACHINERY = re.compile(
@@ -28,7 +28,7 @@ class Task:
 
     Attributes:
         key: Its own among the run's tasks; a step of a loop occurs once for each item.
-        nodes: What its log may be found under, the likeliest first.
+        nodes: In which its code runs or ran, the last attempt first.
         error: Why it failed; empty if the API does not say.
     """
 
@@ -36,7 +36,7 @@ class Task:
     name: str
     state: str
     seconds: float
-    nodes: tuple[str, ...]
+    nodes: tuple[Node, ...]
     error: str = ""
 
 
@@ -62,41 +62,35 @@ def tasks_of(run: kfp_server_api.V2beta1Run, names: Collection[str]) -> list[Tas
     details = (run.run_details.task_details if run.run_details else None) or []
     chosen = [detail for detail in details if _is_step(detail.display_name or "", names)]
     chosen.sort(key=lambda detail: _began(detail) or datetime.max.replace(tzinfo=UTC))
-    return [_task(detail, details) for detail in chosen]
+    ids = {child for detail in details for child in _children(detail)}
+    return [_task(detail, ids, details) for detail in chosen]
 
 
-def sentence_in_log(kubeflow: Kubeflow, run_id: str, task: Task) -> str | None:
-    """The sentence with which a step failed, from its log."""
-    for node in task.nodes:
-        found = None
-        for line in kubeflow.log(run_id, node).splitlines():
-            start = line.find('{"time"')
-            if start >= 0 and '"step_failed"' in line:
-                try:
-                    found = json.loads(line[start:]).get("error")
-                except ValueError:
-                    continue
-        if found:
-            return str(found)
-    return None
+def pending(run: kfp_server_api.V2beta1Run) -> list[str]:
+    """Names of the nodes whose pods wait, as the API sees them: `train-model-driver`, or `executor` for a step's own."""
+    details = (run.run_details.task_details if run.run_details else None) or []
+    return [detail.display_name or "" for detail in details if detail.state == "PENDING" and not _children(detail)]
 
 
 def _is_step(name: str, names: Collection[str]) -> bool:
     return name in names if names else bool(name) and not _MACHINERY.fullmatch(name)
 
 
-def _task(detail: kfp_server_api.V2beta1PipelineTaskDetail, all_details: list[Any]) -> Task:
-    children = [child.pod_name for child in detail.child_tasks or [] if child.pod_name]
-    inner = [one for one in all_details if one.pod_name in children or (one.parent_task_id or "-") == detail.task_id]
-    nodes = [*(one.pod_name for one in inner if one.pod_name), *([detail.pod_name] if detail.pod_name else []), *children]
+def _task(detail: kfp_server_api.V2beta1PipelineTaskDetail, ids: Collection[str], all_details: list[Any]) -> Task:
+    inner = [one for one in all_details if (one.parent_task_id or "-") == detail.task_id]
+    nodes = executors(detail.display_name, _children(detail), ids)
     return Task(
         detail.task_id or detail.display_name,
         detail.display_name,
         detail.state or "",
         _seconds(detail),
-        tuple(dict.fromkeys(nodes)),
+        tuple([*nodes, Node(detail.pod_name)] if detail.pod_name else nodes),
         next(_errors([detail, *inner]), ""),
     )
+
+
+def _children(detail: kfp_server_api.V2beta1PipelineTaskDetail) -> list[str]:
+    return [child.pod_name for child in detail.child_tasks or [] if child.pod_name]
 
 
 def _errors(details: list[Any]) -> Iterator[str]:

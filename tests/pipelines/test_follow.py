@@ -39,6 +39,9 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(connection, "TOKEN_FILE", tmp_path / "token")
     monkeypatch.setattr(following, "INTERVAL", 0.01)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+    for name in ("KUBERNETES_SERVICE_HOST", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -83,9 +86,12 @@ def test_a_group_that_is_skipped_is_left_out(serve: Serve) -> None:
     assert [step.name for step in run.steps] == STEPS[:2]
 
 
-@pytest.mark.parametrize("told_in", ["error", "history", "log"])
-def test_a_failed_step_says_why_wherever_it_is_told(serve: Serve, told_in: str) -> None:
-    run, told = to_the_end(serve(plan=Plan(fails={"count-rows": SENTENCE}, told_in=told_in)))
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+@pytest.mark.parametrize("dashboard", [False, True])
+@pytest.mark.parametrize("told_in", ["error", "history", "log", "archive"])
+def test_a_failed_step_says_why_wherever_it_is_told(serve: Serve, told_in: str, dashboard: bool, attempts: int) -> None:
+    plan = Plan(fails={"count-rows": SENTENCE}, told_in=told_in, attempts=attempts)
+    run, told = to_the_end(serve(plan=plan, dashboard=dashboard))
     assert run.status == "failed"
     assert run.failed_step is not None
     assert (run.failed_step.name, run.failed_step.error, run.failed_step.exit_code) == ("count-rows", SENTENCE, 1)

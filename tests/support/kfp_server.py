@@ -5,6 +5,7 @@ have, a spec that is no PipelineSpec, a parameter that the spec does not have, a
 can be looked at afterwards.
 """
 
+import base64
 import email
 import json
 import re
@@ -37,6 +38,14 @@ class Refused(Exception):
         self.status, self.body = status, {"code": code, "message": message, "error": message}
 
 
+class OldRefused(Refused):
+    """An answer other than 200, in the words of what is no part of gRPC."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, 0, message)
+        self.body = {"error_message": message, "error_details": message}
+
+
 class Outage(Exception):
     """The connection is cut without an answer."""
 
@@ -46,6 +55,7 @@ class KfpServer:
     """What the server is like, and what happened to it.
 
     Attributes:
+        dashboard: Whether the dashboard's own server is asked: it passes on the API of today only, and has pages about pods.
         silent: Looks at a run that get no answer, once `silent_after` looks had one; `silent_status` is what they get
             instead of an answer, None for a cut connection.
     """
@@ -59,6 +69,7 @@ class KfpServer:
     prefix: str = ""
     broken: bool = False
     plan: Plan = field(default_factory=Plan)
+    dashboard: bool = False
     silent: int = 0
     silent_after: int = 0
     silent_status: int | None = 503
@@ -82,14 +93,16 @@ class KfpServer:
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if self.login_page:
             return 200, "<!doctype html><html><title>Sign in</title></html>"
+        places = {f"/apis/{self.api}": self._routes()}
+        places |= {"/k8s": self._pages()} if self.dashboard else {"/apis/v1alpha1": self._old_routes()}
         try:
-            for prefix, routes in ((f"/apis/{self.api}", self._routes()), ("/apis/v1alpha1", self._old_routes())):
+            for prefix, routes in places.items():
                 if path.startswith(f"{self.prefix}{prefix}/"):
                     self._check_known(headers)
                     return 200, self._dispatch(method, path.removeprefix(self.prefix + prefix), routes, query, body)
         except Refused as refused:
             return refused.status, refused.body
-        return 404, {"error": "Not Found"}
+        return 404, f"<pre>Cannot {method} {path}</pre>" if self.dashboard else {"error": "Not Found"}
 
     def sent(self, method: str, path: str) -> int:
         """How often a path was asked for."""
@@ -101,6 +114,8 @@ class KfpServer:
             ("GET", "/healthz"): lambda **_: kfp_server_api.V2beta1GetHealthzResponse(multi_user=self.multi_user),
             ("GET", "/experiments"): self._list_experiments,
             ("POST", "/experiments"): self._create_experiment,
+            ("GET", f"/experiments/{one}"): self._get_experiment,
+            ("GET", f"/runs/{one}/nodes/{one}/artifacts/main-logs:read"): self._archived_log,
             ("GET", f"/pipelines/names/{one}"): self._pipeline_by_name,
             ("POST", "/pipelines"): self._create_pipeline,
             ("POST", "/pipelines/upload_version"): self._upload_version,
@@ -117,6 +132,23 @@ class KfpServer:
 
     def _old_routes(self) -> dict[tuple[str, str], Callable[..., Any]]:
         return {("GET", "/runs/([^/]+)/nodes/([^/]+)/log"): self._log}
+
+    def _pages(self) -> dict[tuple[str, str], Callable[..., Any]]:
+        """Of the dashboard's server."""
+        return {
+            ("GET", "/pod"): lambda query, **_: self._of_pod("pod", query),
+            ("GET", "/pod/events"): lambda query, **_: self._of_pod("events", query),
+            ("GET", "/pod/logs"): lambda query, **_: self._of_pod("log", query),
+        }
+
+    def _of_pod(self, what: str, query: dict[str, str]) -> Any:
+        if query.get("podnamespace", "kubeflow" if what == "log" else "") != "kubeflow":
+            raise Refused(500, 13, f"Could not get pod {query['podname']} in namespace {query.get('podnamespace')}")
+        for workflow in self.workflows.values():
+            found = getattr(workflow, what)(query["podname"])
+            if found:
+                return found
+        raise Refused(500, 13, f"Could not get pod {query['podname']} in namespace kubeflow")
 
     def _dispatch(self, method: str, path: str, routes: dict[tuple[str, str], Any], query: dict[str, str], body: Any) -> Any:
         for (verb, pattern), handle in routes.items():
@@ -258,11 +290,24 @@ class KfpServer:
                 return run
         raise Refused(404, 5, f"Run {run_id} not found")
 
-    def _log(self, run_id: str, node: str, **_: Any) -> Any:
-        found = self.workflows[run_id].log(node)
+    def _get_experiment(self, experiment_id: str, **_: Any) -> Any:
+        for one in self.experiments:
+            if one.experiment_id == experiment_id:
+                return one
+        raise Refused(404, 5, "experiment not found")
+
+    def _log(self, run_id: str, pod: str, **_: Any) -> Any:
+        found = self.workflows[run_id].log(pod)
         if found is None:
-            raise Refused(400, 3, f"Failed to read logs for run {run_id}")
+            said = f"Failed to read logs for run {run_id}: pods {pod} not found: no log archive"
+            raise OldRefused(500, said)
         return found
+
+    def _archived_log(self, run_id: str, node: str, **_: Any) -> Any:
+        found = self.workflows[run_id].archived(node)
+        if found is None:
+            raise OldRefused(404, "Failed to read artifact: not found")
+        return {"data": base64.b64encode(found).decode()}
 
     def _list_schedules(self, *, query: dict[str, str], **_: Any) -> Any:
         self._check_namespace(query.get("namespace"), "recurring runs")
@@ -360,6 +405,10 @@ def _body(content: bytes, kind: str) -> Any:
     return part.get_payload(decode=True)  # type: ignore[union-attr]
 
 
+def _json(answer: Any) -> bytes:
+    return json.dumps(_WIRE.sanitize_for_serialization(answer)).encode()
+
+
 @contextmanager
 def serving(server: KfpServer) -> Iterator[KfpServer]:
     """Serve on a free port; `address` is where."""
@@ -375,10 +424,10 @@ def serving(server: KfpServer) -> Iterator[KfpServer]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            is_page = isinstance(answer, str)
-            content = (answer if is_page else json.dumps(_WIRE.sanitize_for_serialization(answer))).encode()
+            kind = {str: "text/html", bytes: "text/plain"}.get(type(answer), "application/json")
+            content = answer if isinstance(answer, bytes) else answer.encode() if isinstance(answer, str) else _json(answer)
             self.send_response(status)
-            self.send_header("Content-Type", "text/html" if is_page else "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
