@@ -114,6 +114,7 @@ def distill_model(
         from stagewright.components.optimization.distillation.distill import distill_model
         from stagewright.components.optimization.distillation.page import page
         from stagewright.components.optimization.distillation.teach import Options
+        from stagewright.components.runtime import logs
 
         found = distill_model(
             teacher.path,
@@ -148,6 +149,8 @@ def distill_model(
         found.write(distillation.path)
         for metric_name, number in found.figures().items():
             metrics.log_metric(metric_name, number)
+        for notice in found.notices():
+            logs.notice(notice)
         found.require()
         for key, value in found.summary().items():
             model.metadata[key] = value
@@ -206,6 +209,7 @@ def benchmark_model(
         from stagewright.components.optimization.benchmarking import result as benchmark_result
         from stagewright.components.optimization.benchmarking.page import page
         from stagewright.components.optimization.benchmarking.settings_text import card as describe
+        from stagewright.components.runtime import logs
 
         sizes, inside = (benchmark_result.whole(values) for values in (batch_sizes, threads))
         plan = benchmark_result.Plan(objective_ms, sizes, inside, tuple(batch_milliseconds), request_rows, seconds, rounds)
@@ -217,6 +221,8 @@ def benchmark_model(
         before = Path(model.path) / "README.md"
         Path(card.path).write_text(describe(before.read_text() if before.is_file() else "", found))
         benchmark.write(model.path, optimized.path, found)
+        for notice in found.notices():
+            logs.notice(notice)
         optimized.metadata["changed"] = found.changed
         optimized.metadata["settings"] = json.dumps(found.settings.measured)
         return found.changed
@@ -285,6 +291,7 @@ def quantize_model(
         from stagewright.components.optimization.quantization.result import Request
         from stagewright.components.optimization.quantization.through_server import compared
         from stagewright.components.optimization.quantization.variant import write
+        from stagewright.components.runtime import logs
 
         request = Request(
             variant=variant,
@@ -305,6 +312,8 @@ def quantize_model(
             metrics.log_metric(name, value)
         found.require(gain=require)
         winner = found.winner
+        for notice in found.notices():
+            logs.notice(notice)
         if winner is None:
             return False
         found = compared(found, model.path, data.path)

@@ -15,8 +15,9 @@ from support.exported_models import write_wine_model
 from stagewright.components.optimization import served
 from stagewright.components.optimization.benchmarking import benchmark, rates, settings_text, trials
 from stagewright.components.optimization.benchmarking.evidence import bounds, is_proved
+from stagewright.components.optimization.benchmarking.proof import Proof
 from stagewright.components.optimization.benchmarking.rates import Asked, Race, Servers, Staircase
-from stagewright.components.optimization.benchmarking.result import Plan
+from stagewright.components.optimization.benchmarking.result import Benchmark, Plan
 from stagewright.components.optimization.benchmarking.search import is_faster, search, thread_counts, within
 from stagewright.components.optimization.benchmarking.trials import DEFAULT, Tried
 from stagewright.components.optimization.component import benchmark_model
@@ -236,6 +237,27 @@ def test_few_rounds_prove_nothing_and_luck_wins_no_version() -> None:
     random = np.random.default_rng(0)
     lucky = sum(is_proved(np.exp(random.normal(0, 0.3, 5)).tolist()) for _ in range(2000))
     assert lucky / 2000 < 0.05
+
+
+def test_a_benchmark_that_changes_nothing_says_so_in_one_sentence() -> None:
+    here, faster = ServingSettings(threads=1), ServingSettings(threads=2)
+    kept = "the model keeps the settings that it has"
+
+    def notices(candidate: ServingSettings | None, ratios: list[float], chosen: ServingSettings = here) -> list[str]:
+        proof = Proof(candidate, {}, ratios, [], chosen is faster, None, None)
+        setting = Setting("all", 1, 1)
+        found = Benchmark("m", Plan(), "cpu", 2, setting, here, None, {}, [], proof, chosen, 0.0, 10)  # type: ignore[arg-type]
+        return found.notices()
+
+    times = "1.05 times the requests of the present ones (0.90 to 1.20)"
+    assert notices(faster, [1.0, 1.1, 1.05, 0.9, 1.2]) == [
+        f"nothing is proved to be gained by other settings: the best bear {times}; {kept}"
+    ]
+    assert notices(None, []) == [
+        f"nothing is gained by other settings: none of those that were tried beat the present ones; {kept}"
+    ]
+    assert notices(faster, [1.5] * 5, chosen=faster) == []
+    assert notices(faster, [1.5] * 5, chosen=replace(here, measured={"cpus": 2})) != []  # what was measured is no setting
 
 
 def test_luck_is_not_speed() -> None:

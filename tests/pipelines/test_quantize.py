@@ -87,3 +87,5 @@ def test_trees_end_well_without_a_variant(run_pipeline: Run, tmp_path: Path) -> 
     assert finished.error == ""
     assert sorted(finished.steps) == sorted(MEASURED)
     assert not _store().exists("s3://models/trees/v1.0.0/manifest.json")
+    [notice] = finished.run.steps[-1].notices
+    assert notice.startswith("nothing is gained by quantizing: the model is an ensemble of trees: ")

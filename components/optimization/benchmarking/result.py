@@ -92,6 +92,17 @@ class Benchmark:
     def changed(self) -> bool:
         return replace(self.settings, measured={}) != replace(self.existing, measured={})
 
+    def notices(self) -> list[str]:
+        """What whoever started the run must know although the step passed."""
+        if self.changed:
+            return []
+        kept = "the model keeps the settings that it has"
+        if self.proof.candidate is None or not self.proof.ratios:
+            return [f"nothing is gained by other settings: none of those that were tried beat the present ones; {kept}"]
+        middle, low, high = self.proof.ratio
+        times = f"{middle:.2f} times the requests of the present ones ({low:.2f} to {high:.2f})"
+        return [f"nothing is proved to be gained by other settings: the best bear {times}; {kept}"]
+
     @property
     def failures(self) -> list[str]:
         """Why the gate does not pass."""

@@ -107,6 +107,12 @@ class Distilled:
             "teacher": self.teacher.label,
         }
 
+    def notices(self) -> list[str]:
+        """What whoever started the run must know although the step passed: who was turned away, what the figures hide."""
+        turned = [attempt for attempt in self.attempts if attempt.failures and attempt is not self.chosen]
+        refused = [f"student '{one.student.name}' was turned away: {'; '.join(one.failures)}" for one in turned]
+        return [*refused, *(note.removesuffix(".") for note in self.notes)]
+
     def require(self) -> None:
         """Raise GateFailed if the student must not be used."""
         if self.failures:

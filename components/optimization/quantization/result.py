@@ -88,6 +88,10 @@ class Quantization:
         if self.winner is None and (gain or not self.nothing):
             raise GateFailed("quantization", [self.nothing] if self.nothing else self.failures())
 
+    def notices(self) -> list[str]:
+        """What whoever started the run must know although the step passed."""
+        return [f"nothing is gained by quantizing: {self.nothing}"] if self.winner is None and self.nothing else []
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         limits = self.request.limits

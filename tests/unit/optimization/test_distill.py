@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,20 @@ def test_teacher_of_other_data_is_said_to_have_an_advantage(forest: Path, churn:
 
     assert len(found.notes) == 1
     assert "makes it look better than it is" in found.notes[0]
+    assert found.notices() == [found.notes[0].removesuffix(".")]
+
+
+def test_students_that_were_turned_away_are_named(forest: Path, churn: Data, recorded: str, tmp_path: Path) -> None:
+    found = _distill(forest, churn, tmp_path / "student", student="trees", params={"n_estimators": 5})
+    [chosen] = found.attempts
+    other = replace(chosen, failures=["it loses 3.1 points of ROC AUC, 1 are allowed", "it is 1.20 times as fast"])
+
+    both = replace(found, attempts=[other, chosen], notes=[])
+
+    assert both.notices() == [
+        "student 'trees' was turned away: it loses 3.1 points of ROC AUC, 1 are allowed; it is 1.20 times as fast"
+    ]
+    assert replace(both, chosen=other, attempts=[other]).notices() == []  # the step fails with these very words
 
 
 def test_equal_seeds_make_equal_students(forest: Path, churn: Data, recorded: str, tmp_path: Path) -> None:
