@@ -20,7 +20,7 @@ from stagewright.components.serving.deploy import deploy
 from stagewright.components.serving.local import Deployment
 from stagewright.pipelines import catalog, description, local, results
 from stagewright.pipelines.container_inputs import share_inputs
-from stagewright.pipelines.docker_steps import is_present, own_containers, predictor_command, runner
+from stagewright.pipelines.docker_steps import is_present, own_containers, predictor_command
 from stagewright.pipelines.local import Run, Watch
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def prepare(name: str, arguments: Mapping[str, Any]) -> Prepared:
 
 def run(prepared: Prepared, *, watch: Watch | None = None) -> Run:
     """Run each step in a container, then deploy and promote from here; see `local.run`."""
-    with own_containers():
-        this = local.run(prepared.name, prepared.arguments, watch=watch, pipeline=prepared.pipeline, runner=runner)
+    this = local.run(prepared.name, prepared.arguments, watch=watch, pipeline=prepared.pipeline, runner=own_containers)
     if this.status == local.SUCCEEDED and prepared.deploy_to != "none":
         with local.step(this, "deploy-model", watch):
             _deploy(this, prepared)

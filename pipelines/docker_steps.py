@@ -12,12 +12,14 @@ from stagewright.components.images import image
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.serving import local as deployments
 from stagewright.pipelines import services
+from stagewright.pipelines.backend_form import BUCKET, Form, backend_form
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from kfp.local import DockerRunner
 
 USER = 65532
+STORE = Path("/s3")  # where the launcher mounts buckets
 MEMORY = "512m"
 # What the steps read from the environment; the rest of this machine's variables stay here.
 VARIABLES = ("AWS_", "MLFLOW_", "STAGEWRIGHT_LOG", "STAGEWRIGHT_MODELS_BUCKET")
@@ -108,14 +110,25 @@ def run_container(client: "DockerClient", image: str, command: list[str], volume
 
 
 @contextmanager
-def own_containers() -> Iterator[None]:
-    """Let kfp.local run containers by `run_container`."""
+def own_containers(steps: Path) -> Iterator["DockerRunner"]:
+    """Let kfp.local run containers by `run_container`, in the backend's form.
+
+    Args:
+        steps: The folder that the run's steps write to; a container finds it where the launcher would mount its bucket.
+    """
     from kfp.local import docker_task_handler
 
+    form = Form(steps, mount=STORE)
     theirs = docker_task_handler.run_docker_container
-    docker_task_handler.run_docker_container = run_container
+
+    def ours(client: "DockerClient", image: str, command: list[str], volumes: Mapping[str, Any], **options: Any) -> int:
+        bound = {place: {**volume, "bind": str(STORE / BUCKET)} for place, volume in volumes.items()}
+        return run_container(client, image, command, bound, **options) or form.check(command)
+
+    docker_task_handler.run_docker_container = ours
     try:
-        yield
+        with backend_form(form):
+            yield runner(steps)
     finally:
         docker_task_handler.run_docker_container = theirs
 

@@ -10,6 +10,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
 from stagewright.pipelines import catalog, services
+from stagewright.pipelines.backend_form import BUCKET
+from stagewright.pipelines.step_process import processes
 
 if TYPE_CHECKING:
     from kfp.dsl.graph_component import GraphComponent
@@ -82,7 +85,7 @@ def run(
     *,
     watch: Watch | None = None,
     pipeline: "GraphComponent | None" = None,
-    runner: Callable[[Path], Any] | None = None,
+    runner: Callable[[Path], AbstractContextManager[Any]] = processes,
 ) -> Run:
     """Run a pipeline to its end, each step in a process of its own.
 
@@ -91,7 +94,7 @@ def run(
         arguments: Its parameters, by name.
         watch: Called with a step and an event whenever something happens to it: `started`, `progress`, `finished`.
         pipeline: The pipeline, if it is not the catalogue's.
-        runner: Makes another of kfp.local's runners, given the folder that the steps write to.
+        runner: Gives one of kfp.local's runners for as long as the run lasts, made for the folder that the steps write to.
 
     Returns:
         The finished run, succeeded or failed; a failed step carries the sentence that explains it.
@@ -107,10 +110,10 @@ def run(
     with this.log.open("w", encoding="utf-8") as log:
         follower = _Follower(this, log, watch)
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
-            steps = this.folder / "steps"
-            chosen = runner(steps) if runner else local.SubprocessRunner(use_venv=False)
-            local.init(chosen, pipeline_root=str(steps), raise_on_error=False)
-            pipeline(**arguments)
+            steps = this.folder / BUCKET
+            with runner(steps) as chosen:
+                local.init(chosen, pipeline_root=str(steps), raise_on_error=False)
+                pipeline(**arguments)
         _forget(follower)
         follower.close()
     this.seconds = time.perf_counter() - began

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stagewright.pipelines.backend_form import BUCKET, place
 from stagewright.pipelines.local import Run
 
 # Where each result comes from: the step and the output parameter that holds it.
@@ -40,19 +41,19 @@ class Output:
 
 def collect(run: Run) -> dict[str, Any]:
     """Outputs of a run by their public names; what a failed or skipped step would have made is missing."""
-    steps = dict(_steps(run.folder / "steps"))
+    steps = dict(_steps(run.folder / BUCKET))
     outputs: dict[str, Any] = {
         name: steps[step].parameters[parameter]
         for name, (step, parameter) in PARAMETERS.items()
         if step in steps and parameter in steps[step].parameters
     }
     for name, (step, artifact, file_name) in DOCUMENTS.items():
-        made = _artifact(run.folder / "steps", steps, step, artifact)
+        made = _artifact(run.folder / BUCKET, steps, step, artifact)
         if made is not None:
             target = run.folder / file_name
             shutil.copyfile(made, target)
             outputs[name] = str(target)
-    evaluation = _artifact(run.folder / "steps", steps, "evaluate-model", "evaluation")
+    evaluation = _artifact(run.folder / BUCKET, steps, "evaluate-model", "evaluation")
     if evaluation is not None:
         outputs["metrics"] = json.loads(evaluation.read_text())["metrics"]
     return outputs | run.outputs
@@ -64,12 +65,12 @@ def artifact(run: Run, step: str, name: str) -> Path:
     Raises:
         KeyError: If the step did not run, or makes no such artifact.
     """
-    return dict(_steps(run.folder / "steps"))[step].artifacts[name]
+    return dict(_steps(run.folder / BUCKET))[step].artifacts[name]
 
 
 def model_folder(run: Run) -> Path | None:
     """The folder of the model that a run exported or imported, with its `serving/`."""
-    steps = dict(_steps(run.folder / "steps"))
+    steps = dict(_steps(run.folder / BUCKET))
     for step, artifact in (("export-model", "exported"), ("import-model", "model")):
         if step in steps and artifact in steps[step].artifacts:
             return steps[step].artifacts[artifact]
@@ -80,7 +81,7 @@ def _steps(root: Path) -> Iterator[tuple[str, Output]]:
     for path in root.glob("*/*/executor_output.json"):
         document = json.loads(path.read_text())
         artifacts = {
-            name: Path(entry["artifacts"][0]["uri"])
+            name: place(entry["artifacts"][0]["uri"], root)
             for name, entry in document.get("artifacts", {}).items()
             if entry["artifacts"]
         }
