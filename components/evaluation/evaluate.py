@@ -127,7 +127,7 @@ def evaluate(
     fit = overfitting.check(task, measured["train"], measured["validation"], intervals["validation"])
     inputs = loaded.features.inputs
     # What reads one image or one text relies on it; shuffling it would only say so, at the cost of many inferences.
-    several = [] if len(inputs) == 1 and _is_large(inputs[0]) else [given.name for given in inputs]
+    several = [] if len(inputs) == 1 and _is_large(inputs[0]) else importance.most_important_first(loaded)
     used = importance.permutation_importance(
         lambda table: answer(loaded, table, split="test"), rows["test"], several, seed=seed
     )

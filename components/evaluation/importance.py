@@ -13,6 +13,7 @@ import polars as pl
 
 from stagewright.components.evaluation.metrics import Metric, main_metric, measure, value
 from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.progress import progress
 
 ROWS, REPEATS, SECONDS = 1000, 5, 10.0
@@ -39,6 +40,15 @@ class Importance:
         return {column: float(np.mean(losses)) for column, losses in self.losses.items()}
 
 
+def most_important_first(model: Model) -> list[str]:
+    """A model's raw columns, those first that it uses most by its own account; in the table's order where it gives none."""
+    used = dict.fromkeys((given.name for given in model.features.inputs), 0.0)
+    for feature in model.features.outputs:
+        if feature.source in used:
+            used[feature.source] += model.metadata.importances.get(feature.name, 0.0)
+    return sorted(used, key=lambda column: -used[column])
+
+
 def permutation_importance(
     answer: Callable[[pl.DataFrame], Outcome],
     table: pl.DataFrame,
@@ -54,7 +64,7 @@ def permutation_importance(
     Args:
         answer: What the model says of a table.
         table: Rows with known target; a sample of them is used.
-        columns: Raw columns that the model takes.
+        columns: Raw columns that the model takes, in the order in which they are measured.
         repeats: Shuffles of each column; fewer when time runs out, which is looked at after each.
         seconds: After this long, what was measured so far is the result.
     """

@@ -138,7 +138,13 @@ def _importance(evaluation: Evaluation) -> list[str]:
         if evaluation.mistakes is not None
         else "What the model relies on could not be measured on these rows."
     )
-    skipped = f"Not measured for lack of time: {', '.join(used.skipped)}." if used.skipped else ""
+    rest = len(used.skipped)
+    skipped = (
+        f"Columns were measured in the order of their use by the model; {rest:,} other{'s were' if rest > 1 else ' was'} not "
+        "measured for lack of time."
+        if rest
+        else ""
+    )
     fit = evaluation.overfitting
     words = [
         report.paragraph(told),

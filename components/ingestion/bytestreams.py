@@ -12,6 +12,8 @@ from stagewright.components.runtime.errors import InputError
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz"}
 BUFFER_BYTES = 1 << 18
+# What unpacks to more than both is made to fill a machine: tables and pictures come to some hundred times their packed size.
+MOST_TIMES, FREE_BYTES = 500, 64 << 20
 
 Advance = Callable[[float], None]
 
@@ -33,6 +35,32 @@ def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.Buff
     return io.BufferedReader(_Content(content, raw, name), BUFFER_BYTES)
 
 
+def check_ratio(content: int, stored: int, name: str) -> None:
+    """Refuse content that is hundreds of times larger than what it is packed in.
+
+    Args:
+        content: Bytes that it unpacks to, or has unpacked to so far.
+        stored: Bytes that it is packed in.
+
+    Raises:
+        InputError: Naming the file.
+    """
+    if content > FREE_BYTES and content > MOST_TIMES * max(stored, 1):
+        raise InputError(
+            f"{name} unpacks to more than {MOST_TIMES} times its size of {stored:,} bytes, as files do that are made to fill a "
+            "machine; unpack it yourself if you trust it"
+        )
+
+
+def copy(source: BinaryIO, target: BinaryIO, stored: int, name: str) -> None:
+    """Copy unpacked content, looking at its ratio to the packed bytes on the way."""
+    written = 0
+    while piece := source.read(1 << 20):
+        written += len(piece)
+        check_ratio(written, stored, name)
+        target.write(piece)
+
+
 def compression(path: Path) -> str | None:
     """gzip, bz2, zstd or xz, by how a file begins; None if it is not compressed."""
     with path.open("rb") as file:
@@ -44,13 +72,14 @@ class _Counted(io.RawIOBase):
     """The stored bytes."""
 
     def __init__(self, path: Path, advance: Advance) -> None:
-        self.file, self.advance = io.FileIO(path), advance
+        self.file, self.advance, self.count = io.FileIO(path), advance, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         count = self.file.readinto(buffer)
+        self.count += count
         self.advance(count)
         return count
 
@@ -62,8 +91,9 @@ class _Counted(io.RawIOBase):
 class _Content(io.RawIOBase):
     """The decompressed bytes; every way in which a compressed file can be damaged is an InputError."""
 
-    def __init__(self, content: Any, raw: io.RawIOBase, name: str) -> None:
+    def __init__(self, content: Any, raw: _Counted, name: str) -> None:
         self.content, self.raw, self.name = content, raw, name
+        self.unpacked = 0
 
     def readable(self) -> bool:
         return True
@@ -73,6 +103,8 @@ class _Content(io.RawIOBase):
             data = self.content.read(len(buffer))
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise InputError(f"{self.name} is damaged: its compressed data cannot be read to the end ({error})") from None
+        self.unpacked += len(data)
+        check_ratio(self.unpacked, self.raw.count, self.name)
         buffer[: len(data)] = data
         return len(data)
 

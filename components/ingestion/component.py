@@ -15,6 +15,11 @@ def ingest_data(
     format: str = "auto",  # noqa: A002
     encoding: str = "auto",
     delimiter: str = "auto",
+    decimal: str = "auto",
+    thousands: str = "auto",
+    missing: list = [],  # noqa: B006
+    date_format: str = "auto",
+    drop: list = [],  # noqa: B006
     on_bad_row: str = "error",
     image_size: str = "",
     image_colours: str = "auto",
@@ -22,15 +27,22 @@ def ingest_data(
     """Read raw data from files, an object store, the web or a database into one table.
 
     Args:
-        dataset: The table: one Parquet file, rows in their order.
+        dataset: The table: one Parquet file, rows in their order. Its metadata `notes` says how the files were understood.
         quarantine: Rows that could not be read, with file, line, reason and text; empty unless on_bad_row is quarantine.
         data: A file, a glob, a folder (of data files, or of pictures in folders named after their classes), an s3:// object,
-            prefix or glob, an http(s) URL, or a SQLAlchemy URL.
+            prefix or glob, an http(s) URL, or a SQLAlchemy URL. An archive holds one data file, or pictures.
         query: What to ask the database when data is a SQLAlchemy URL.
         format: Format of the files; auto goes by their ending, compressed by gzip, bzip2, xz or zstd, or not. One of auto, csv,
-            tsv, jsonl, parquet, npz, images.
+            tsv, jsonl, parquet, npz, excel, images.
         encoding: Encoding of text files; auto detects UTF-8, UTF-16 and Western encodings.
         delimiter: What separates fields of text files; auto detects comma, tab, semicolon and pipe.
+        decimal: Decimal sign of text files, . or ,; auto tells it from the values where they leave no doubt.
+        thousands: Sign between thousands in text files: a comma, a point, a blank or an apostrophe, or none; auto tells it from
+            the values where they leave no doubt.
+        missing: Texts that mean a missing value in every column, such as ["unknown"]; among numbers and dates those such as
+            NA, ? and - do so anyway.
+        date_format: How text files write dates, such as %d.%m.%Y; auto tells it from the values where they leave no doubt.
+        drop: Columns to leave out; nothing checks them.
         on_bad_row: error stops at the first row or picture that cannot be read; quarantine sets such rows aside and goes on.
         image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
         image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
@@ -42,10 +54,11 @@ def ingest_data(
 
         done = ingest(
             data, dataset.path, quarantine.path,
-            query=query, form=format, encoding=encoding, delimiter=delimiter, on_bad_row=on_bad_row,
+            query=query, form=format, encoding=encoding, delimiter=delimiter, decimal=decimal, thousands=thousands,
+            missing=missing, date_format=date_format, drop=drop, on_bad_row=on_bad_row,
             image_size=image_size, image_colours=image_colours,
         )  # fmt: skip
-        dataset.metadata.update(done.table.metadata() | {"source": done.source})
+        dataset.metadata.update(done.table.metadata() | {"source": done.source} | ({"notes": done.told} if done.notes else {}))
         quarantine.metadata.update(done.quarantine.metadata() | {"source": done.source})
 
 
@@ -84,6 +97,7 @@ def validate_data(
         found = validate(
             dataset.path, schema.path, report.path,
             target=target, task=task, expected=expected, leakage=leakage, suite=suite,
+            notes=str(dataset.metadata.get("notes", "")).splitlines(),
         )  # fmt: skip
         schema.metadata.update({"target": target, "task": str(found.task), "columns": len(found.columns)})
     return str(found.task)
@@ -120,13 +134,16 @@ def split_data(
 
     with step("split_data"):
         from stagewright.components.ingestion.split import split
+        from stagewright.components.ingestion.withtarget import rows_with_target
         from stagewright.components.runtime.schema import Schema
 
         known = Schema.read(schema.path)
         outputs = (train, validation, test)
-        done = split(
-            dataset.path, known, [output.path for output in outputs],
-            method=method, fractions=fractions, time_column=time_column or None, group_column=group_column or None, seed=seed,
-        )  # fmt: skip
+        with rows_with_target(dataset.path, known) as rows:
+            done = split(
+                rows, known, [output.path for output in outputs],
+                method=method, fractions=fractions,
+                time_column=time_column or None, group_column=group_column or None, seed=seed,
+            )  # fmt: skip
         for number, output in enumerate(outputs):
             output.metadata.update(done.metadata(number, known))

@@ -1,6 +1,7 @@
 """CSV and TSV files. Whole blocks are read at once; where a block cannot be, the file is read again row by row."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from itertools import islice
 from typing import Any
 
@@ -9,11 +10,13 @@ import pyarrow as pa
 from pyarrow import csv as pacsv
 
 from stagewright.components.ingestion.bytestreams import Advance, open_bytes
-from stagewright.components.ingestion.dialect import delimiter_of
+from stagewright.components.ingestion.dialect import header_of
+from stagewright.components.ingestion.guess import Guess
+from stagewright.components.ingestion.judge import Settled
 from stagewright.components.ingestion.records import Record, records
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.textlines import encoding_of, lines, sample, undecoded
-from stagewright.components.ingestion.valuetypes import Types, converted, extended
+from stagewright.components.ingestion.valuetypes import ArrayType, Known, Types, ValueType, converted, read, trimmed
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 
@@ -28,44 +31,77 @@ class _TroubleError(Exception):
 
 
 class DelimitedFile:
-    """A text file with a header and a delimiter."""
+    """A text file with a header and a delimiter. Its types are `settle`'s, which decides over all files together."""
 
-    def __init__(self, file: RawFile, reading: Reading, delimiter: str | None = None) -> None:
+    def __init__(self, file: RawFile, reading: Reading, delimiter: str | None = None, *, encoding: str | None = None) -> None:
         self.file, self.reading = file, reading
-        content = sample(file.path, file.name)
-        self.encoding = reading.encoding or encoding_of(content, file.name)
+        self.encoding = encoding or reading.encoding or encoding_of(sample(file.path, file.name), file.name)
         head = list(islice(lines(file.path, file.name, self.encoding), SAMPLE_LINES))
-        self.delimiter = reading.delimiter or delimiter or delimiter_of(head)
-        header = next(records(lines(file.path, file.name, self.encoding), self.delimiter, self.encoding))
+        header, self.delimiter = header_of(head, (reading.delimiter if encoding is None else None) or delimiter, self.encoding)
         if header.fault:
             raise InputError(f"{file.name}, line {header.line}: {header.fault}; {self._remedy(header)}")
-        self.columns = checked_names(header.fields, file.name)
-        self.exact = header.line > 1  # blank lines above the header
+        if not header.fields:
+            raise InputError(f"{file.name} begins with {SAMPLE_LINES} blank lines; take them away")
+        self.columns = checked_names(header.fields, file.name, index=True)
+        self.nameless = not header.fields[0].strip()
+        self.header_line = header.line
+        self.exact = header.line > 1  # something stands above the header
+        self.settled: dict[str, Settled] = {}
+        if any(line.strip() for line in head[: header.line - 1]):
+            reading.notes.add(f"{file.name}: the header is on line {header.line}; what stands above it is left out")
         logs.event("file_opened", file=file.name, encoding=self.encoding, delimiter=self.delimiter, columns=len(self.columns))
 
     def types(self) -> Types:
+        return {name: found.type for name, found in self.settled.items()}
+
+    def learn(self, guesses: dict[str, Guess]) -> None:
+        """Widen guesses by the file's values; bad rows are handed over on the way."""
         if not self.exact:
+            before = deepcopy(guesses)
             try:
-                return self._types(self._blocks())
+                self._learn(self._blocks(self.reading.advance), guesses)
             except _TroubleError:
                 self.exact = True
-        return self._types(self._rows(report=True))
+                guesses.update(before)
+        if self.exact:
+            self._learn(self._rows(self.reading.advance, report=True), guesses)
+
+    def again(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Some columns as text, once more."""
+        for text in self._texts(_no_progress):
+            yield text.select(names)
 
     def batches(self, types: Types) -> Iterator[pl.DataFrame]:
-        for text in self._rows(report=False) if self.exact else self._blocks():
-            yield pl.DataFrame([converted(text.get_column(name), known) for name, known in types.items()])
+        for text in self._texts(self.reading.advance):
+            yield pl.DataFrame([self._converted(text.get_column(name), known) for name, known in types.items()])
 
-    def _types(self, tables_of_text: Iterator[pl.DataFrame]) -> Types:
-        types: Types = dict.fromkeys(self.columns)
+    def line_of(self, column: str, value: str) -> str:
+        """Where a value of a column stands first: "line 5"; empty if nowhere."""
+        place = self.columns.index(column)
+        for row in self._records(_no_progress):
+            if len(row.fields) == len(self.columns) and row.fields[place].strip() == value:
+                return f"line {row.line}"
+        return ""
+
+    def _texts(self, advance: Advance) -> Iterator[pl.DataFrame]:
+        return self._rows(advance, report=False) if self.exact else self._blocks(advance)
+
+    def _learn(self, tables_of_text: Iterator[pl.DataFrame], guesses: dict[str, Guess]) -> None:
         for text in tables_of_text:
-            types = extended(types, text)
-        return types
+            for name, guess in guesses.items():
+                guess.learn(text.get_column(name), self.reading.rules.missing)
 
-    def _blocks(self) -> Iterator[pl.DataFrame]:
+    def _converted(self, text: pl.Series, known: Known | None) -> pl.Series:
+        missing, found = self.reading.rules.missing, self.settled.get(text.name)
+        if found is None or found.form is None or known in {None, ValueType.STRING} or isinstance(known, ArrayType):
+            return converted(text, known, missing)
+        return read(found.form.plain(trimmed(text, missing)), known)
+
+    def _blocks(self, advance: Advance) -> Iterator[pl.DataFrame]:
         def refuse(_: Any) -> str:
             return "error"
 
-        stream = _Balanced(self.file, self.reading.advance)
+        stream = _Balanced(self.file, advance, wide=self.encoding.startswith("utf-16") or self.encoding.startswith("utf-32"))
         try:
             # The system's allocator returns memory at once; the default pool would keep a gigabyte in reserve.
             reader = pacsv.open_csv(
@@ -91,12 +127,13 @@ class DelimitedFile:
         if not stream.balanced:
             raise _TroubleError
 
-    def _rows(self, *, report: bool) -> Iterator[pl.DataFrame]:
-        text = lines(self.file.path, self.file.name, self.encoding, self.reading.advance)
-        rows = records(text, self.delimiter, self.encoding)
-        next(rows)  # the header
+    def _records(self, advance: Advance) -> Iterator[Record]:
+        text = lines(self.file.path, self.file.name, self.encoding, advance)
+        return (row for row in records(text, self.delimiter, self.encoding) if row.line > self.header_line)
+
+    def _rows(self, advance: Advance, *, report: bool) -> Iterator[pl.DataFrame]:
         good: list[list[str]] = []
-        for row in rows:
+        for row in self._records(advance):
             fault = row.fault or self._ragged(row)
             if fault is None:
                 good.append(row.fields)
@@ -138,10 +175,15 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch
         yield bunch
 
 
+def _no_progress(_: float) -> None:
+    """Nobody is told."""
+
+
 class _Balanced:
     """A file's bytes on their way to the block reader; an odd number of quotes means that one of them is never closed."""
 
-    def __init__(self, file: RawFile, advance: Advance) -> None:
+    def __init__(self, file: RawFile, advance: Advance, *, wide: bool) -> None:
+        self.wide = wide  # characters of two or four bytes, some of which are zero
         self.file, self.quotes = open_bytes(file.path, file.name, advance), 0
 
     @property
@@ -155,6 +197,8 @@ class _Balanced:
     def read(self, size: int = -1) -> bytes:
         data = self.file.read(size)
         self.quotes += data.count(b'"')
+        if b"\0" in data and not self.wide:
+            raise _TroubleError
         return data
 
     def close(self) -> None:

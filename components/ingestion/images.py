@@ -8,8 +8,6 @@ Every picture is brought to one size and to the same colours; its orientation is
 """
 
 import re
-import tarfile
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from stagewright.components.ingestion import archives
 from stagewright.components.ingestion.source import RawFile, Reading
 from stagewright.components.ingestion.valuetypes import ArrayType, Types, ValueType
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-ARCHIVES = (".zip", ".tar", ".tgz")
 COLOURS = ("auto", "grey", "rgb")
 COLUMNS = ["image", "label", "file"]
 BATCH_BYTES = 32 * 2**20
@@ -38,11 +36,6 @@ def is_picture(name: str) -> bool:
     """Whether a file of a folder is a picture: by its ending, and not hidden."""
     path = Path(name)
     return path.suffix.lower() in SUFFIXES and not any(part.startswith((".", "_")) for part in path.parts)
-
-
-def is_archive(name: str) -> bool:
-    """Whether a file is an archive, which may hold pictures."""
-    return name.lower().endswith((*ARCHIVES, ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
 def parse_size(size: str) -> tuple[int, int] | None:
@@ -161,21 +154,15 @@ def _unpacked(file: RawFile, scratch: Path) -> Path:
     """An archive's pictures in a folder of our own; whatever else it holds, or would write elsewhere, stays inside."""
     folder = scratch / f"{len(list(scratch.iterdir()))}.pictures"
     folder.mkdir()
-    try:
-        if zipfile.is_zipfile(file.path):
-            with zipfile.ZipFile(file.path) as archive:
-                for name in archive.namelist():
-                    if is_picture(name):
-                        archive.extract(name, folder)
-        else:
-            with tarfile.open(file.path) as archive:
-                for member in archive:
-                    if member.isfile() and is_picture(member.name.removeprefix("./")):
-                        archive.extract(member, folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(str(folder))[0]
-        raise InputError(f"{file.name} cannot be unpacked: {reason}") from None
+    with archives.opened(file.path, file.name) as archive:
+        for name in filter(is_picture, archive.names):
+            archive.extract(name, folder / _inside(name))
     return folder
+
+
+def _inside(name: str) -> str:
+    """A path that stays below the folder that it is written to."""
+    return "/".join(part for part in Path(name).parts if part not in {"..", "/", "\\"})
 
 
 def _without_wrapper(root: Path, pictures: list[str]) -> tuple[Path, list[str]]:

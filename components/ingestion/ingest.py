@@ -1,7 +1,6 @@
 """Raw data in, one table out: read twice, first to learn the types over all of it, then to convert and store."""
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,37 +8,24 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from stagewright.components.ingestion.arrays import ArrayFile
 from stagewright.components.ingestion.badrows import BadRows
-from stagewright.components.ingestion.bytestreams import compression, open_bytes
+from stagewright.components.ingestion.commontypes import common_types, plain
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.dialect import known_delimiter
-from stagewright.components.ingestion.images import COLOURS, ImageFolder, parse_size
-from stagewright.components.ingestion.jsonlines import JsonLinesFile
-from stagewright.components.ingestion.locate import format_of, located
-from stagewright.components.ingestion.parquetfile import ParquetFile, mergeable
-from stagewright.components.ingestion.source import RawFile, Reading, Source
+from stagewright.components.ingestion.locate import located
+from stagewright.components.ingestion.notes import Notes
+from stagewright.components.ingestion.opening import AUTO, FORMATS, Pictures, opened
+from stagewright.components.ingestion.partition import with_partitions
+from stagewright.components.ingestion.rules import rules
+from stagewright.components.ingestion.source import Reading, Source
 from stagewright.components.ingestion.textlines import known_encoding
-from stagewright.components.ingestion.valuetypes import Types, dtype, widened
+from stagewright.components.ingestion.valuetypes import Types, dtype
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import InputError, StagewrightError, one_of
 from stagewright.components.runtime.progress import progress
 
-FORMATS = ("csv", "tsv", "jsonl", "parquet", "npz", "images")
-AUTO = "auto"
+MAX_TOLD = 20_000  # characters of notes in metadata
 MAX_ROW_GROUP_BYTES, MIN_ROW_GROUP_ROWS = 64 << 20, 1024  # a row group is held in memory while it is written
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """What pictures are brought to: see `ingest`."""
-
-    size: str
-    colours: str
-
-    def __post_init__(self) -> None:
-        parse_size(self.size)
-        one_of("image_colours", self.colours, COLOURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +34,23 @@ class Ingested:
 
     Attributes:
         source: Where it came from, without passwords.
+        notes: What was understood while reading, in sentences without a full stop.
     """
 
     table: tables.TableInfo
     quarantine: tables.TableInfo
     source: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The notes as one text for metadata, a line each, as many as fit."""
+        text = ""
+        for note in self.notes:
+            if len(text) + len(note) > MAX_TOLD:
+                break
+            text += note + "\n"
+        return text.rstrip()
 
 
 def ingest(
@@ -67,6 +65,12 @@ def ingest(
     on_bad_row: str = "error",
     image_size: str = "",
     image_colours: str = "auto",
+    decimal: str = AUTO,
+    thousands: str = AUTO,
+    missing: Iterable[str] = (),
+    date_format: str = AUTO,
+    drop: Iterable[str] = (),
+    kinds: Mapping[str, str] | None = None,
 ) -> Ingested:
     """Read raw data into one table; memory stays bounded whatever the size of the data.
 
@@ -76,12 +80,13 @@ def ingest(
         table: Where to store the rows, in their order; files follow each other sorted by name.
         quarantine: Where to store rows that cannot be read: file, line, reason, text.
         query: What to ask the database.
-        form: auto (by the file's ending), csv, tsv, jsonl, parquet, npz or images.
+        form: auto (by the file's ending), csv, tsv, jsonl, parquet, npz, excel or images.
         encoding: auto, or the encoding of text files.
         delimiter: auto, or what separates fields.
         on_bad_row: error or quarantine.
         image_size: Height and width that pictures are brought to, such as 32 or 48x64; empty for the commonest of them.
         image_colours: auto (grey if all are), grey or rgb.
+        decimal, thousands, missing, date_format, drop, kinds: How text becomes values, see `rules.py`.
 
     Raises:
         InputError: If the data cannot be found or read, naming file and line.
@@ -89,6 +94,8 @@ def ingest(
     """
     one_of("format", form, (AUTO, *FORMATS))
     pictures = Pictures(image_size, image_colours)
+    asked = rules(decimal, thousands, missing, date_format, drop, kinds)
+    notes = Notes()
     with (
         TemporaryDirectory(prefix="stagewright-") as scratch,
         BadRows(Path(scratch) / "bad.jsonl", on_bad_row) as bad_rows,
@@ -102,9 +109,11 @@ def ingest(
                 advance,
                 None if encoding == AUTO else known_encoding(encoding),
                 None if delimiter == AUTO else known_delimiter(delimiter),
+                asked,
+                notes,
             )
-            sources = [_opened(file, form, reading, Path(scratch), pictures) for file in files]
-            types = _common_types(sources)
+            sources = with_partitions([opened(file, form, reading, Path(scratch), pictures) for file in files])
+            types = common_types(sources, asked, notes)
             stored = _store(sources, types, table)
         set_aside = bad_rows.write(quarantine)
     if stored.rows == 0:
@@ -115,72 +124,14 @@ def ingest(
     logs.event(
         "data_ingested", source=source, files=len(files), rows=stored.rows, columns=stored.columns, bad_rows=set_aside.rows
     )
-    return Ingested(stored, set_aside, source)
+    told = tuple(notes.sentences())
+    for sentence in told:
+        logs.notice(sentence)
+    return Ingested(stored, set_aside, source, told)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def _opened(file: RawFile, form: str, reading: Reading, scratch: Path, pictures: Pictures) -> Source:
-    if file.path.is_dir():
-        form = one_of("format", "images" if form == AUTO else form, ("images",))
-    form = (format_of(file.name) or format_of(file.path.name) or AUTO) if form == AUTO else form
-    if form == "parquet":
-        return ParquetFile(_unpacked(file, scratch), reading)
-    if form == "npz":
-        return ArrayFile(_unpacked(file, scratch), reading)
-    if form == "images":
-        return ImageFolder(file, reading, scratch, size=pictures.size, colours=pictures.colours)
-    if form == "jsonl":
-        return JsonLinesFile(file, reading)
-    if form in {"csv", "tsv"}:
-        return DelimitedFile(file, reading, "\t" if form == "tsv" else None)
-    raise InputError(
-        f"the format of {file.name} cannot be told from its name; set 'format' to {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    )
-
-
-def _unpacked(file: RawFile, scratch: Path) -> RawFile:
-    """A file that can be read from any position; Parquet begins at its end."""
-    if compression(file.path) is None:
-        return file
-    plain = scratch / f"{len(list(scratch.iterdir()))}.unpacked"
-    with open_bytes(file.path, file.name) as packed, plain.open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
-    return RawFile(plain, file.name)
-
-
-def _common_types(sources: Sequence[Source]) -> Types:
-    """The types of the columns over all files, in the first file's order.
-
-    Raises:
-        InputError: If a file has other columns, or a typed file another kind of values.
-    """
-    first = sources[0]
-    for other in sources[1:]:
-        _check_same_columns(first, other)
-    common = dict(first.types())
-    for other in sources[1:]:
-        for name, found in other.types().items():
-            if isinstance(other, ParquetFile) and not mergeable(common[name], found):
-                raise InputError(
-                    f"{other.file.name}: column '{name}' holds {found} values; in {first.file.name} it holds {common[name]}"
-                )
-            common[name] = widened(common[name], found)
-    return common
-
-
-def _check_same_columns(first: Source, other: Source) -> None:
-    missing = [name for name in first.columns if name not in other.columns]
-    extra = [name for name in other.columns if name not in first.columns]
-    if missing or extra:
-        clauses = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-        clauses += [f"has {', '.join(map(repr, extra))} besides"] if extra else []
-        raise InputError(
-            f"{other.file.name} {' and '.join(clauses)}, compared with {first.file.name}; "
-            "files read together need the same columns"
-        )
 
 
 def _store(sources: Sequence[Source], types: Types, path: str | Path) -> tables.TableInfo:
@@ -212,4 +163,4 @@ def _store(sources: Sequence[Source], types: Types, path: str | Path) -> tables.
 def _nothing_left(source: str, sources: Sequence[Source], bad_rows: int) -> str:
     if bad_rows:
         return f"none of the {bad_rows} rows of {source} can be read; look at the quarantine table for the reasons"
-    return f"{source} has {'a header' if isinstance(sources[0], DelimitedFile) else 'columns'} but no rows"
+    return f"{source} has {'a header' if isinstance(plain(sources[0]), DelimitedFile) else 'columns'} but no rows"

@@ -4,6 +4,7 @@ Only text that is an ISO date or time in all its values becomes a time, because 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -20,6 +21,8 @@ BATCH_ROWS = 8192
 INT64 = range(-(2**63), 2**63)
 _OF_PYTHON = {bool: ValueType.BOOLEAN, int: ValueType.INTEGER, float: ValueType.FLOAT}
 _TIMES = (ValueType.DATE, ValueType.DATETIME)
+
+_HALF = re.compile("[\ud800-\udfff]")  # a surrogate without its other half
 
 Row = dict[str, Any]
 
@@ -86,7 +89,18 @@ def _parsed(line: str, encoding: str) -> tuple[Row, str | None]:
     for name, value in row.items():
         if isinstance(value, dict | list):
             return {}, f"field '{name}' holds {'an object' if isinstance(value, dict) else 'a list'}, not a single value"
+        if fault := _unstorable(name) or (_unstorable(value) if isinstance(value, str) else None):
+            return {}, f"field {name!a} holds {fault}"
     return row, None
+
+
+def _unstorable(text: str) -> str | None:
+    """What a text holds that no table can, as a clause."""
+    if "\0" in text:
+        return "a NUL character"
+    if not text.isascii() and (half := _HALF.search(text)):
+        return f"half of a character (\\u{ord(half.group()):04x})"
+    return None
 
 
 def _learned(known: Known | None, values: list[Any]) -> Known | None:

@@ -3,10 +3,11 @@
 Kinds: arrays of bytes [channels, height, width] are images, other arrays tensors; booleans, dates and times are what they are;
 numbers are numeric; text is text when it is mostly different and has several words, otherwise categorical. An identifier is a
 column whose values are all different and that is either text of one or two words, or named like an identifier, or counts the
-rows. The target is never an identifier.
+rows; so is one without any value, which is not learned from either. The target is never an identifier.
 
 Task: text and booleans are classes; decimal numbers are a regression; whole numbers are classes when there are at most 20
-different ones and at least five rows for each, otherwise a regression.
+different ones and at least five rows for each, otherwise a regression. Counts are numbers, too: their largest values peter out,
+however long the table is, where each of several classes has its rows.
 """
 
 import re
@@ -17,6 +18,7 @@ from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Ta
 
 MAX_INTEGER_CLASSES = 20
 MIN_ROWS_A_CLASS = 5
+MIN_COUNTED, TAIL_ROWS, TAIL_TIMES, DENSE = 4, 10, 5, 2  # see `counts`
 MIN_ROWS_FOR_IDENTIFIER = 20  # in fewer rows, different texts are no surprise
 TEXT_WORDS, TEXT_DISTINCT_SHARE = 3.0, 0.5
 MAX_DOMAIN = 20
@@ -42,7 +44,7 @@ def kind_of(figures: ColumnProfile, *, target: bool = False, classes: bool = Fal
         return _kind_of_type(figures)
     if target:
         return ColumnKind.CATEGORICAL if classes or not figures.number else ColumnKind.NUMERIC
-    if _identifies(figures):
+    if not figures.present or _identifies(figures):
         return ColumnKind.IDENTIFIER
     if figures.number:
         return ColumnKind.NUMERIC
@@ -84,15 +86,29 @@ def task_of(figures: ColumnProfile, task: str) -> Task:
 
 
 def _natural_task(figures: ColumnProfile) -> Task:
-    few = figures.distinct <= MAX_INTEGER_CLASSES and figures.distinct * MIN_ROWS_A_CLASS <= figures.present
+    few = (
+        figures.distinct <= MAX_INTEGER_CLASSES
+        and figures.distinct * MIN_ROWS_A_CLASS <= figures.present
+        and not counts(figures)
+    )
     if figures.dtype == "float64" or (figures.dtype == "int64" and not few):
         return Task.REGRESSION
     if figures.dtype == "string" and figures.distinct > MAX_INTEGER_CLASSES and figures.distinct * 2 > figures.present:
         raise InputError(
-            f"target '{figures.name}' has {figures.distinct} different texts in {figures.present} rows; "
-            "that is neither a number nor classes to tell apart"
+            f"target '{figures.name}' has {figures.distinct} different texts in {figures.present} rows, such as "
+            f"'{figures.top[0][0]}'; that is neither a number nor classes to tell apart"
         )
     return Task.BINARY if figures.distinct <= 2 else Task.MULTICLASS
+
+
+def counts(figures: ColumnProfile) -> bool:
+    """Whether a few whole numbers count something: the largest stands in few rows, and far fewer than most."""
+    if figures.dtype != "int64" or not MIN_COUNTED <= figures.distinct <= len(figures.top):
+        return False
+    rows = dict(figures.top)
+    dense = figures.maximum - figures.minimum < DENSE * figures.distinct
+    largest = rows[figures.maximum]
+    return dense and largest < TAIL_ROWS and largest * TAIL_TIMES <= figures.present / figures.distinct
 
 
 def _fitting_task(figures: ColumnProfile, task: Task) -> Task:

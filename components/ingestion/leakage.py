@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from stagewright.components.ingestion.notes import flag
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 
 MIN_ROWS = 50
@@ -35,7 +36,8 @@ class Leak:
     def __str__(self) -> str:
         return (
             f"column '{self.column}' alone predicts the target almost perfectly ({self.measure} {self.score:.4f}): "
-            "it was probably known only after the target; remove it, or set leakage to warn"
+            "it was probably known only after the target; "
+            f"leave it out with --drop {flag([self.column])}, or set --leakage warn"
         )
 
 

@@ -9,13 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
-from stagewright.components.ingestion.images import is_archive, is_picture
+from stagewright.components.ingestion.archives import is_archive
+from stagewright.components.ingestion.images import is_picture
+from stagewright.components.ingestion.partition import partition_of
 from stagewright.components.ingestion.source import RawFile
 from stagewright.components.runtime.errors import InputError
 
 SUFFIXES = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
-    ".parquet": "parquet", ".pq": "parquet", ".npz": "npz",
+    ".parquet": "parquet", ".pq": "parquet", ".npz": "npz", ".xlsx": "excel", ".xlsm": "excel", ".xlsb": "excel",
+    ".xls": "excel", ".ods": "excel",
 }  # fmt: skip
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.]*):(//|/(?=/)|$)")
@@ -45,18 +48,19 @@ def located(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
             yield _from_web(data, folder)
         else:
             path = unquote(urlsplit(data).path) if scheme == "file" else data
-            yield [RawFile(found, str(found)) for found in _local(path)], data
+            base = _fixed(path)
+            yield [RawFile(found, str(found), partition_of(_below(base, str(found)))) for found in _local(path)], data
 
 
 def format_of(name: str) -> str | None:
-    """csv, tsv, jsonl, parquet, npz or images (an archive of pictures), by a file's name; None if it says nothing.
+    """csv, tsv, jsonl, parquet, npz, excel or archive, by a file's name; None if it says nothing.
 
     >>> format_of("calls.CSV.gz")
     'csv'
     """
     path = Path(name.lower())
     if is_archive(path.name):
-        return "images"
+        return "archive"
     if path.suffix in COMPRESSED:
         path = path.with_suffix("")
     return SUFFIXES.get(path.suffix)
@@ -65,6 +69,16 @@ def format_of(name: str) -> str | None:
 def _scheme(data: str) -> str:
     found = _SCHEME.match(data)
     return found.group(1).lower() if found else ""
+
+
+def _fixed(data: str) -> str:
+    """The part of a path, a glob or an address that all files share."""
+    wild = _WILD.search(data)
+    return data[: wild.start()].rpartition("/")[0] if wild else data
+
+
+def _below(base: str, path: str) -> str:
+    return path.removeprefix(str(Path(base).expanduser()) if base else "").lstrip("/")
 
 
 def _local(data: str) -> list[Path]:
@@ -114,7 +128,7 @@ def _from_objects(uri: str, folder: Path) -> list[RawFile]:
     for number, found in enumerate(uris):
         path = folder / f"{number:06}-{Path(found).name}"
         store.download(found, path)
-        files.append(RawFile(path, found))
+        files.append(RawFile(path, found, partition_of(found.removeprefix(_fixed(uri)))))
     return files
 
 
@@ -140,7 +154,9 @@ def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], s
 
 def _is_data(relative: str) -> bool:
     """Whether a file of a folder is data: by its ending, and not hidden or a marker as other tools leave them."""
-    return format_of(relative) not in {None, "images"} and not any(part.startswith((".", "_")) for part in Path(relative).parts)
+    return format_of(relative) not in {None, "archive"} and not any(
+        part.startswith((".", "_")) for part in Path(relative).parts
+    )
 
 
 def _endings() -> str:

@@ -50,7 +50,8 @@ def records(lines: Iterator[str], delimiter: str, encoding: str) -> Iterator[Rec
             reader = _reader(source, delimiter)
         elif fields:
             text = source.text
-            yield Record(source.line, fields, text, undecoded(text, encoding))
+            fault = undecoded(text, encoding) or ("it holds a NUL character" if "\0" in text else None)
+            yield Record(source.line, fields, text, fault)
 
 
 def _reader(source: Iterator[str], delimiter: str) -> Iterator[list[str]]:

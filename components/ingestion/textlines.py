@@ -13,6 +13,7 @@ from stagewright.components.runtime.errors import BadParameter, InputError
 
 SAMPLE_BYTES = 1 << 18
 MAX_ROW = 2 << 20  # characters; a longer row is taken for a quote that is never closed, or for something that is no table
+MAX_STRAY_ZEROS = 3
 WESTERN = ["cp1252", "latin_1"]
 _MARKS = {
     codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
@@ -43,8 +44,11 @@ def encoding_of(content: bytes, name: str) -> str:
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             return encoding
-    if b"\0" in content:
-        return _utf16_without_mark(content, name)
+    if zeros := content.count(0):
+        # A stray one in a text is a bad row's; more of them are another encoding, or no text at all.
+        if zeros > max(MAX_STRAY_ZEROS, len(content) // 1000):
+            return _utf16_without_mark(content, name)
+        content = content.replace(b"\0", b"")
     # A multi-byte character that the end of the sample cuts in two is no error; nor is one stray byte among many that fit.
     decoded = (
         content[:-3].decode("utf-8", "surrogateescape")

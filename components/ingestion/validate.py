@@ -1,6 +1,7 @@
 """The gate in front of training: a table against its schema, its target, and what would make a model worthless."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,26 @@ from stagewright.components.ingestion.expectations import violations
 from stagewright.components.ingestion.expected import completed, differences
 from stagewright.components.ingestion.kinds import inferred, target_figures, task_of
 from stagewright.components.ingestion.leakage import leaks
+from stagewright.components.ingestion.notes import flag, listed
 from stagewright.components.ingestion.profile import ColumnProfile, Profile, profile
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import GateFailed, one_of
 from stagewright.components.runtime.schema import Schema, Task
 
+SHOWN = 10  # names in a list
 LEAKAGE = ("error", "warn")
 MIN_CLASS_ROWS = 3  # one for each split
 FEW_CLASS_ROWS = 10
+MAX_WITHOUT_TARGET = 0.5  # of the rows, which are left out
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found: violations stop the run, warnings do not."""
+    """What was found: violations stop the run, warnings do not, and those that change what is learned are notices, too."""
 
     violations: list[str]
     warnings: list[str]
+    notices: list[str] = field(default_factory=list)
 
 
 def validate(
@@ -38,6 +43,7 @@ def validate(
     expected: dict[str, Any] | None = None,
     leakage: str = "error",
     suite: dict[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> Schema:
     """Check a table; the report and the schema are written before anything is raised.
 
@@ -51,6 +57,7 @@ def validate(
         expected: A schema, as `expected.py` describes it.
         leakage: Whether a column that gives the target away is an error or a warning.
         suite: A Great Expectations suite.
+        notes: How the files were understood, for the report.
 
     Raises:
         InputError: If the target is not in the data, or a parameter cannot be used.
@@ -65,9 +72,11 @@ def validate(
     holds = completed(expected, figures, target, chosen) if expected else inferred(figures, target, chosen)
     found = examine(table, figures, holds, leakage=leakage, suite=suite)
     holds.write(schema)
-    page(figures, holds, found.violations, found.warnings).write(report)
+    page(figures, holds, found.violations, found.warnings, notes).write(report)
     for warning in found.warnings:
         logs.event("data_warning", warning=warning)
+    for notice in found.notices:
+        logs.notice(notice)
     if found.violations:
         raise GateFailed("the data", found.violations)
     logs.event(
@@ -82,20 +91,19 @@ def examine(
     """Everything that is wrong with a table, and everything that is odd about it."""
     goal = figures.columns[schema.target or ""]
     classes = [] if schema.task is Task.REGRESSION or goal.distinct < 2 else class_counts(table, goal.name)
-    wrong = differences(schema, figures) + _of_target(goal, schema.task, classes) + _of_values(figures, goal.name)
-    wrong += [
-        clause for clause in violations(table, schema, figures) if not clause.startswith(f"column '{goal.name}' is missing in")
-    ]
-    odd = _oddities(figures, schema, classes)
+    wrong = differences(schema, figures) + _of_target(goal, schema.task, classes) + _of_values(figures, schema)
+    wrong += violations(table, schema, figures)
+    told = _left_out(figures, schema)
+    odd = told + _oddities(figures, schema, classes)
     suspects = [str(leak) for leak in leaks(figures.sample, schema)] if goal.distinct > 1 else []
     (wrong if leakage == "error" else odd).extend(suspects)
     if not schema.features:
-        wrong.append("no column is left to learn from: all are the target or identifiers")
+        wrong.append("no column is left to learn from: all are the target, identifiers or empty")
     if suite:
         from stagewright.components.ingestion.suites import failures
 
         wrong += failures(table, suite)
-    return Findings(wrong, odd)
+    return Findings(wrong, odd, told)
 
 
 def class_counts(table: str | Path, target: str) -> list[tuple[Any, int]]:
@@ -109,9 +117,10 @@ def _of_target(goal: ColumnProfile, task: Task | None, classes: list[tuple[Any, 
     found = []
     if not goal.present:
         return []  # said of every column without values
-    if goal.nulls:
+    if goal.null_share > MAX_WITHOUT_TARGET:
         found.append(
-            f"target '{goal.name}' is missing in {goal.nulls} of {goal.rows} rows; remove these rows or find their values"
+            f"target '{goal.name}' is missing in {goal.nulls:,} of {goal.rows:,} rows, more than {MAX_WITHOUT_TARGET:.0%}; "
+            "name another column, or remove these rows"
         )
     if goal.distinct == 1:
         only = goal.top[0][0] if goal.top else goal.minimum
@@ -123,22 +132,50 @@ def _of_target(goal: ColumnProfile, task: Task | None, classes: list[tuple[Any, 
             found.append(
                 f"target '{goal.name}' has classes with fewer than {MIN_CLASS_ROWS} rows: {', '.join(rare[:5])}"
                 f"{' and more' * (len(rare) > 5)}; merge them or collect more"
+                f"{', or set --task regression if the values count or measure something' * (goal.dtype == 'int64')}"
             )
     return found
 
 
-def _of_values(figures: Profile, target: str) -> list[str]:
+def _of_values(figures: Profile, schema: Schema) -> list[str]:
     found = []
+    learned = {column.name for column in schema.features}
     for column in figures.columns.values():
-        if not column.present:
-            role = "target" if column.name == target else "column"
-            found.append(f"{role} '{column.name}' has no values at all; remove the column or fill it")
+        if not column.present and column.name == schema.target:
+            found.append(f"target '{column.name}' has no values at all; name another column, or fill it")
+        elif not column.present and column.name in learned:
+            found.append(
+                f"column '{column.name}' has no values at all, and the schema gives it a kind; "
+                f"fill it, or leave it out with --drop {flag([column.name])}"
+            )
         elif column.shape is not None and column.nulls:
             found.append(
                 f"column '{column.name}' is missing in {column.nulls} rows; remove them, no model reads a missing array"
             )
+        elif column.infinite and column.name != schema.target:
+            found.append(
+                f"column '{column.name}' holds {column.infinite} infinite values; replace them, "
+                f"or leave the column out with --drop {flag([column.name])}"
+            )
         elif column.infinite:
             found.append(f"column '{column.name}' holds {column.infinite} infinite values; replace them")
+    return found
+
+
+def _left_out(figures: Profile, schema: Schema) -> list[str]:
+    """Rows and columns that no model learns from, though nobody asked to leave them out."""
+    found = []
+    goal = figures.columns[schema.target or ""]
+    if goal.nulls and goal.null_share <= MAX_WITHOUT_TARGET:
+        found.append(f"{goal.nulls:,} of {goal.rows:,} rows have no target and are left out")
+    learned = {column.name for column in schema.features}
+    empty = [f"'{name}'" for name, column in figures.columns.items() if not column.present and name not in learned]
+    if empty and goal.present:
+        several = len(empty) > 1
+        found.append(
+            f"column{'s' * several} {listed(empty, SHOWN)} {'have' if several else 'has'} no values at all "
+            f"and {'are' if several else 'is'} left out"
+        )
     return found
 
 
@@ -152,9 +189,13 @@ def _oddities(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) 
             found.append(f"column '{column.name}' has the same value in every row; it stays, but tells a model nothing")
         elif column.present and column.null_share > 0.5:
             found.append(f"column '{column.name}' is missing in {column.null_share:.0%} of the rows")
-    identifiers = [column.name for column in schema.columns if column.kind == "identifier" and column.name != goal.name]
+    identifiers = [
+        column.name
+        for column in schema.columns
+        if column.kind == "identifier" and column.name != goal.name and figures.columns[column.name].present
+    ]
     if identifiers:
-        found.append(f"not learned from, because they identify rows: {', '.join(identifiers)}")
+        found.append(f"not learned from, because they identify rows: {listed(identifiers, SHOWN)}")
     few = [f"{value!r} ({rows})" for value, rows in classes if MIN_CLASS_ROWS <= rows < FEW_CLASS_ROWS]
     if few:
         shown = ", ".join(few[:5]) + " and more" * (len(few) > 5)

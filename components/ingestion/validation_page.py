@@ -1,5 +1,7 @@
 """The report on a table: the verdict first, then the target, what is missing, and every column."""
 
+from collections.abc import Sequence
+
 from stagewright.components.ingestion.profile import Profile
 from stagewright.components.ingestion.validation_plots import (
     association_plot,
@@ -16,12 +18,14 @@ from stagewright.components.runtime.schema import ColumnKind, Schema
 MAX_COLUMN_PLOTS = 24
 
 
-def page(profile: Profile, schema: Schema, violations: list[str], warnings: list[str]) -> Page:
+def page(profile: Profile, schema: Schema, violations: list[str], warnings: list[str], notes: Sequence[str] = ()) -> Page:
     """The report, ready to be written."""
     report = Page(
         "Data validation", f"{profile.rows:,} rows, {len(profile.columns)} columns; target {schema.target} ({schema.task})"
     )
     _verdict(report, violations, warnings)
+    if notes:
+        report.section("How the files were read", bullets(list(notes)))
     _tiles(report, profile, schema)
     target = profile.columns[schema.target or ""]
     plots = [target_plot(profile, schema)] if target.present else []

@@ -2,19 +2,20 @@
 
 Text (CSV, TSV) is read by these rules, the same in every file:
 
-- Missing: an empty or blank field, and NA, N/A, #N/A, NaN, nan, null, NULL. Quoting makes no difference.
+- Missing: an empty or blank field. Among numbers, dates and booleans also the markers below (NA, n/a, null, ?, -, ...); in
+  a column of texts they are texts: NA may be Namibia. Quoting makes no difference.
 - Boolean: true or false in any case. 0 and 1 are integers; yes and no are text.
 - Integer: digits with an optional sign, within 64 bits. A leading zero ("007") or more digits than fit make it text, so that
   codes and long identifiers keep every digit.
 - Float: decimal point and exponent as in 1.5, .5, -2e-3; also inf and infinity.
 - Date: YYYY-MM-DD. Datetime: date and time by ISO 8601, with a space or T between; an offset or Z is converted to UTC, a time
   without one is taken as it stands.
-- Anything else is text, kept as it is.
+- Anything else is text, without the blanks around it. `settle.py` knows other ways to write numbers and dates.
 
 A column's type is the narrowest that fits all its values: integer widens to float, date to datetime, any other mix to text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -23,7 +24,10 @@ import polars as pl
 
 from stagewright.components.runtime.errors import InputError
 
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL")
+MARKERS = (
+    "NA", "N/A", "n/a", "na", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "NaT", "null", "NULL", "Null", "None",
+    "none", "NONE", "nil", "\\N", "?", "-", "--", "---", "\u2013", "\u2014", ".", "..", "(null)",
+)  # fmt: skip
 INTEGER = r"^[+-]?(?:0|[1-9][0-9]*)$"
 FLOAT = r"^[+-]?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf(?:inity)?))$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -99,32 +103,38 @@ def dtype(value_type: Known | None) -> pl.DataType:
     return DTYPES[value_type or ValueType.STRING]
 
 
-def extended(types: Types, table: pl.DataFrame) -> Types:
-    """The types of text columns, widened as far as these further rows need."""
-    return {name: _extended(known, table.get_column(name)) for name, known in types.items()}
-
-
-def converted(text: pl.Series, value_type: Known | None) -> pl.Series:
+def converted(text: pl.Series, value_type: Known | None, missing: Sequence[str] = ()) -> pl.Series:
     """A text column read as a type that all its values have; null where a value is missing."""
-    present = trimmed(text)
-    if value_type in (None, ValueType.STRING):
-        return text.set(present.is_null(), None)
+    present = trimmed(text, missing)
     if isinstance(value_type, ArrayType):
         raise InputError(f"column '{text.name}' holds text, and other files of the same data hold {value_type} values")
-    return read(present, value_type)
+    if value_type is None:
+        return unmarked(present)
+    return present if value_type is ValueType.STRING else read(present, value_type)
 
 
-def trimmed(text: pl.Series) -> pl.Series:
-    """Text without surrounding blanks; null where the value is missing."""
+def trimmed(text: pl.Series, missing: Sequence[str] = ()) -> pl.Series:
+    """Text without surrounding blanks; null where it is blank or one of `missing`."""
     bare = text.str.strip_chars()
-    return bare.set(bare.is_in(MISSING), None)
+    return bare.set(bare.is_in(["", *missing]), None)
+
+
+def unmarked(text: pl.Series) -> pl.Series:
+    """Trimmed text with null in place of the markers of missing values."""
+    return text.set(text.is_in(MARKERS), None)
 
 
 def narrowest(text: pl.Series) -> ValueType | None:
-    """The narrowest type that all values of a column of trimmed text can be read as; None if it has no value."""
+    """The narrowest type that all values of a column of trimmed text can be read as, markers of missing values left out.
+
+    None if it has no value.
+    """
     if text.null_count() == len(text):
         return None
-    return next((found for found in NARROWEST_FIRST if fits(text, found)), ValueType.STRING)
+    present = unmarked(text)
+    if present.null_count() == len(present):
+        return None
+    return next((found for found in NARROWEST_FIRST if fits(present, found)), ValueType.STRING)
 
 
 def fits(text: pl.Series, value_type: ValueType) -> bool:
@@ -138,13 +148,6 @@ def fits(text: pl.Series, value_type: ValueType) -> bool:
 def read(text: pl.Series, value_type: ValueType) -> pl.Series:
     """Trimmed text read as a type other than text; null where it is not of that type."""
     return _READERS[value_type](text)
-
-
-def _extended(known: Known | None, text: pl.Series) -> Known | None:
-    if known is ValueType.STRING or isinstance(known, ArrayType):
-        return known
-    present = trimmed(text)
-    return known if known is not None and fits(present, known) else widened(known, narrowest(present))
 
 
 def _boolean(text: pl.Series) -> pl.Series:

@@ -22,6 +22,11 @@ def train_model(
     format: str = "auto",  # noqa: A002
     encoding: str = "auto",
     delimiter: str = "auto",
+    decimal: str = "auto",
+    thousands: str = "auto",
+    missing: list[str] = [],  # noqa: B006
+    date_format: str = "auto",
+    drop: list[str] = [],  # noqa: B006
     on_bad_row: str = "error",
     image_size: str = "",
     image_colours: str = "auto",
@@ -60,9 +65,15 @@ def train_model(
         params: Hyperparameters of the framework, as JSON; what is not given has a sensible default.
         query: SQL query, if `data` is a database.
         format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet, npz,
-            images.
+            excel, images.
         encoding: Encoding of text files, such as utf-8 or cp1252; detected if auto.
         delimiter: What separates the fields of text files; detected if auto.
+        decimal: Decimal sign of text files, . or ,; told from the values if auto.
+        thousands: Sign between thousands in text files: a comma, a point, a blank, an apostrophe, or none; told from the values
+            if auto.
+        missing: Texts that mean a missing value in every column, as a list.
+        date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
+        drop: Columns of the data to leave out, as a list.
         on_bad_row: What to do with malformed rows and pictures. One of error, quarantine.
         image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
         image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
@@ -95,6 +106,11 @@ def train_model(
         format=format,
         encoding=encoding,
         delimiter=delimiter,
+        decimal=decimal,
+        thousands=thousands,
+        missing=missing,
+        date_format=date_format,
+        drop=drop,
         on_bad_row=on_bad_row,
         image_size=image_size,
         image_colours=image_colours,

@@ -36,6 +36,11 @@ def distill(
     format: str = "auto",  # noqa: A002
     encoding: str = "auto",
     delimiter: str = "auto",
+    decimal: str = "auto",
+    thousands: str = "auto",
+    missing: list[str] = [],  # noqa: B006
+    date_format: str = "auto",
+    drop: list[str] = [],  # noqa: B006
     on_bad_row: str = "error",
     schema: dict[str, Any] = {},  # noqa: B006
     leakage: str = "error",
@@ -88,6 +93,12 @@ def distill(
         format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet.
         encoding: Encoding of text files, such as utf-8 or cp1252; detected if auto.
         delimiter: What separates the fields of text files; detected if auto.
+        decimal: Decimal sign of text files, . or ,; told from the values if auto.
+        thousands: Sign between thousands in text files: a comma, a point, a blank, an apostrophe, or none; told from the values
+            if auto.
+        missing: Texts that mean a missing value in every column, as a list.
+        date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
+        drop: Columns of the data to leave out, as a list.
         on_bad_row: What to do with malformed rows. One of error, quarantine.
         schema: Schema to enforce, as JSON; inferred from the data if not given.
         leakage: What to do when a single column predicts the target almost perfectly. One of error, warn.
@@ -109,7 +120,19 @@ def distill(
     Returns:
         Version under which the student was published, like v1.0.0.
     """
-    ingested = ingest_data(data=data, query=query, format=format, encoding=encoding, delimiter=delimiter, on_bad_row=on_bad_row)
+    ingested = ingest_data(
+        data=data,
+        query=query,
+        format=format,
+        encoding=encoding,
+        delimiter=delimiter,
+        decimal=decimal,
+        thousands=thousands,
+        missing=missing,
+        date_format=date_format,
+        drop=drop,
+        on_bad_row=on_bad_row,
+    )
     validated = validate_data(dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, leakage=leakage)
     splits = split_data(
         dataset=ingested.outputs["dataset"],

@@ -28,6 +28,10 @@ def quantize(
     require: bool = False,
     query: str = "",
     format: str = "auto",  # noqa: A002
+    decimal: str = "auto",
+    thousands: str = "auto",
+    missing: list[str] = [],  # noqa: B006
+    date_format: str = "auto",
     deploy_to: str = "local",
     mode: str = "Standard",
     namespace: str = "default",
@@ -58,6 +62,11 @@ def quantize(
         require: Whether a model with nothing to gain fails the run.
         query: SQL query, if `data` is a database.
         format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet.
+        decimal: Decimal sign of text files, . or ,; told from the values if auto.
+        thousands: Sign between thousands in text files: a comma, a point, a blank, an apostrophe, or none; told from the values
+            if auto.
+        missing: Texts that mean a missing value in every column, as a list.
+        date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
         deploy_to: Where to serve the variant. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
         namespace: Kubernetes namespace of the service.
@@ -68,7 +77,9 @@ def quantize(
         Whether there is a variant; there is none where nothing is to be gained.
     """
     imported = import_model(source=model)
-    ingested = ingest_data(data=data, query=query, format=format)
+    ingested = ingest_data(
+        data=data, query=query, format=format, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format
+    )
     quantized = quantize_model(
         model=imported.outputs["model"],
         data=ingested.outputs["dataset"],

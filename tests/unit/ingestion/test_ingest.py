@@ -239,11 +239,12 @@ ERRORS = {
     "header.csv": (b"a,b\n", r"header\.csv has a header but no rows"),
     "twice.csv": (b"a,b,a\n1,2,3\n", r"twice\.csv: column name 'a' stands more than once in the header"),
     "unnamed.csv": (b"a,,c\n1,2,3\n", r"unnamed\.csv: column 2 of 3 has no name in the header; give it one"),
-    "book.xlsx": (
+    "book.xlsx": (b"PK", r"book\.xlsx cannot be read as a workbook: invalid Zip archive: Could not find EOCD"),
+    "book.numbers": (
         b"PK",
-        r"the format of .*/book\.xlsx cannot be told from its name; set 'format' to csv, tsv, jsonl, parquet, npz or images",
+        r"the format of .*/book\.numbers cannot be told from its name; set 'format' to csv, tsv, jsonl, parquet, .* or images",
     ),
-    "binary.csv": (b"a,b\n\x00\x01\x02,1\n", r"binary\.csv is not text: it holds zero bytes"),
+    "binary.csv": (b"a,b\n" + bytes(20), r"binary\.csv is not text: it holds zero bytes"),
     "cut.csv.gz": (gzip.compress(b"a,b\n" + b"1,2\n" * 99)[:-12], r"cut\.csv\.gz is damaged: its compressed data cannot be .*"),
     "cut.csv.zst": (zstandard.compress(b"a,b\n" + b"1,2\n" * 99)[:-6], r"cut\.csv\.zst is damaged: its compressed data .*"),
     "cut.csv.xz": (lzma.compress(b"a,b\n" + b"1,2\n" * 99)[:-12], r"cut\.csv\.xz is damaged: its compressed data .*"),

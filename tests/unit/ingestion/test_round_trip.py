@@ -12,18 +12,17 @@ from polars.testing import assert_frame_equal
 
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.ingest import ingest
-from stagewright.components.ingestion.valuetypes import MISSING
 from stagewright.components.runtime import tables
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cs",), exclude_characters="\0")
-TEXT = st.text(LETTERS, max_size=12).filter(lambda text: text.strip() not in MISSING)
+TEXT = st.text(LETTERS, max_size=12)
 VALUES = {
     pl.Int64: st.integers(-(2**63), 2**63 - 1),
     pl.Float64: st.floats(allow_nan=False),
     pl.Boolean: st.booleans(),
     pl.Date: st.dates(),
     pl.Datetime("us"): st.datetimes(),
-    pl.String: TEXT.map(lambda text: f"_{text}"),
+    pl.String: TEXT.map(lambda text: f"_{text}_"),
 }
 
 

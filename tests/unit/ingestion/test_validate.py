@@ -135,7 +135,7 @@ def test_a_target_that_does_not_fit_is_told_in_one_sentence(tmp_path: Path) -> N
         (
             "name",
             "auto",
-            r"target 'name' has 50 different texts in 50 rows; that is neither a number nor classes to tell apart",
+            r"target 'name' has 50 different texts in 50 rows, such as 'n0'; that is neither a number nor classes .*",
         ),
         ("day", "auto", r"target 'day' holds times; predict a number or classes instead"),
         ("y", "classify", r"parameter 'task' is 'classify'; expected one of auto, binary, multiclass, regression"),
@@ -150,15 +150,16 @@ def test_what_would_make_a_model_worthless_is_a_violation(tmp_path: Path) -> Non
     base = small()
     cases = {
         "target 'y' has only one class, 'a'; a model needs at least two": base.with_columns(y=pl.lit("a")),
-        "target 'y' is missing in 3 of 200 rows; remove these rows or find their values": base.with_columns(
-            y=pl.when(pl.int_range(pl.len()) >= 3).then("y")
+        "target 'y' is missing in 101 of 200 rows, more than 50%; name another column, or remove these rows": base.with_columns(
+            y=pl.when(pl.int_range(pl.len()) >= 101).then("y")
         ),
         "target 'y' has classes with fewer than 3 rows: 'rare' (2); merge them or collect more": base.with_columns(
             y=pl.when(pl.int_range(pl.len()) < 2).then(pl.lit("rare")).otherwise("y")
         ),
-        "column 'z' has no values at all; remove the column or fill it": base.with_columns(z=pl.lit(None)),
-        "column 'z' holds 200 infinite values; replace them": base.with_columns(z=pl.lit(float("inf"))),
-        "no column is left to learn from: all are the target or identifiers": base.select("y").with_row_index("id"),
+        "column 'z' holds 200 infinite values; replace them, or leave the column out with --drop '[\"z\"]'": base.with_columns(
+            z=pl.lit(float("inf"))
+        ),
+        "no column is left to learn from: all are the target, identifiers or empty": base.select("y").with_row_index("id"),
     }
     for sentence, table in cases.items():
         assert sentence in violations(tmp_path, table, "y")
@@ -167,7 +168,7 @@ def test_what_would_make_a_model_worthless_is_a_violation(tmp_path: Path) -> Non
         "target 'y' has classes with fewer than 3 rows: 'once' (1); merge them or collect more"
     ]
     everything_missing = base.with_columns(y=pl.lit(None, pl.String))
-    assert violations(tmp_path, everything_missing, "y") == ["target 'y' has no values at all; remove the column or fill it"]
+    assert violations(tmp_path, everything_missing, "y") == ["target 'y' has no values at all; name another column, or fill it"]
 
 
 LEAKS = {

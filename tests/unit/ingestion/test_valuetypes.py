@@ -27,7 +27,11 @@ CASES = {
         "datetime",
         [datetime(2024, 1, 2, 3, 4, 5, 250_000), datetime(2024, 1, 2, 1, 4, 5), datetime(2024, 1, 2, 4, 34)],
     ),
-    (" x ", "None", "NaN", "\u00a0"): ("string", [" x ", "None", None, None]),
+    (" x ", "None", "NaN", "\u00a0"): ("string", ["x", "None", "NaN", None]),
+    ("1", "?", "-", ".", "n/a"): ("integer", [1, None, None, None, None]),
+    ("2024-02-29", "--"): ("date", [date(2024, 2, 29), None]),
+    ("true", "?"): ("boolean", [True, None]),
+    ("NA", "DE", "FR"): ("string", ["NA", "DE", "FR"]),
     ("1_000", "0x10", "１２", "1,5", "1 2"): ("string", ["1_000", "0x10", "１２", "1,5", "1 2"]),
 }  # fmt: skip
 
@@ -44,7 +48,7 @@ def test_text_is_read_as_the_narrowest_type(texts: tuple[str, ...]) -> None:
 
 
 def test_no_value_has_no_type() -> None:
-    column = pl.Series("a", ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", None], dtype=pl.String)
+    column = pl.Series("a", ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "null", "?", None], dtype=pl.String)
 
     assert narrowest(trimmed(column)) is None
     assert converted(column, None).to_list() == [None] * 10

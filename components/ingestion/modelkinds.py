@@ -1,0 +1,57 @@
+"""Columns read as a model takes them: a value means what it means alone, whatever other rows its file holds, or is refused."""
+
+from stagewright.components.ingestion.dateforms import DateForm
+from stagewright.components.ingestion.guess import Guess
+from stagewright.components.ingestion.judge import LineOf, Settled
+from stagewright.components.ingestion.numberforms import NumberForm
+from stagewright.components.ingestion.rules import Rules
+from stagewright.components.ingestion.tally import Tally
+from stagewright.components.ingestion.valuetypes import ValueType
+from stagewright.components.runtime.errors import InputError
+
+TEXTS = frozenset(("categorical", "text"))
+_EXPECTED = {"numeric": "a number", "boolean": "true or false", "datetime": "a date"}
+_TYPES = {
+    "numeric": (None, ValueType.INTEGER, ValueType.FLOAT),
+    "boolean": (None, ValueType.BOOLEAN, ValueType.INTEGER),
+    "datetime": (None, ValueType.DATE, ValueType.DATETIME),
+}
+
+
+def second_look(kind: str, guess: Guess) -> bool:
+    """Whether a column's values are not what its kind takes in their plain form."""
+    return kind in _TYPES and guess.type not in _TYPES[kind]
+
+
+def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, line_of: LineOf, *, semicolons: bool) -> None:
+    """Refuse a column of which a value cannot be of its kind, or could mean something else in another file.
+
+    Raises:
+        InputError: Naming the column, a value and its line.
+    """
+    kind = rules.kinds[name]
+    form = settled.form
+    complete = form is not None and tally.full(form)
+    if settled.type not in _TYPES[kind] or not complete:
+        stray = _stray(tally)
+        where = f"{line_of(name, stray)}: '{stray}'" if stray else "a value"
+        raise InputError(
+            f"{where} in column '{name}' is not {_EXPECTED[kind]}, which the model takes there; correct it, "
+            "or name what means a missing value with --missing"
+        )
+    if isinstance(form, DateForm) and form.swapped is not None and rules.date_format is None:
+        raise InputError(
+            f"column '{name}' holds dates such as '{tally.fits[form].example}', in which day and month may be swapped; "
+            f"set --date-format '{form.format}' or '{form.swapped.format}'"
+        )
+    sure = rules.decimal or rules.thousands or (semicolons and form == NumberForm(",", ""))
+    if isinstance(form, NumberForm) and tally.grouped and not sure and (form.thousands in {",", "."} or form.decimal == ","):
+        raise InputError(
+            f"column '{name}' holds values such as '{tally.fits[form].example}', whose sign may separate thousands or "
+            "decimals; set --decimal and --thousands"
+        )
+
+
+def _stray(tally: Tally) -> str:
+    best = max(tally.fits.values(), key=lambda fit: fit.count, default=None)
+    return next(iter(best.strays), "") if best else ""

@@ -1,0 +1,94 @@
+"""How the columns of text files are read, decided once a column over all files: plain, in another form, or as text with a word.
+
+A form is taken only where every value of the column fits it and nothing else could be meant. What settles it: a value that fits
+one form alone, the file's delimiter (a semicolon goes with the decimal comma), another column of the files, or a parameter.
+Markers of missing values among numbers and dates are missing, and so are a few stray texts, with a word about each.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import polars as pl
+
+from stagewright.components.ingestion.dateforms import DateForm
+from stagewright.components.ingestion.guess import Guess
+from stagewright.components.ingestion.judge import LineOf, Settled, customs, decide
+from stagewright.components.ingestion.modelkinds import TEXTS, as_the_model_takes, second_look
+from stagewright.components.ingestion.notes import Notes, listed
+from stagewright.components.ingestion.rules import Rules
+from stagewright.components.ingestion.tally import Tally
+from stagewright.components.ingestion.valuetypes import ValueType
+
+Tables = Callable[[Sequence[str]], Iterator[pl.DataFrame]]
+_SHOWN_MARKERS = 5
+
+
+def settle(
+    guesses: Mapping[str, Guess], tables: Tables, rules: Rules, notes: Notes, *, semicolons: bool, line_of: LineOf
+) -> dict[str, Settled]:
+    """Decide every column; what was understood goes to `notes`.
+
+    Args:
+        guesses: What the first reading found.
+        tables: Reads some columns again, as text.
+        semicolons: Whether a semicolon separates the fields.
+        line_of: Where a value of a column stands first: file and line.
+
+    Raises:
+        InputError: If a model's kinds are given and a value cannot be of its column's.
+    """
+    settled = {name: Settled(guess.type) for name, guess in guesses.items()}
+    tallies = _tallied([name for name, guess in guesses.items() if _doubtful(name, guess, rules)], tables, rules)
+    known = customs(tallies, rules, semicolons=semicolons)
+    markers = {name: guess.markers for name, guess in guesses.items()}
+    for name, tally in tallies.items():
+        said = Notes() if name in rules.kinds else notes
+        found = decide(name, tally, known, said, line_of)
+        if found is not None:
+            settled[name], markers[name] = found, tally.markers
+        if name in rules.kinds:
+            as_the_model_takes(name, rules, settled[name], tally, line_of, semicolons=semicolons)
+    for name, kind in rules.kinds.items():
+        if name in guesses and kind in TEXTS:
+            settled[name] = Settled(ValueType.STRING)
+    _tell_markers(settled, markers, notes)
+    padded = [f"'{name}' ({guess.padded:,})" for name, guess in guesses.items()
+              if guess.padded and settled[name].type is ValueType.STRING]  # fmt: skip
+    if padded:
+        notes.add(f"blanks around texts are taken away in column{'s' * (len(padded) > 1)} {listed(padded)}")
+    return settled
+
+
+def _doubtful(name: str, guess: Guess, rules: Rules) -> bool:
+    if name in rules.kinds:
+        return second_look(rules.kinds[name], guess)
+    if guess.suspect:
+        return True
+    if guess.type is ValueType.FLOAT:
+        return guess.grouped and rules.decimal != "."
+    # A format such as %Y%m%d makes dates of whole numbers.
+    return guess.type is ValueType.INTEGER and rules.date_format is not None and _digits_only(rules.date_format)
+
+
+def _digits_only(form: str) -> bool:
+    return not DateForm(form).format.replace("%", "").strip("dmyYHMSj")
+
+
+def _tallied(names: Sequence[str], tables: Tables, rules: Rules) -> dict[str, Tally]:
+    tallies = {name: Tally(rules) for name in names}
+    if names:
+        for table in tables(names):
+            for name in table.columns:
+                tallies[name].add(table.get_column(name))
+    return tallies
+
+
+def _tell_markers(settled: Mapping[str, Settled], markers: Mapping[str, Counter[str]], notes: Notes) -> None:
+    """One line about all markers that became missing values."""
+    typed = {name: found for name, found in markers.items() if found and settled[name].type is not ValueType.STRING}
+    if typed:
+        texts = Counter(text for found in typed.values() for text in found)
+        shown = listed([f"'{text}'" for text, _ in texts.most_common()], _SHOWN_MARKERS)
+        columns = listed([f"'{name}' ({found.total():,})" for name, found in typed.items()])
+        what = "are missing values" if len(texts) > 1 else "is a missing value"
+        notes.add(f"{shown} {what} in columns of numbers, dates and booleans: {columns}")

@@ -1,0 +1,147 @@
+"""The second reading of a column that may hold numbers or dates of another form: how many values each form takes."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import polars as pl
+
+from stagewright.components.ingestion import dateforms, numberforms
+from stagewright.components.ingestion.dateforms import DateForm
+from stagewright.components.ingestion.numberforms import NumberForm
+from stagewright.components.ingestion.rules import Rules
+from stagewright.components.ingestion.valuetypes import MARKERS, ValueType, fits, read, trimmed, unmarked
+
+FEW = 21  # different values that are kept to be counted or shown
+SAMPLE = 64
+MIN_SHARE = 0.5  # a form that fewer values fit is given up
+
+Form = NumberForm | DateForm
+ISO = DateForm("ISO")  # what the plain types read: dates and times by ISO 8601
+
+
+@dataclass(slots=True)
+class Fit:
+    """How a form fits a column.
+
+    Attributes:
+        count: Values that it takes.
+        strays: Values that it does not take, the first few, with their numbers of rows; more than `FEW` are not told apart.
+        type: The narrowest type of what it takes.
+        varied: Different values that it takes, at most `FEW`.
+    """
+
+    count: int = 0
+    strays: Counter[str] = field(default_factory=Counter)
+    type: ValueType | None = None
+    varied: set[str] = field(default_factory=set)
+    example: str = ""
+
+
+@dataclass
+class Tally:
+    """Counts over a whole column.
+
+    Attributes:
+        present: Values that are neither missing nor a marker.
+        grouped: Values with one sign before exactly three last digits, which may separate thousands or decimals.
+        small: Whole numbers of at most three digits without a sign.
+        currencies: Currencies with their numbers of values, "" for none.
+        percents: Values with a percent sign.
+    """
+
+    rules: Rules
+    present: int = 0
+    fits: dict[Form, Fit] = field(default_factory=dict)
+    markers: Counter[str] = field(default_factory=Counter)
+    grouped: int = 0
+    small: int = 0
+    currencies: Counter[str] = field(default_factory=Counter)
+    percents: int = 0
+    negatives: int = 0
+    _begun: bool = False
+
+    @cached_property
+    def numbers(self) -> tuple[NumberForm, ...]:
+        """The forms of numbers that the rules leave open."""
+        decimal, thousands = self.rules.decimal, self.rules.thousands
+        return tuple(
+            form
+            for form in numberforms.FORMS
+            if form is numberforms.PLAIN
+            or (
+                decimal in {None, form.decimal}
+                and thousands != form.decimal
+                and (thousands is None or form.thousands in {"", thousands})
+            )
+        )
+
+    def add(self, text: pl.Series) -> None:
+        """Count further values of the column."""
+        values = trimmed(text, self.rules.missing)
+        marked = values.filter(values.is_in(MARKERS))
+        if len(marked):
+            self.markers.update(marked.to_list())
+        present = unmarked(values).drop_nulls()
+        if not len(present):
+            return
+        if not self._begun:
+            self._begin(present)
+        self.present += len(present)
+        bare = numberforms.bare(present)
+        self._look(bare)
+        for form in list(self.fits):
+            fit = self.fits[form]
+            if form is ISO:
+                plain = _iso(present)
+            elif isinstance(form, NumberForm):
+                taken = form.fits(bare)
+                plain = form.plain(present) if taken.any() else pl.Series(present.name, [None] * len(present), dtype=pl.String)
+            else:
+                plain = form.plain(present)
+            _count(fit, present, plain)
+            if fit.count < MIN_SHARE * self.present:
+                del self.fits[form]
+
+    def full(self, form: Form) -> bool:
+        """Whether a form takes every value."""
+        return form in self.fits and self.fits[form].count == self.present
+
+    def _begin(self, present: pl.Series) -> None:
+        self._begun = True
+        asked = self.rules.date_format
+        dates = (DateForm(asked),) if asked else dateforms.likely(present.head(SAMPLE))
+        self.fits = {form: Fit() for form in (*self.numbers, ISO, *dates)}
+
+    def _look(self, bare: numberforms.Bare) -> None:
+        amounts = bare.amount.drop_nulls()
+        self.grouped += int(amounts.str.contains(r"^[1-9][0-9]{0,2}[.,][0-9]{3}$").sum())
+        self.small += int(amounts.str.contains(r"^[0-9]{1,3}$").sum())
+        known = bare.currency.filter(bare.amount.is_not_null())
+        self.currencies.update(dict(known.value_counts().iter_rows()) if known.n_unique() < FEW else {})
+        self.percents += int(bare.percent.sum())
+        self.negatives += int((bare.negative & bare.amount.is_not_null()).sum())
+
+
+def _iso(text: pl.Series) -> pl.Series:
+    taken = read(text, ValueType.DATETIME).is_not_null()
+    return text.set(~taken, None)
+
+
+def _count(fit: Fit, present: pl.Series, plain: pl.Series) -> None:
+    readable = plain.drop_nulls()
+    if len(readable):
+        kinds = (ValueType.INTEGER, ValueType.FLOAT, ValueType.DATE, ValueType.DATETIME)
+        known = [kind for kind in kinds if fit.type is None or kinds.index(kind) >= kinds.index(fit.type)]
+        fitting = next((kind for kind in known if fits(readable, kind)), None)
+        if fitting is None:  # whole numbers beyond 64 bits
+            plain, readable = plain.clear(len(plain)), readable.clear()
+        else:
+            fit.type = fitting
+    fit.count += len(readable)
+    if not fit.example and len(readable):
+        fit.example = present.filter(plain.is_not_null())[0]
+    if len(fit.varied) < FEW:
+        fit.varied.update(readable.unique().head(FEW).to_list())
+    if len(readable) < len(present) and len(fit.strays) < FEW:
+        fit.strays.update(present.filter(plain.is_null()).head(10_000).to_list())

@@ -1,0 +1,31 @@
+"""Rows without a target, which nothing can be learned from or judged by: left out before the table is split."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from stagewright.components.runtime import tables
+from stagewright.components.runtime.schema import Schema
+
+
+@contextmanager
+def rows_with_target(table: str | Path, schema: Schema) -> Iterator[str | Path]:
+    """The table's rows whose target is known: the table itself, if all are."""
+    target = schema.target or ""
+    frame = tables.scan(table)
+    if target not in frame.collect_schema():
+        yield table
+        return
+    known = pl.col(target).is_not_null()
+    if frame.collect_schema()[target].is_float():
+        known &= pl.col(target).is_not_nan()
+    if frame.select(known.all()).collect(engine="streaming").item():
+        yield table
+        return
+    with TemporaryDirectory(prefix="stagewright-") as folder:
+        kept = Path(folder) / "table"
+        tables.write(frame.filter(known), kept)
+        yield kept
