@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from stagewright.components.runtime.documents import Unreadable, read_yaml
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean
 
 _CHOICES = re.compile(r"\bOne of ([\w./-]+(?:, [\w./-]+)+)(?=[.;,\s]|$)")
@@ -177,6 +176,8 @@ def _structure(parameter: Parameter, text: str, kind: type, expected: str) -> An
 def _from_json(parameter: Parameter, text: str, expected: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadParameter(parameter.name, got=text, expected=f"{expected}, nested less deep") from None
     except ValueError as error:
         reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
         wanted = f"{expected}, or the path of a .json or .yaml file that holds one ({reason})"
@@ -185,14 +186,13 @@ def _from_json(parameter: Parameter, text: str, expected: str) -> Any:
 
 def _from_file(parameter: Parameter, path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
+        return read_yaml(path.read_text(encoding="utf-8"))  # JSON is YAML too
     except FileNotFoundError:
         raise InputError(f"parameter '{parameter.name}' names the file {path}, which does not exist") from None
+    except Unreadable as error:
+        raise InputError(f"parameter '{parameter.name}' names the file {path}, which is no YAML or JSON: {error}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"parameter '{parameter.name}' names the file {path}, which cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"parameter '{parameter.name}' names the file {path}, which is no YAML or JSON: {reason}") from None
 
 
 def _refuse_constant(name: str) -> None:

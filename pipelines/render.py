@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from stagewright.components.runtime.documents import read_yaml
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import Version, model_name, published_uri
 from stagewright.components.serving import gitops, gitops_tree
@@ -75,7 +74,7 @@ def update(wanted: Rendering, folder: str, *, commit: bool = False, check: bool 
     if count != 1:
         raise InputError(f"{place}/{SERVICE} has no storageUri that ends with a version; render it anew, without --update")
     if check:
-        _check_published(str(yaml.safe_load(changed)["spec"]["predictor"]["model"]["storageUri"]))
+        _check_published(str(read_yaml(changed)["spec"]["predictor"]["model"]["storageUri"]))
     message = f"Deploy {wanted.name} {wanted.version} to {wanted.namespace}"
     files = {**existing, SERVICE: changed}
     return gitops.write(files, folder, namespace=wanted.namespace, name=wanted.name, message=message, commit=commit)
@@ -91,7 +90,7 @@ def _files(wanted: Rendering, existing: Mapping[str, str]) -> dict[str, str]:
         "version": wanted.version,
         "model_uri": published_uri(wanted.bucket, wanted.name, wanted.version),
     }
-    before = yaml.safe_load(existing[SERVICE]) if SERVICE in existing else None
+    before = read_yaml(existing[SERVICE]) if SERVICE in existing else None
     _check_mode(settings.get("mode", "Standard"), before)
     if not wanted.canary:
         return gitops_tree.tree(inference_service(**settings))

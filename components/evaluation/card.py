@@ -3,7 +3,6 @@
 Source of the sections: Mitchell and others, Model Cards for Model Reporting (2019), in the order of a model's life.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +11,7 @@ from stagewright.components.evaluation import card_sections as sections
 from stagewright.components.evaluation.card_evaluation import evaluation
 from stagewright.components.evaluation.markdown import escape, to_html
 from stagewright.components.runtime import report
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import FEATURES, SERVING, ModelMetadata
 from stagewright.components.runtime.schema import Schema
@@ -107,7 +107,7 @@ def write_card(card: str | Path, page: str | Path, **sources: Any) -> None:
 
 def _document(path: Path, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"no file {path}, which should hold {what}") from None
     except (ValueError, OSError) as error:

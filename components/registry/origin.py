@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from stagewright.components.registry.catalogue import PURPOSE, Tag
 from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.content import Content
+from stagewright.components.runtime.documents import read_yaml
 from stagewright.components.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,12 +70,12 @@ def _told(model: Content) -> dict[str, Any]:
 def _description(folder: Path) -> dict[str, str]:
     """What the model's MLflow description says of where it was logged; nothing if there is none that can be read."""
     try:
-        document = yaml.safe_load((folder / "MLmodel").read_text())
+        document = read_yaml((folder / "MLmodel").read_text())
         found = {
             SOURCE_RUN: document.get("run_id"),
             SOURCE_CREATED: document.get("utc_time_created"),
             SOURCE_MODEL: document.get("model_id") or document.get("model_uuid"),
         }
-    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+    except (OSError, ValueError, AttributeError):
         return {}
     return {key: str(value) for key, value in found.items() if value}

@@ -3,11 +3,11 @@
 A published version never changes, so a number that is taken in the object store is taken for good.
 """
 
-import json
 from collections.abc import Iterable
 
 from stagewright.components.registry.versions import Registered
 from stagewright.components.runtime import logs
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, MissingSetting
 from stagewright.components.runtime.naming import Version
 from stagewright.components.runtime.storage import ObjectStore
@@ -42,7 +42,7 @@ def unregistered(name: str, known: Iterable[Registered]) -> list[Registered]:
 
 def _read(name: str, version: str, uri: str, store: ObjectStore) -> Registered:
     try:
-        document = json.loads(store.read(uri))
+        document = read_json(store.read(uri))
         lineage = document["lineage"]
         return Registered(
             name=name,

@@ -4,11 +4,21 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+LONGEST = 4000  # characters of a sentence: whatever a file or a request brings, nobody is told a megabyte
+LONGEST_VALUE = 400
+
 
 class StagewrightError(Exception):
-    """Anything that stops a step and needs no traceback to be understood."""
+    """Anything that stops a step and needs no traceback to be understood.
+
+    Args:
+        sentence: What is wrong; its middle is left out if it is very long.
+    """
 
     exit_code = 1
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(shortened(sentence, LONGEST))
 
 
 class InputError(StagewrightError):
@@ -21,7 +31,7 @@ class BadParameter(InputError):
     """A parameter has a value that it cannot have."""
 
     def __init__(self, name: str, *, got: Any, expected: str) -> None:
-        super().__init__(f"parameter '{name}' is {got!r}; expected {expected}")
+        super().__init__(f"parameter '{name}' is {shortened(repr(got), LONGEST_VALUE)}; expected {expected}")
         self.name, self.got, self.expected = name, got, expected
 
 
@@ -52,6 +62,18 @@ class GateFailed(StagewrightError):
 
 class ServiceUnavailable(StagewrightError):
     """A service that this step needs does not answer, or refuses."""
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of so many characters at most: what is too long loses its middle.
+
+    >>> shortened("abcdefghijklmnopqrstuvwxyz", 12)
+    'abcd ... xyz'
+    """
+    if len(text) <= most:
+        return text
+    kept = most - len(" ... ")
+    return f"{text[: kept - kept // 2]} ... {text[len(text) - kept // 2 :]}"
 
 
 def one_of(name: str, value: str, allowed: Iterable[str]) -> str:

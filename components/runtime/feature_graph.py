@@ -19,6 +19,7 @@ import onnxruntime
 import polars as pl
 
 from stagewright.components.runtime import columns
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import TOKENS_AT_ONCE, VALUES_AT_ONCE, Input, input_from_dict
 from stagewright.components.runtime.tokens import Tokens
@@ -97,7 +98,7 @@ class FeatureGraph:
         """
         folder = Path(folder)
         try:
-            document = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+            document = read_json((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
             loaded = cls(
                 inputs=tuple(input_from_dict(column) for column in document["inputs"]),
                 outputs=tuple(Feature.from_dict(feature) for feature in document["outputs"]),

@@ -2,17 +2,64 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from stagewright.components.runtime.errors import InputError
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}  # fmt: skip
 
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's content, as hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_of(path: str | Path, *, inside: str | Path | None = None, most: int | None = None) -> bytes:
+    """A file's content. What is no file (a pipe, a device, a socket) is refused without waiting for it.
+
+    Args:
+        inside: The folder that the file must lie in, links followed.
+        most: Bytes that it may have.
+
+    Raises:
+        InputError: If it is no file, too large, or leads out of the folder.
+        OSError: If it cannot be read.
+    """
+    path = Path(path)
+    if inside is not None and not path.resolve().is_relative_to(Path(inside).resolve()):
+        raise InputError(f"{path} is a link that leads out of {inside}; a model is read from its own folder alone")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path} is no file but {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}; it is not read")
+        if most is not None and found.st_size > most:
+            raise InputError(f"{path} has {found.st_size} bytes; at most {most} are read")
+        return file.read()
+
+
+def check_tree(folder: str | Path) -> None:
+    """Refuse a folder that holds what is neither file nor folder, or a link that leads out of it.
+
+    Raises:
+        InputError: Naming the first.
+    """
+    root = Path(folder).resolve()
+    for at, folders, files in os.walk(root):
+        for path in sorted(Path(at) / name for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise InputError(f"{path} is a link that leads out of {root}; a model is read from its own folder alone")
+            if not path.is_file() and not path.is_dir():
+                what = "a link to nothing" if not path.exists() else _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something else")
+                raise InputError(f"{path} is no file but {what}; a model is made of files")
 
 
 @contextmanager

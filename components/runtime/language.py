@@ -1,6 +1,5 @@
 """A language model as a folder in Hugging Face's layout: config.json, model.safetensors, tokenizer.json."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stagewright.components.runtime import tokens
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -102,7 +102,7 @@ def _pooling(folder: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(document, dict):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, one_of
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class ModelMetadata:
         """
         path = Path(folder) / METADATA_FILE
         try:
-            document: Mapping[str, Any] = json.loads(path.read_text())
+            document: Mapping[str, Any] = read_json(path.read_text())
             known = {name.name for name in fields(cls)}
             values = {name: value for name, value in document.items() if name in known}
             return cls(**values | {"classes": None if values["classes"] is None else tuple(values["classes"])})

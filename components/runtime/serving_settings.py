@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 
 FILE = "settings.json"
@@ -49,7 +50,7 @@ class ServingSettings:
             InputError: If the content is anything else.
         """
         try:
-            found = cls(**json.loads(content))
+            found = cls(**read_json(content))
             found.check()
         except (ValueError, TypeError, InputError) as error:
             raise InputError(f"{location} does not hold serving settings: {error}") from None

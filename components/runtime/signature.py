@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 
 # How a kind of column travels in a V2 request, and the element type of its input in the ONNX graph.
@@ -133,7 +134,7 @@ class Signature:
         """
         path = Path(folder) / FILE
         try:
-            return cls.from_dict(json.loads(path.read_text()))
+            return cls.from_dict(read_json(path.read_text()))
         except FileNotFoundError:
             raise InputError(f"no {FILE} in {folder}: this is not an exported model") from None
         except (ValueError, KeyError, TypeError) as error:

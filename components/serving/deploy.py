@@ -1,11 +1,11 @@
 """Deployment of a published model to a target: this machine, a cluster, or a folder that a GitOps controller watches."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime.content import BASELINE, WORKER
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join
@@ -123,6 +123,6 @@ def _look(model_uri: str) -> _Model:
     if not (folder / SERVING).is_dir():
         raise InputError(f"there is no exported model at {model_uri}; publish one, or give the folder of one")
     kept = folder / SERVING / BASELINE
-    manifest = json.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).is_file() else {}
+    manifest = read_json((folder / MANIFEST).read_text()) if (folder / MANIFEST).is_file() else {}
     worker = (folder / SERVING / WORKER).is_file()
     return _Model(manifest.get("digest", ""), kept.read_bytes() if kept.is_file() else None, worker)

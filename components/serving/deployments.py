@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.processes import Process
 from stagewright.components.runtime.settings import LocalSettings, load
 from stagewright.components.runtime.storage import replacing
@@ -57,7 +58,7 @@ def services() -> list[Deployment]:
 def find(name: str) -> Deployment | None:
     """What is recorded of a model's deployment, or None."""
     try:
-        document = json.loads((folder(name) / STATE).read_text())
+        document = read_json((folder(name) / STATE).read_text())
         return Deployment(**document | {"process": Process(**document["process"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None

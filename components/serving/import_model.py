@@ -1,6 +1,5 @@
 """An existing model, wherever it is, as a model folder that can be registered, published and served."""
 
-import json
 import re
 import shutil
 import tempfile
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.content import GRAPH, WORKER
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.signature import Signature
@@ -147,7 +147,7 @@ def _registered(source: str) -> str:
 
 def _verify_folder(folder: Path) -> None:
     try:
-        files = {file["path"]: file["sha256"] for file in json.loads((folder / MANIFEST).read_text())["files"]}
+        files = {file["path"]: file["sha256"] for file in read_json((folder / MANIFEST).read_text())["files"]}
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{folder / MANIFEST} is not the manifest of a published model") from None
     for name, digest in files.items():

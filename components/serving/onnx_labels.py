@@ -1,12 +1,12 @@
 """Which labels a foreign classifier's probabilities are for: read from the label back to the constant that it comes from."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 
 PROPERTY = "classes"
@@ -24,7 +24,7 @@ def named(proto: onnx.ModelProto, source: str) -> list[Any]:
     if given is None:
         return []
     try:
-        labels = json.loads(given)
+        labels = read_json(given)
     except ValueError:
         labels = None
     kinds = {type(label) for label in labels} if isinstance(labels, list) else set()

@@ -17,6 +17,7 @@ import yaml
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.content import Content, content
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, one_of
 from stagewright.components.runtime.naming import published_uri
 from stagewright.components.runtime.storage import ObjectStore, join, sha256
@@ -118,7 +119,7 @@ def read_manifest(uri: str, store: ObjectStore) -> dict[str, Any]:
     if not store.exists(path):
         raise InputError(f"no model is published at {uri}: there is no {MANIFEST}")
     try:
-        document: dict[str, Any] = json.loads(store.read(path))
+        document: dict[str, Any] = read_json(store.read(path))
         _ = document["digest"], [(file["path"], file["size"], file["sha256"]) for file in document["files"]]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not the manifest of a published model") from None
@@ -179,7 +180,7 @@ def _record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD
     try:
-        record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        record: dict[str, Any] = read_json(path.read_text()) if path.is_file() else {}
         _ = record.get("of")
     except (ValueError, AttributeError):
         raise InputError(f"{path} does not record how a variant was made") from None

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from stagewright.components.runtime.documents import Unreadable, read_yaml
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.pipelines.profiles.model import Profile
 
@@ -67,11 +67,11 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> Tree:
 
 def _read(path: Path) -> Tree:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"profile {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"profile {path} is no proper YAML: {' '.join(str(error).split())}") from None
+    except Unreadable as error:
+        raise InputError(f"profile {path} is no proper YAML: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

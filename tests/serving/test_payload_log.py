@@ -323,6 +323,41 @@ def test_taken_names_and_tensors(tmp_path: Path, tensors: bool) -> None:
         assert table["words"].list.len().to_list() == [3, 3, 5, 5]
 
 
+class Colliding:
+    """A model whose inputs are called as the log's own columns are, as each other but for case, and as its answers."""
+
+    name, version, variant = "odd", "v1.0.0", None
+    names = (
+        "time", "input_time", "input_input_time", "TIME", "request_id", "row", "Row", "label", "probability_yes", "Probability_No",
+        "age", "AGE", "input_age",
+    )  # fmt: skip
+    signature = Signature("binary", tuple(Input(name, "numeric") for name in names), classes=("no", "yes"))
+
+
+def test_every_input_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
+    log = PayloadLog(PayloadSettings(str(tmp_path)), Counts(Metrics()))
+    feeds = {name: np.array([[at]], np.float32) for at, name in enumerate(Colliding.names)}
+    outputs = {"label": np.array(["no"], object), "probabilities": np.array([[0.75, 0.25]], np.float32)}
+    log.record(Colliding(), "one", feeds, outputs, 1)
+    log.close(10)
+
+    (path,) = tmp_path.rglob("*.parquet")
+    table = pl.read_parquet(path)
+    inputs = {
+        "input_input_input_time": 0.0, "input_time": 1.0, "input_input_time": 2.0, "input_input_input_input_TIME": 3.0,
+        "input_request_id": 4.0, "input_row": 5.0, "input_input_Row": 6.0, "input_label": 7.0, "input_probability_yes": 8.0,
+        "input_Probability_No": 9.0, "age": 10.0, "input_input_AGE": 11.0, "input_age": 12.0,
+    }  # fmt: skip
+    assert {name: table[name][0] for name in inputs} == inputs
+    assert len(table.columns) == len({name.lower() for name in table.columns}) == 7 + 3 + len(inputs)
+    assert table["request_id"].to_list() == ["one"]
+    assert table["probability_yes"].to_list() == [0.25]
+    described = json.loads(pl.read_parquet_metadata(path)["stagewright.payload"])["inputs"]
+    assert {name: one["column"] for name, one in described.items()} == {
+        name: Colliding.names[int(at)] for name, at in inputs.items()
+    }
+
+
 def test_what_cannot_be_logged_costs_its_own_rows_only(tmp_path: Path) -> None:
     metrics = Metrics()
     log = PayloadLog(PayloadSettings(str(tmp_path)), Counts(metrics))

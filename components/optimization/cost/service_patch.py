@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stagewright.components.optimization.cost.cpu_limit import cpus_of, quantity_of
 from stagewright.components.optimization.cost.sizing import GIB, MIB
+from stagewright.components.runtime.documents import read_all_yaml
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.serving.inference_service import API_VERSION, KIND, REPLICAS, RESOURCES
 
@@ -156,8 +155,8 @@ def _document(given: str) -> Document:
     if path is not None and not path.is_file():
         raise InputError(f"there is no InferenceService at {given}; expected a YAML file, or its text")
     try:
-        documents = list(yaml.safe_load_all(path.read_text() if path else given))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        documents = read_all_yaml(path.read_text() if path else given)
+    except ValueError as error:
         raise InputError(f"the present InferenceService is not YAML: {str(error).splitlines()[0]}") from None
     found = [one for one in documents if isinstance(one, dict) and one.get("kind") == KIND]
     if len(found) != 1:

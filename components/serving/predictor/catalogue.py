@@ -5,13 +5,13 @@ where a model is: {"uri": ..., "version": ...}. A request names a model and perh
 here cannot be loaded.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, StagewrightError
 from stagewright.components.runtime.naming import Version
 from stagewright.components.serving.predictor.errors import UnknownModel, UnknownVersion
@@ -130,7 +130,7 @@ class Catalogue:
     def _entry(self, shelf: Shelf, name: str, content: bytes) -> Location:
         where = f"{name}{ENTRY} in the model repository"
         try:
-            document = json.loads(content)
+            document = read_json(content)
             uri, version = document["uri"], document.get("version")
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f'{where} is not an entry; expected {{"uri": ..., "version": ...}}') from None

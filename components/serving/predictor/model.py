@@ -1,6 +1,5 @@
 """A model in memory: its graph in ONNX Runtime, checked against its signature, and what it answers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, Self
@@ -9,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from stagewright.components.runtime import logs, serving_settings
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.runtime.signature import Input, Signature
@@ -148,7 +148,7 @@ def _settings(files: ModelFiles, threads: int, overrides: Mapping[str, Any]) -> 
 
 def _signature(files: ModelFiles) -> Signature:
     try:
-        return Signature.from_dict(json.loads(files.signature))
+        return Signature.from_dict(read_json(files.signature))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"the signature of the model at {files.location} is malformed: {type(error).__name__} {error}"

@@ -4,12 +4,12 @@ With a `manifest.json` beside it (every published model has one) the files' SHA-
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.signature import FILE as SIGNATURE
@@ -141,7 +141,7 @@ def _verified(location: str, read_file: Read) -> ModelFiles:
 def _extras(signature: bytes) -> list[str]:
     """Small files that a model may have: its settings, and the tokenizers that its signature names."""
     try:
-        tokenizers = [column.get("tokenizer") for column in json.loads(signature)["inputs"]]
+        tokenizers = [column.get("tokenizer") for column in read_json(signature)["inputs"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         tokenizers = []  # a malformed signature is named when the model is built
     return [*EXTRAS, *dict.fromkeys(name for name in tokenizers if isinstance(name, str) and Path(name).name == name)]
@@ -149,7 +149,7 @@ def _extras(signature: bytes) -> list[str]:
 
 def _parse(location: str, content: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(content)
+        manifest = read_json(content)
         manifest["files"] = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{location}/{MANIFEST} is not a model's manifest") from None

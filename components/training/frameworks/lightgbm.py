@@ -41,6 +41,7 @@ PARAMETERS = {
     "max_bin": Parameter(255, int, 2),
     "extra_trees": Parameter(False, bool),
 }
+_ZERO = np.float32(1e-35)  # LightGBM takes whatever is no larger for zero
 _NOT_THE_BOOSTERS = {"n_estimators", "early_stopping_rounds"}
 _THRESHOLDS = re.compile(r"^threshold=(.*)$", re.MULTILINE)
 _TREE_SIZES = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
@@ -172,7 +173,7 @@ def _tree(root: dict[str, Any], output: int) -> Tree:
             nodes += [node["left_child"], node["right_child"]]
     return Tree(
         feature=np.array([node.get("split_feature", 0) for node in nodes]),
-        threshold=np.array([node.get("threshold", 0.0) for node in nodes], dtype=np.float64),
+        threshold=_around_zero(np.array([node.get("threshold", 0.0) for node in nodes], dtype=np.float64)),
         left=np.array(left),
         right=np.array(right),
         missing_left=np.array([_missing_goes_left(node) for node in nodes]),
@@ -181,8 +182,26 @@ def _tree(root: dict[str, Any], output: int) -> Tree:
     )
 
 
+def _around_zero(thresholds: np.ndarray) -> np.ndarray:
+    """Thresholds by which ONNX decides as LightGBM does, which takes every x of |x| <= 1e-35 for zero before it compares.
+
+    A threshold from zero up to 1e-35 lets all of these go left, so it becomes 1e-35; one below zero down to -1e-35 lets none of
+    them, so it becomes the next float32 below -1e-35. Others already part them from nobody.
+    """
+    all_left = (thresholds >= 0) & (thresholds <= _ZERO)
+    none_left = (thresholds < 0) & (thresholds >= -_ZERO)
+    below = np.nextafter(-_ZERO, np.float32(-np.inf))
+    return np.where(all_left, np.float64(_ZERO), np.where(none_left, np.float64(below), thresholds))
+
+
 def _missing_goes_left(node: dict[str, Any]) -> bool:
-    """Where NaN goes: a column that had none in training reads it as zero."""
+    """Where NaN goes: a column that had none in training reads it as zero.
+
+    Raises:
+        ValueError: If zeros are missing values too, which no ONNX node can say; our training never asks for it.
+    """
+    if node.get("missing_type") == "Zero":
+        raise ValueError("a tree that takes zeros for missing values has no ONNX form")
     if node.get("missing_type") == "None":
         return node["threshold"] >= 0.0
     return bool(node.get("default_left", False))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from onnx import ModelProto
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _devices
@@ -57,7 +58,7 @@ def load(folder: Path) -> "TorchEstimator":
         InputError: If a file is missing or damaged.
     """
     try:
-        shape = Architecture.from_dict(json.loads((folder / ARCHITECTURE).read_text()))
+        shape = Architecture.from_dict(read_json((folder / ARCHITECTURE).read_text()))
         network = Network(shape)
         with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
             network.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays.files})

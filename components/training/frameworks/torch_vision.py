@@ -1,6 +1,5 @@
 """Image classifiers by torch: a small network of our own, torchvision's and timm's; weights saved as safetensors."""
 
-import json
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from onnx import ModelProto
 
 from stagewright.components.runtime import logs
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import VALUES_AT_ONCE
 from stagewright.components.training.frameworks import _deep, _devices
@@ -70,7 +70,7 @@ def load(folder: Path) -> "VisionEstimator":
         InputError: If a file is missing or damaged.
     """
     try:
-        network = Network(Architecture.from_dict(json.loads((folder / _deep.ARCHITECTURE).read_text())))
+        network = Network(Architecture.from_dict(read_json((folder / _deep.ARCHITECTURE).read_text())))
         network.load_state_dict(_deep.weights(folder / _deep.WEIGHTS))
     except Exception as error:  # noqa: BLE001  a damaged file fails in whatever way its content leads to
         raise damaged(folder, error) from None

@@ -1,6 +1,5 @@
 """Text classifiers from a pretrained transformer in a local folder; no code from that folder is run, no file is a pickle."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import torch
 from onnx import ModelProto
 
 from stagewright.components.runtime import logs
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.language import base_model
 from stagewright.components.runtime.progress import progress
@@ -86,7 +86,7 @@ def load(folder: Path) -> "LanguageEstimator":
         InputError: If a file is missing or damaged.
     """
     try:
-        network = empty(folder, Architecture.from_dict(json.loads((folder / _deep.ARCHITECTURE).read_text())))
+        network = empty(folder, Architecture.from_dict(read_json((folder / _deep.ARCHITECTURE).read_text())))
         network.load_state_dict(_deep.weights(folder / _deep.WEIGHTS))
     except Exception as error:  # noqa: BLE001  a damaged file fails in whatever way its content leads to
         raise damaged(folder, error) from None

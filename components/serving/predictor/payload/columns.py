@@ -14,7 +14,7 @@ from arro3.core import Array, DataType, Field, RecordBatch, Schema, fixed_size_l
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Signature
 
 ABOUT = ("request_id", "row", "time", "model", "version", "variant", "seconds")
-PREFIX = "input_"  # of an input whose name is taken by one of the columns above, or by an output
+PREFIX = "input_"  # of an input whose name is taken by one of the columns above, by an output, or by another input
 METADATA = "stagewright.payload"
 TENSORS = ("image", "tensor", "tokens")
 
@@ -90,12 +90,11 @@ class Layout:
         if signature.classes is not None:
             named = enumerate(map(_probability, signature.classes))
             self._classes = [(at, name) for at, name in named if name not in exclude]
-        taken = {*ABOUT, *answers}
+        written = _names([column.name for column in signature.inputs], {*ABOUT, *answers})
         for column in signature.inputs:
             kind = "tokens" if getattr(column, "tokenizer", None) else column.kind
             if column.name not in exclude and (tensors or kind not in TENSORS):
-                name = f"{PREFIX}{column.name}" if column.name in taken else column.name
-                self._inputs.append((column.name, name, _CONVERSIONS[kind]))
+                self._inputs.append((column.name, written[column.name], _CONVERSIONS[kind]))
         self.metadata = {METADATA: json.dumps(self._description(), sort_keys=True)}
 
     def __len__(self) -> int:
@@ -149,6 +148,30 @@ class Layout:
             for at, name in self._classes:
                 columns[name] = _plain(table[:, at])
         return columns
+
+
+def _names(inputs: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """What each input is called in the files: its own name, with the prefix as often as it takes to be nobody else's.
+
+    Names that differ in the case of letters alone are the same to many readers of Parquet, so they are the same here.
+
+    >>> _names(["time", "input_time", "Row", "row", "age"], {"time", "row"})
+    {'time': 'input_input_time', 'input_time': 'input_time', 'Row': 'input_Row', 'row': 'input_input_row', 'age': 'age'}
+    """
+    used = {name.lower() for name in taken}
+    written: dict[str, str] = {}
+    for name in inputs:
+        if name.lower() not in used:
+            written[name] = name
+            used.add(name.lower())
+    for name in inputs:
+        if name not in written:
+            free = f"{PREFIX}{name}"
+            while free.lower() in used:
+                free = f"{PREFIX}{free}"
+            written[name] = free
+            used.add(free.lower())
+    return {name: written[name] for name in inputs}
 
 
 def _spans(pieces: Sequence[Piece]) -> list[Span]:

@@ -4,15 +4,14 @@ What decides is a list of our own. `MLmodel` is a part of the model: a loader, a
 is only ever compared with what is known to be harmless.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.documents import Unreadable, read_json, read_yaml
+from stagewright.components.runtime.errors import InputError, shortened
+from stagewright.components.runtime.files import content_of
 from stagewright.components.runtime.signature import Input
 
 MLMODEL, WORKER = "MLmodel", "worker.json"
@@ -108,6 +107,7 @@ def read(folder: str | Path) -> Format:
         raise InputError(f"the MLflow model in {folder} has no python_function flavour; log it with one of MLflow's flavours")
     loader = str(function.get("loader_module"))
     if loader not in _LOADERS:
+        loader = shortened(loader, 100)
         raise InputError(f"the MLflow model in {folder} is loaded by {loader}, which can run code from its files; "
                          f"served are {SAFE}, and any model as ONNX")  # fmt: skip
     flavor = _LOADERS[loader]
@@ -130,12 +130,16 @@ def read(folder: str | Path) -> Format:
 def _document(folder: Path) -> dict[str, Any]:
     path = folder / MLMODEL
     try:
-        document = yaml.safe_load(path.read_text())
+        document = read_yaml(content_of(path, inside=folder).decode())
         document["flavors"].items()
     except FileNotFoundError:
         raise InputError(f"there is no {MLMODEL} in {folder}: this is not an MLflow model") from None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+    except Unreadable as error:
+        raise InputError(f"{path} does not describe an MLflow model: {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path} does not describe an MLflow model") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
     return dict(document)
 
 
@@ -167,7 +171,7 @@ def _fields(document: Mapping[str, Any], folder: Path) -> tuple[tuple[Field, ...
         raise InputError(f"the MLflow model in {folder} has no signature, so nobody knows its columns; "
                          "log it with signature=infer_signature(rows, predictions)")  # fmt: skip
     try:
-        inputs = json.loads(signature["inputs"])
+        inputs = read_json(signature["inputs"])
         if len(inputs) == 1 and inputs[0]["type"] == "tensor":
             return _tensor(inputs[0], folder)
         fields = tuple(Field(str(one["name"]), str(one["type"]), bool(one.get("required", True))) for one in inputs)
@@ -186,7 +190,7 @@ def _own_fields(folder: Path) -> tuple[tuple[Field, ...], None]:
     types = {"numeric": "double", "boolean": "boolean", "datetime": "datetime", "categorical": "string", "text": "string"}
     try:
         given = [
-            (str(one["name"]), types.get(one["kind"]), bool(one["nullable"])) for one in json.loads(path.read_text())["inputs"]
+            (str(one["name"]), types.get(one["kind"]), bool(one["nullable"])) for one in read_json(path.read_text())["inputs"]
         ]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} does not say what the model takes: this is not a model that train_model wrote") from None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME
 from stagewright.components.serving.predictor.worker.formats import Field, Format
@@ -67,7 +68,7 @@ class Loaded:
         if path is None or self.format.width is not None:
             return None
         try:
-            document = json.loads(path.read_text())
+            document = read_json(path.read_text())
             rows = pd.DataFrame(document["data"], columns=document["columns"])
             return rows if set(rows.columns) == {field.name for field in self.format.fields} else None
         except (ValueError, KeyError, TypeError):

@@ -4,7 +4,6 @@ It computes in a process of its own, which is started again when it ends. What t
 one; requests that come meanwhile are told to try again.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stagewright.components.runtime import logs
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.runtime.signature import Signature
@@ -81,7 +81,7 @@ def load(files: ModelFiles, name: str, *, version: str | None = None, threads: i
         InputError: If the model cannot be loaded or answers something else than its signature says.
     """
     try:
-        signature = Signature.from_dict(json.loads(files.signature))
+        signature = Signature.from_dict(read_json(files.signature))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"the signature of the model at {files.location} is malformed: {type(error).__name__} {error}"

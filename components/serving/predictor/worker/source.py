@@ -1,12 +1,12 @@
 """The whole folder of a model that a process of its own loads: where it lies, or a verified copy of it."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.serving.predictor.source import MANIFEST, SERVING, STORE
 
@@ -52,7 +52,7 @@ def _download(uri: str) -> tuple[Path, Callable[[], None]]:
 
 def _files(location: str, manifest: bytes) -> dict[str, str]:
     try:
-        return {str(entry["path"]): str(entry["sha256"]) for entry in json.loads(manifest)["files"]}
+        return {str(entry["path"]): str(entry["sha256"]) for entry in read_json(manifest)["files"]}
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{location}/{MANIFEST} is not a model's manifest") from None
 
