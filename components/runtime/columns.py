@@ -61,7 +61,11 @@ def arrays(series: pl.Series, kind: str, shape: tuple[int, ...]) -> np.ndarray:
             raise InputError(f"column '{series.name}' holds more than arrays of shape {list(shape)} of {values}") from None
     if series.null_count():
         raise InputError(f"column '{series.name}' is missing in row {int(series.is_null().arg_true()[0])}; a {kind} cannot be")
-    return series.to_numpy()
+    values = series.to_numpy()
+    if kind != "image" and not np.isfinite(values).all():
+        row = int((~np.isfinite(values)).reshape(len(values), -1).any(axis=1).argmax())
+        raise InputError(f"column '{series.name}' holds a number in row {row} that is missing or too large for float32")
+    return values
 
 
 def series_of(table: pl.DataFrame, name: str) -> pl.Series:

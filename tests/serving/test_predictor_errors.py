@@ -48,7 +48,6 @@ V1_ERRORS = [
     ({"instances": [{**GOOD, "note": ""}]}, "column 'note', row 0: no value, and the model needs one"),
     ({"instances": [GOOD, {**GOOD, "tenure": "12"}]}, "column 'tenure', row 1: '12' is not a number"),
     ({"instances": [{**GOOD, "tenure": [12]}]}, "column 'tenure', row 0: a list is not a number"),
-    ({"instances": [{**GOOD, "tenure": 1e300}]}, "column 'tenure', row 0: 1e+300 does not fit FP32"),
     ({"instances": [{**GOOD, "senior": "yes"}]}, "column 'senior', row 0: 'yes' is not true or false"),
     ({"instances": [{**GOOD, "senior": 2}]}, "column 'senior', row 0: 2 is not true or false"),
     ({"instances": [{**GOOD, "contract": {}}]}, "column 'contract', row 0: an object is not text, a number or a boolean"),
@@ -126,7 +125,6 @@ V2_ERRORS = [
     (x("INT8", [1], [300]), "input 'tenure': value 0 is 300, which does not fit INT8 (-128 to 127)"),
     (x("UINT8", [1], [-1]), "input 'tenure': value 0 is -1, which does not fit UINT8 (0 to 255)"),
     (x("BOOL", [1], [1]), "input 'tenure': value 0 is 1, which is not a boolean (datatype BOOL)"),
-    (x("FP64", [1], [1e39]), "column 'tenure', row 0: 1e+39 does not fit FP32"),
     (x("FP32", [2, 3], [1.0, 2.0]), "input 'tenure': shape [2, 3] needs 6 values, got 2"),
     (x("FP32", [1, 1], []), "input 'tenure': shape [1, 1] needs 1 value, got 0"),
     (x("FP32", [2], [1, 2]), "input 'charges': has 1 row, but input 'tenure' has 2"),
@@ -188,11 +186,6 @@ BINARY_ERRORS = [
         described(4, name="senior", datatype="FP32"),
         np.float32(3).tobytes(),
         "column 'senior', row 0: 3 is not true or false",
-    ),
-    (
-        described(8, name="tenure", datatype="FP64"),
-        np.float64(1e300).tobytes(),
-        "column 'tenure', row 0: 1e+300 does not fit FP32",
     ),
 ]
 

@@ -10,7 +10,7 @@ import orjson
 
 from stagewright.components.serving.predictor.asgi import Receive
 from stagewright.components.serving.predictor.columns import Columns, Feeds
-from stagewright.components.serving.predictor.errors import RequestError
+from stagewright.components.serving.predictor.errors import NoNumber, RequestError
 
 SERVER_ERROR = 500  # a status from here on is not the request's fault
 
@@ -129,13 +129,28 @@ def _together(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
         rows = raw[0].given.values or () if len(raw) == 1 else [row for job in raw for row in job.given.values or ()]
         feeds.insert(0, columns.feeds(rows))
     merged = columns.merge(feeds)
-    answers = Answers(merged, run(merged))
-    start = 0
+    outputs = run(merged)
+    answers, gaps = Answers(merged, outputs), _without_number(outputs)
+    start = answered = 0
     for job in (*raw, *ready):
         stop = start + job.given.rows
-        job.result = Share(answers, start, stop)
+        if gaps is not None and gaps[start:stop].any():
+            job.result = NoNumber(int(gaps[start:stop].argmax()))
+        else:
+            job.result = Share(answers, start, stop)
+            answered += job.given.rows
         start = stop
-    return start
+    return answered
+
+
+def _without_number(outputs: Outputs) -> np.ndarray | None:
+    """Which rows [N] have an answer that is no finite number; None where there is none."""
+    found: np.ndarray | None = None
+    for array in outputs.values():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            gaps = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            found = gaps if found is None else found | gaps
+    return found
 
 
 def _json_rows(array: np.ndarray) -> list[bytes]:

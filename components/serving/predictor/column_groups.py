@@ -13,6 +13,7 @@ import numpy as np
 from stagewright.components.runtime.signature import MISSING_STRING
 from stagewright.components.serving.predictor import values as convert
 
+_EXACT_INTEGERS = 2.0**53
 Rows = Sequence[Sequence[Any]]
 Found = tuple[np.ndarray | None, bool]  # [columns, rows], and whether some value is missing
 
@@ -78,9 +79,11 @@ def _by_numpy(numeric: bool) -> Callable[[Rows, tuple[int, ...]], Found]:
 def _numbers(values: list[tuple[Any, ...]]) -> np.ndarray | None:
     if not convert.NUMBERS.issuperset(map(type, chain.from_iterable(values))):
         return None
+    wide = np.array(values, dtype=np.float64)
     with np.errstate(over="ignore"):
-        narrow = np.array(values, dtype=np.float64).astype(np.float32)
-    return None if np.isinf(narrow).any() else narrow
+        narrow = wide.astype(np.float32)
+    unusual = np.abs(wide) > _EXACT_INTEGERS  # which whole numbers may be, and what is infinite in float32 is
+    return None if unusual.any() else narrow
 
 
 def _texts(values: list[tuple[Any, ...]]) -> np.ndarray | None:

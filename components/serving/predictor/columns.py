@@ -28,13 +28,19 @@ _ACCEPTED = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the model with a single value a row; its graph input has shape [N, 1]."""
+    """One column of the model with a single value a row; its graph input has shape [N, 1].
+
+    Attributes:
+        bounded: A number that does not fit float32 is refused. Otherwise it becomes infinite, which the graphs of models that
+            were trained here read as missing, as they did in training.
+    """
 
     name: str
     kind: str
     nullable: bool
     datatype: str = ""
     shape: tuple[int, ...] = (1,)
+    bounded: bool = False
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
         """JSON values [N] as the graph's input.
@@ -42,7 +48,10 @@ class Column:
         Raises:
             BadColumn: Naming the first row whose value is wrong, or missing where it may not be.
         """
-        return self._checked(convert.CONVERSIONS[self.kind](self.name, values))
+        converted = convert.CONVERSIONS[self.kind](self.name, values)
+        if self.bounded and self.kind == "numeric":
+            self._check_bounds(converted, np.array(values, dtype=np.float64))
+        return self._checked(converted)
 
     def from_tensor(self, datatype: str, values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
         """Elements of a V2 tensor [rows] or [rows, 1] in JSON as the graph's input."""
@@ -58,7 +67,10 @@ class Column:
         self._check_shape(shape)
         self.check_datatype(datatype)
         if self.kind == "numeric":
-            return self._checked(convert.to_float32(self.name, array))
+            narrow = convert.to_float32(array)
+            if self.bounded:
+                self._check_bounds(narrow, array)
+            return self._checked(narrow)
         if self.kind == "boolean":
             return self._checked(convert.truth(self.name, array))
         if datatype == "INT64" and self.kind == "datetime":
@@ -98,6 +110,12 @@ class Column:
         if len(shape) == 2 and shape[1] != 1:
             raise BadTensor(self.name, f"shape {list(shape)} has {shape[1]} columns; expected [rows] or [rows, 1]")
 
+    def _check_bounds(self, narrow: np.ndarray, given: np.ndarray) -> None:
+        lost = np.isinf(narrow) & np.isfinite(given)
+        if lost.any():
+            row = int(lost.argmax())
+            raise BadColumn(self.name, f"{given[row]:g} does not fit FP32", row=row)
+
     def _checked(self, flat: np.ndarray) -> np.ndarray:
         if not self.nullable:
             gaps = convert.where_missing(flat)
@@ -114,13 +132,16 @@ class Columns:
 
     Args:
         files: Small files beside the signature by name: a tokenized text needs its tokenizer.
+        bounded: Refuse numbers that do not fit float32, for graphs that were not made here.
 
     Raises:
         InputError: If a tokenizer is missing or cannot be used.
     """
 
-    def __init__(self, inputs: Iterable[Input], files: Mapping[str, bytes] | None = None) -> None:
-        self.all: tuple[AnyColumn, ...] = tuple(_column(given, files or {}) for given in inputs)
+    def __init__(
+        self, inputs: Iterable[Input], files: Mapping[str, bytes] | None = None, *, bounded: bool = False
+    ) -> None:  # fmt: skip
+        self.all: tuple[AnyColumn, ...] = tuple(_column(given, files or {}, bounded) for given in inputs)
         self.names = tuple(column.name for column in self.all)
         self.width = len(self.all)
         self.by_name: Mapping[str, AnyColumn] = {column.name: column for column in self.all}
@@ -182,9 +203,9 @@ class Columns:
         return {column.name: column.merge([one[column.name] for one in feeds]) for column in self.all}
 
 
-def _column(given: Input, files: Mapping[str, bytes]) -> AnyColumn:
+def _column(given: Input, files: Mapping[str, bytes], bounded: bool) -> AnyColumn:
     if given.kind in TENSOR_KINDS:
         return TensorColumn(given)
     if given.tokenizer is not None:
         return TokenColumn(given, files)
-    return Column(given.name, given.kind, given.nullable, given.datatype)
+    return Column(given.name, given.kind, given.nullable, given.datatype, bounded=bounded)

@@ -30,10 +30,10 @@ number(PyObject *value, void *out, Py_ssize_t at)
         wide = value == Py_True;
     else
         return UNUSUAL;
+    if (fabs(wide) > 9007199254740992.0) /* a whole number may be rounded already, a number may be infinite as a float */
+        return UNUSUAL;
     float narrow = (float)wide;
     ((float *)out)[at] = narrow;
-    if (isinf(narrow))
-        return UNUSUAL;
     return isnan(narrow) ? GAPS : COMPLETE;
 }
 

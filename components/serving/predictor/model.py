@@ -21,6 +21,7 @@ from stagewright.components.serving.predictor.trees.native import LEAST_ROWS
 Outputs = Mapping[str, np.ndarray]
 
 _LABELS = {"BYTES": "tensor(string)", "INT64": "tensor(int64)", "BOOL": "tensor(bool)"}
+FOREIGN = "onnx"  # the framework of a graph that was made elsewhere
 _BLANK = {"float": np.float32(0), "int64": np.int64(0), "uint8": np.uint8(0), "string": ""}
 
 
@@ -59,7 +60,7 @@ class OnnxModel:
     ) -> None:  # fmt: skip
         self.name, self.version, self.signature = name, version, signature
         self.settings = settings or ServingSettings()
-        self.columns = Columns(signature.inputs, extras)
+        self.columns = Columns(signature.inputs, extras, bounded=signature.framework == FOREIGN)
         self.outputs: list[dict[str, Any]] = signature.outputs
         self.session = session
         self._large = is_large(signature.inputs)

@@ -26,7 +26,13 @@ def numeric(column: str, values: Values) -> np.ndarray:
     if not NUMBERS.issuperset(map(type, values)):
         row = _first(values, lambda value: type(value) not in NUMBERS)
         raise BadColumn(column, f"{shown(values[row])} is not a number", row=row)
-    return to_float32(column, np.array(values, dtype=np.float64))
+    wide = np.array(values, dtype=np.float64)
+    narrow = to_float32(wide)
+    # By way of float64 a large whole number would be rounded twice, and so to another float32 than a table's.
+    for row in np.flatnonzero(np.abs(wide) > _EXACT_INTEGERS):
+        if type(values[row]) is int:
+            narrow[row] = np.array(values[row]).astype(np.float32)
+    return narrow
 
 
 def boolean(column: str, values: Values) -> np.ndarray:
@@ -57,17 +63,12 @@ def time(column: str, values: Values) -> np.ndarray:
     return np.array(moments, dtype="datetime64[us]").astype(np.int64)
 
 
-def to_float32(column: str, numbers: np.ndarray) -> np.ndarray:
-    """Any real numbers [N] as float32; a finite one that does not fit is refused."""
+def to_float32(numbers: np.ndarray) -> np.ndarray:
+    """Any real numbers [N] as float32; one that is too large becomes infinite, as when a table is read."""
     if numbers.dtype == np.float32:
         return numbers
     with np.errstate(over="ignore"):
-        narrow = numbers.astype(np.float32)
-    lost = np.isinf(narrow) & np.isfinite(numbers)
-    if lost.any():
-        row = int(lost.argmax())
-        raise BadColumn(column, f"{numbers[row]:g} does not fit FP32", row=row)
-    return narrow
+        return numbers.astype(np.float32)
 
 
 def truth(column: str, numbers: np.ndarray) -> np.ndarray:
