@@ -16,6 +16,7 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
 }  # fmt: skip
 
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's content, as hexadecimal digits."""
     with Path(path).open("rb") as file:
@@ -40,7 +41,9 @@ def content_of(path: str | Path, *, inside: str | Path | None = None, most: int 
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path} is no file but {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}; it is not read")
+            raise InputError(
+                f"{path} is no file but {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}; it is not read"
+            )
         if most is not None and found.st_size > most:
             raise InputError(f"{path} has {found.st_size} bytes; at most {most} are read")
         return file.read()
@@ -58,7 +61,9 @@ def check_tree(folder: str | Path) -> None:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise InputError(f"{path} is a link that leads out of {root}; a model is read from its own folder alone")
             if not path.is_file() and not path.is_dir():
-                what = "a link to nothing" if not path.exists() else _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something else")
+                what = (
+                    "a link to nothing" if not path.exists() else _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something else")
+                )
                 raise InputError(f"{path} is no file but {what}; a model is made of files")
 
 

@@ -73,13 +73,13 @@ def binary(client: AsgiClient, rows: list[Any]) -> Reply:
     data = np.array(rows, np.float32).tobytes()
     header = json.dumps(
         {
-            "inputs": [{"name": "x", "datatype": "FP32", "shape": [len(rows), 1], "parameters": {"binary_data_size": len(data)}}],
+            "inputs": [
+                {"name": "x", "datatype": "FP32", "shape": [len(rows), 1], "parameters": {"binary_data_size": len(data)}}
+            ],
             "parameters": {"binary_data_output": True},
         }
     ).encode()
-    return client.post(
-        "/v2/models/m/infer", body=header + data, headers={"inference-header-content-length": str(len(header))}
-    )
+    return client.post("/v2/models/m/infer", body=header + data, headers={"inference-header-content-length": str(len(header))})
 
 
 ASK = pytest.mark.parametrize("ask", [v1, v2, binary])

@@ -328,8 +328,8 @@ class Colliding:
 
     name, version, variant = "odd", "v1.0.0", None
     names = (
-        "time", "input_time", "input_input_time", "TIME", "request_id", "row", "Row", "label", "probability_yes", "Probability_No",
-        "age", "AGE", "input_age",
+        "time", "input_time", "input_input_time", "TIME", "request_id", "row", "Row", "label", "probability_yes",
+        "Probability_No", "age", "AGE", "input_age",
     )  # fmt: skip
     signature = Signature("binary", tuple(Input(name, "numeric") for name in names), classes=("no", "yes"))
 

@@ -172,7 +172,9 @@ class NoNumber(RequestError):
     """The model answers a row with what is no finite number: there is no label to be made of it, nor a number to be sent."""
 
     def __init__(self, row: int) -> None:
-        super().__init__(f"row {row}: the model's answer is not a number; its values are too large for this model, or have no answer")
+        super().__init__(
+            f"row {row}: the model's answer is not a number; its values are too large for this model, or have no answer"
+        )
         self.row = row
 
 

@@ -12,7 +12,9 @@ from stagewright.components.serving.predictor import values
 
 RELAXED = settings(deadline=None)  # a busy machine is no failure
 integers = st.integers(-(2**63), 2**63 - 1)
-floats = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.floats(1e38, 1e39), st.floats(-1e-3, 1e-3), st.floats(1e14, 1e18))
+floats = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False), st.floats(1e38, 1e39), st.floats(-1e-3, 1e-3), st.floats(1e14, 1e18)
+)
 
 
 def same(kind: str, given: list, dtype: pl.DataType) -> None:

@@ -63,7 +63,9 @@ def test_lightgbm_at_every_edge(missing: bool, engine: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    thresholds=st.lists(st.sampled_from(THRESHOLDS) | st.floats(-1e-34, 1e-34) | st.floats(-1e38, 1e38), min_size=5, max_size=5),
+    thresholds=st.lists(
+        st.sampled_from(THRESHOLDS) | st.floats(-1e-34, 1e-34) | st.floats(-1e38, 1e38), min_size=5, max_size=5
+    ),
     values=st.lists(floats, min_size=1, max_size=40),
     missing=st.booleans(),
 )
@@ -77,8 +79,8 @@ def test_lightgbm_and_its_graph_decide_alike(thresholds: list[float], values: li
 
 
 def test_a_tree_that_takes_zeros_for_missing_values_is_refused() -> None:
-    node = {"split_feature": 0, "threshold": 1.0, "missing_type": "Zero", "default_left": True, "left_child": {"leaf_value": 1.0},
-            "right_child": {"leaf_value": 2.0}}  # fmt: skip
+    node = {"split_feature": 0, "threshold": 1.0, "missing_type": "Zero", "default_left": True,
+            "left_child": {"leaf_value": 1.0}, "right_child": {"leaf_value": 2.0}}  # fmt: skip
 
     with pytest.raises(ValueError, match="zeros for missing values"):
         _tree(node, 0)
