@@ -1,12 +1,15 @@
 """What can be refused before anything runs: a mistake found here costs a second, by the last step it costs the training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import model_name
 from stagewright.pipelines import description
+from stagewright.pipelines.bounds import check_bounds
 from stagewright.pipelines.parameters import check_arguments
 
 
@@ -24,8 +27,13 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
     check_arguments(description.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
     if "name" in arguments:
         model_name(arguments["name"])
+    check_bounds(pipeline, arguments)
     _check_split(arguments)
     _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
+    for name, check_value in _BY_LOGIC.items():
+        if arguments.get(name):
+            with suppress(ModuleNotFoundError):  # the core alone is installed; the step will look
+                check_value(arguments)
     _check_remote(arguments) if remote else _check_local(arguments)
 
 
@@ -41,6 +49,56 @@ def _check_tolerance(parameter: str, pipeline: str, arguments: Mapping[str, Any]
         from stagewright.components.runtime import parity
 
         parity.check_tolerance(arguments[parameter], name=parameter)
+
+
+def _check_params(arguments: Mapping[str, Any]) -> None:
+    if "teacher" not in arguments:  # a student's are checked against the teacher
+        name = arguments.get("framework", "xgboost")
+        import_module(f"stagewright.components.training.frameworks.{name}").plan(arguments["params"])
+
+
+def _check_features(arguments: Mapping[str, Any]) -> None:
+    from stagewright.components.features.specification import check_specification
+
+    check_specification(arguments["features"])
+
+
+def _check_minimum(arguments: Mapping[str, Any]) -> None:
+    from stagewright.components.evaluation.gate import parse_minimum
+    from stagewright.components.runtime.schema import Task
+
+    known = arguments.get("task", "auto")
+    refused = []
+    for task in Task if known == "auto" else [Task(known)]:
+        try:
+            parse_minimum(arguments["minimum"], task)
+        except BadParameter as error:
+            refused.append(error)
+        else:
+            return
+    raise refused[0]
+
+
+def _check_suite(arguments: Mapping[str, Any]) -> None:
+    from stagewright.components.ingestion.suites import check_suite
+
+    check_suite(arguments["suite"])
+
+
+def _check_schema(arguments: Mapping[str, Any]) -> None:
+    from stagewright.components.ingestion.expected import check_document
+
+    check_document(arguments["schema"])
+
+
+# What a step's own logic checks without data. Importing it takes a second, so that is done for what was given only.
+_BY_LOGIC: dict[str, Callable[[Mapping[str, Any]], None]] = {
+    "params": _check_params,
+    "features": _check_features,
+    "minimum": _check_minimum,
+    "suite": _check_suite,
+    "schema": _check_schema,
+}
 
 
 def _check_local(arguments: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from stagewright.components.runtime import disk_faults
 from stagewright.components.runtime.errors import StagewrightError
 from stagewright.pipelines import catalog, cluster_commands, export_command, options, render_command
 
@@ -177,9 +178,12 @@ def main() -> None:
     """Run the command line; what a user can mend is one sentence on standard error and an exit code."""
     try:
         app()
-    except StagewrightError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
+    except (StagewrightError, OSError) as error:
+        known = error if isinstance(error, StagewrightError) else disk_faults.explained(error)
+        if known is None:
+            raise
+        sys.stderr.write(f"error: {known}\n")
+        sys.exit(known.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "stagewright").startswith("stagewright"):
             raise

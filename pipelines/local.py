@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.pipelines import catalog, services
+from stagewright.components.runtime.folders import new_files
+from stagewright.pipelines import catalog, nulls, services
 from stagewright.pipelines.backend_form import BUCKET
 from stagewright.pipelines.step_process import processes
 
@@ -103,15 +104,17 @@ def run(
 
     pipeline = pipeline or catalog.pipeline(name)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    this = Run(name, run_id, services.home() / "runs" / run_id)
+    this = Run(name, run_id, services.runs() / run_id)
     this.folder.mkdir(parents=True)
     os.environ.update(services.environment())
     began = time.perf_counter()
-    with this.log.open("w", encoding="utf-8") as log:
+    # Training data is in there. The user of a container must be able to read what another one left.
+    rights = new_files(0o077) if runner is processes else contextlib.nullcontext()
+    with rights, this.log.open("w", encoding="utf-8") as log:
         follower = _Follower(this, log, watch)
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
             steps = this.folder / BUCKET
-            with runner(steps) as chosen:
+            with runner(steps) as chosen, nulls.kept():
                 local.init(chosen, pipeline_root=str(steps), raise_on_error=False)
                 pipeline(**arguments)
         _forget(follower)

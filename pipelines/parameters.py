@@ -10,6 +10,7 @@ from typing import Any
 
 from stagewright.components.runtime.documents import Unreadable, read_yaml
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean
+from stagewright.pipelines.json_values import check_json
 
 _CHOICES = re.compile(r"\bOne of ([\w./-]+(?:, [\w./-]+)+)(?=[.;,\s]|$)")
 _TYPES = {
@@ -128,14 +129,16 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check_value(parameter: Parameter, value: Any) -> Any:
-    """A value, if it has the parameter's type and is one of its choices.
+    """A value, if it has the parameter's type, is one of its choices, and reaches a step as it is.
 
     Raises:
         BadParameter: If not.
+        InputError: For text that is not valid Unicode.
     """
     accepted = _PYTHON_TYPES.get(parameter.type, (object,))
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise BadParameter(parameter.name, got=value, expected=f"a value of type {parameter.type}")
+    check_json(parameter.name, value)
     return _choice(parameter, value) if isinstance(value, str) else value
 
 

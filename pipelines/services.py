@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
+from stagewright.components.runtime.folders import private
 from stagewright.components.runtime.processes import Process
 from stagewright.components.runtime.settings import LocalSettings, load
 
@@ -37,6 +38,16 @@ class Service:
 def home() -> Path:
     """The folder that holds everything local: services, runs, deployed models."""
     return load(LocalSettings, "local services need a folder").home.expanduser().absolute()
+
+
+def runs() -> Path:
+    """The folder of the runs, which hold training data: only its owner may look inside."""
+    return private(home() / "runs")
+
+
+def _services() -> Path:
+    """The folder of the services, which hold models, metrics and keys: only its owner may look inside."""
+    return private(home() / "services")
 
 
 def up(*, ports: dict[str, int] | None = None) -> list[Service]:
@@ -88,7 +99,8 @@ def environment(*, server: bool = False) -> dict[str, str]:
     if not (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")):
         with _locked():
             store = _ensure(OBJECT_STORE, None)
-        settings |= {"AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": "us-east-1", **_credentials()}
+        # A token in the environment belongs to another store's key.
+        settings |= {"AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": "us-east-1", "AWS_SESSION_TOKEN": "", **_credentials()}
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         with _locked() if server else contextlib.nullcontext():
             tracking = _ensure(TRACKING, None) if server else find(TRACKING)
@@ -104,7 +116,7 @@ def _ensure(name: str, port: int | None) -> Service:
             raise InputError(f"{name} already runs on port {wanted}; run 'stagewright down' first to move it to {port}")
         return running
     chosen = processes.require_port(port, purpose=name) if port else processes.free_port(PORTS[name])
-    folder = home() / "services" / name
+    folder = _services() / name
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "service.log"
     command, variables = _object_store(folder, chosen) if name == OBJECT_STORE else _tracking(folder, chosen)
@@ -155,20 +167,25 @@ def artifacts() -> Path:
 
 
 def _database() -> str:
-    folder = home() / "services" / TRACKING
+    folder = _services() / TRACKING
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def _credentials() -> dict[str, str]:
     """The object store's keys: made once, readable by their owner only."""
-    path = home() / "services" / "credentials.json"
+    path = _services() / "credentials.json"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         made = {"AWS_ACCESS_KEY_ID": "stagewright", "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
         _write(path, json.dumps(made))
-    keys: dict[str, str] = json.loads(path.read_text())
-    return keys
+    try:
+        keys = json.loads(path.read_text())
+        return {name: str(keys[name]) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"the file {path} is damaged: it does not hold the object store's keys; "
+            "remove it and run 'stagewright down' for new ones"
+        ) from None
 
 
 def _program(name: str, package: str) -> str:
@@ -217,8 +234,6 @@ def _locked() -> Iterator[None]:
     """Let one program at a time start or end services."""
     import fcntl
 
-    folder = home() / "services"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (_services() / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

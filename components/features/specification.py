@@ -109,6 +109,24 @@ def plan(schema: Schema, framework: str, params: Mapping[str, Any], specificatio
     return Plan(tuple(used), dropped)
 
 
+def check_specification(specification: Mapping[str, Any]) -> None:
+    """Check a specification by what is known without a schema: its sections, the kinds' settings, those of columns with a kind.
+
+    Raises:
+        InputError: For the first setting that no column could have.
+    """
+    by_kind, by_column = _sections(specification)
+    for kind, settings in by_kind.items():
+        validated(kind, settings, where=kind)
+    for name, settings in by_column.items():
+        if not isinstance(settings, Mapping):
+            raise InputError(f"{SOURCE}: columns.{name} is {settings!r}; expected an object of settings")
+        own = dict(settings)
+        if "kind" in own:
+            _, kind = _choice(Column(name=name, kind=ColumnKind.CATEGORICAL), own)
+            validated(kind, own, where=f"columns.{name}")
+
+
 def _sections(specification: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     allowed = (*OPTIONS, "columns")
     for name, section in specification.items():

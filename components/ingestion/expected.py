@@ -30,16 +30,25 @@ def completed(document: dict[str, Any], profile: Profile, target: str, task: Tas
     Raises:
         InputError: If it is malformed, or names another target or task than asked for.
     """
+    check_document(document)
+    filled = [_with_kind(column, profile, target, task) for column in document["columns"]]
+    for name, asked in (("target", target), ("task", task.value)):
+        if document.get(name, asked) != asked:
+            raise InputError(f"parameter 'expected' has {name} '{document[name]}', but this run has '{asked}'; make them agree")
+    return Schema.parse(document | {"columns": filled, "target": target, "task": task.value}, source="parameter 'expected'")
+
+
+def check_document(document: dict[str, Any]) -> None:
+    """See that a document looks like a schema.
+
+    Raises:
+        InputError: If it has no list of columns.
+    """
     columns = document.get("columns")
     if not isinstance(columns, list) or not columns:
         raise InputError(
             'parameter \'expected\' has no list of columns; expected {"columns": [{"name": ..., "kind": ...}, ...]}'
         )
-    filled = [_with_kind(column, profile, target, task) for column in columns]
-    for name, asked in (("target", target), ("task", task.value)):
-        if document.get(name, asked) != asked:
-            raise InputError(f"parameter 'expected' has {name} '{document[name]}', but this run has '{asked}'; make them agree")
-    return Schema.parse(document | {"columns": filled, "target": target, "task": task.value}, source="parameter 'expected'")
 
 
 def differences(schema: Schema, profile: Profile) -> list[str]:

@@ -23,6 +23,12 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.]*):(//|/(?=/)|$)")
 _WILD = re.compile(r"[*?\[]")
+# What other tools call their file systems. None is a database, for which an unknown scheme is taken otherwise.
+_S3_NAMES = ("s3a", "s3n")
+_OTHER_STORES = (
+    *_S3_NAMES, "minio", "gs", "gcs", "abfs", "abfss", "az", "adl", "wasb", "wasbs", "hdfs", "webhdfs", "viewfs", "dbfs", "ftp",
+    "ftps", "sftp", "scp", "ssh", "oss", "cos", "swift", "r2", "hf", "kaggle", "git",
+)  # fmt: skip
 
 
 @contextmanager
@@ -38,12 +44,15 @@ def located(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
     with TemporaryDirectory(prefix="stagewright-") as name:
         folder = Path(name)
         scheme = _scheme(data)
+        if scheme in _OTHER_STORES:
+            raise InputError(_other_store(scheme, data))
         if scheme not in {"", "file", "s3", "http", "https"}:
             yield _from_database(data, query, folder)
         elif query:
             raise InputError("parameter 'query' is only for databases; 'data' names files: leave one of the two out")
         elif scheme == "s3":
-            yield _from_objects(data, folder), data
+            uri = f"s3{data[2:]}"  # schemes are the same in capitals
+            yield _from_objects(uri, folder), uri
         elif scheme in {"http", "https"}:
             yield _from_web(data, folder)
         else:
@@ -106,11 +115,15 @@ def _from_objects(uri: str, folder: Path) -> list[RawFile]:
 
     store = ObjectStore.from_environment(f"the object store is needed to read {uri}")
     wild = _WILD.search(uri)
-    if wild:
+    bucket = "/" not in uri.removeprefix("s3://")
+    # An object may have the very name that looks like a pattern.
+    if wild and not bucket and not uri.endswith("/") and store.exists(uri):
+        uris, nothing = [uri], ""
+    elif wild:
         fixed = uri[: wild.start()]
         uris = [info.uri for info in store.list(fixed) if fnmatchcase(info.uri, uri) and not info.uri.endswith("/")]
         nothing = f"no object matches {uri}"
-    elif not uri.endswith("/") and store.exists(uri):
+    elif not bucket and not uri.endswith("/") and store.exists(uri):
         uris, nothing = [uri], ""
     else:
         prefix = uri.rstrip("/") + "/"
@@ -130,6 +143,12 @@ def _from_objects(uri: str, folder: Path) -> list[RawFile]:
         store.download(found, path)
         files.append(RawFile(path, found, partition_of(found.removeprefix(_fixed(uri)))))
     return files
+
+
+def _other_store(scheme: str, data: str) -> str:
+    if scheme in _S3_NAMES:
+        return f"addresses of scheme {scheme}:// are not read; write s3://{data.partition('://')[2]}"
+    return f"addresses of scheme {scheme}:// are not read; copy the data to a file, an s3:// address or a web server"
 
 
 def _from_web(url: str, folder: Path) -> tuple[list[RawFile], str]:

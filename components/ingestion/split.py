@@ -22,6 +22,7 @@ from stagewright.components.ingestion.allocation import (
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
 from stagewright.components.runtime.schema import Schema, Task
+from stagewright.components.runtime.seeds import checked_seed
 
 METHODS = ("stratified", "random", "time", "group")
 _SPLIT, _GROUP = "__split__", "__group__"
@@ -85,6 +86,7 @@ def split(
         InputError: If a column is missing or cannot be used, or there are too few rows.
     """
     one_of("method", method, METHODS)
+    checked_seed(seed)
     shares = _checked(fractions)
     _check_columns_fit(method, time_column, group_column)
     frame = tables.scan(table)

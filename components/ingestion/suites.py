@@ -44,10 +44,20 @@ def _library() -> Any:
     return great_expectations
 
 
-def _suite(gx: Any, document: dict[str, Any]) -> Any:
+def check_suite(document: dict[str, Any]) -> None:
+    """See that a document looks like a suite.
+
+    Raises:
+        InputError: If it has no list of expectations.
+    """
     given = document.get("expectations")
     if not isinstance(given, list) or not all(isinstance(expectation, dict) for expectation in given):
         raise InputError("parameter 'suite' has no list of expectations; expected the JSON of a Great Expectations suite")
+
+
+def _suite(gx: Any, document: dict[str, Any]) -> Any:
+    check_suite(document)
+    given = document["expectations"]
     expectations = [
         {"type": each.get("type", each.get("expectation_type")), "kwargs": each.get("kwargs", {})} for each in given
     ]  # fmt: skip

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
 from stagewright.components.registry import catalogue, origin
 from stagewright.components.registry.catalogue import CHALLENGER, PURPOSE, Tag
@@ -37,10 +36,9 @@ ATTEMPTS, PAUSE_SECONDS = 30, 0.5  # of those that register at once, one succeed
 _METRICS_SHOWN = 20
 
 
-class ModelsBucket(BaseSettings):
+class ModelsBucket(settings.EnvironmentSettings):
     """The one thing that registering must know of the object store: the bucket's name, not how to sign in."""
 
-    model_config = settings.StorageSettings.model_config
     models_bucket: str = Field("models", validation_alias="STAGEWRIGHT_MODELS_BUCKET")
 
 

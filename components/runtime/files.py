@@ -2,8 +2,8 @@
 
 import hashlib
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ _KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }  # fmt: skip
+_LONGEST_PREFIX = 100  # a name may have 255 bytes
 
 
 def sha256(path: str | Path) -> str:
@@ -72,12 +73,11 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A temporary file beside `path` that takes its place when the block succeeds, and vanishes when it does not."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    partial = target.with_name(f".{target.name[:_LONGEST_PREFIX]}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with partial.open("xb") as file:  # with the rights that the process gives its files
             yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
+        partial.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from stagewright.components.runtime.errors import InputError
 
 STOP_SECONDS = 10.0
+_PRIVATE = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Process:
 def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Process:
     """Start a command that outlives this program, in a session of its own, with its output in a file.
 
+    Only the user who starts it may read the files that it writes.
+
     Args:
         log: Receives standard output and standard error; what it held before is replaced.
         environment: Variables on top of this program's own.
@@ -36,7 +39,7 @@ def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str] |
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, umask=_PRIVATE,
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
     return Process(child.pid, _began(child.pid) or "")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stagewright.components.runtime import logs
+from stagewright.components.runtime import disk_faults, logs
 from stagewright.components.runtime.errors import StagewrightError
 
 
@@ -17,8 +17,8 @@ def step(name: str) -> Iterator[None]:
     """Log the start and the end of a step; turn an expected error into one sentence and its exit code.
 
     Raises:
-        SystemExit: For a StagewrightError, with its exit code, after the sentence was logged. Anything else passes through
-            with its traceback: that is a defect of ours.
+        SystemExit: For a StagewrightError and a fault of the file system, with its exit code, after the sentence was logged.
+            Anything else passes through with its traceback: that is a defect of ours.
     """
     logs.configure()
     logs.event("step_started", step=name)
@@ -29,13 +29,14 @@ def step(name: str) -> Iterator[None]:
 
     try:
         yield
-    except StagewrightError as error:
-        logs.event(
-            "step_failed", level=logging.ERROR, step=name, seconds=seconds(), error=str(error),
-            kind=type(error).__name__, exit_code=error.exit_code,
-        )  # fmt: skip
-        sys.exit(error.exit_code)
     except Exception as error:
+        known = error if isinstance(error, StagewrightError) else disk_faults.explained(error)
+        if known is not None:
+            logs.event(
+                "step_failed", level=logging.ERROR, step=name, seconds=seconds(), error=str(known),
+                kind=type(known).__name__, exit_code=known.exit_code,
+            )  # fmt: skip
+            sys.exit(known.exit_code)
         logs.event(
             "step_failed", level=logging.ERROR, step=name, seconds=seconds(), error=f"{type(error).__name__}: {error}",
             kind="defect", exit_code=1,

@@ -21,24 +21,26 @@ def connect(store: StorageSettings, variable: str) -> "Minio":
         variable: The environment variable that holds its endpoint, for messages.
 
     Raises:
-        InputError: If the endpoint is no URL of a server.
+        InputError: If the endpoint is no address that the client takes.
     """
     import certifi
     import urllib3
     from minio import Minio
 
     url = urlsplit(store.endpoint)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/"):
-        raise InputError(f"{variable} is '{store.endpoint}'; expected a URL without a path, such as http://127.0.0.1:9000")
+    token = store.session_token.get_secret_value() if store.session_token else None
     # Retries are ours alone: the client's own would multiply with them and hide what happened.
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), maxsize=10, retries=False,
         cert_reqs="CERT_REQUIRED", ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
     )  # fmt: skip
-    return Minio(
-        url.netloc, access_key=store.access_key, secret_key=store.secret_key.get_secret_value(), region=store.region,
-        secure=url.scheme == "https", http_client=pool,
-    )  # fmt: skip
+    try:
+        return Minio(
+            url.netloc, access_key=store.access_key, secret_key=store.secret_key.get_secret_value(), session_token=token,
+            region=store.region, secure=url.scheme == "https", http_client=pool,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(f"{variable} is '{store.endpoint}', which is no address of an object store: {error}") from None
 
 
 class PartProgress:

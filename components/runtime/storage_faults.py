@@ -18,6 +18,7 @@ _REFUSED = {
     "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidTokenId", "ExpiredToken", "InvalidToken",
     "AuthorizationHeaderMalformed",
 }  # fmt: skip
+_TOKEN = {"InvalidTokenId", "ExpiredToken", "InvalidToken"}
 _SHOWN = 256  # characters of a foreign answer that go into our sentence
 
 
@@ -59,10 +60,12 @@ class Faults:
         """The one sentence for a fault that is final."""
         code = getattr(fault, "code", None)
         if code in _REFUSED:
-            return InputError(
-                f"the object store at {self.endpoint} refuses access to {uri} ({code}); check AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY and what their user may do"
+            advice = (
+                "renew the key and AWS_SESSION_TOKEN, or unset the token"
+                if code in _TOKEN
+                else "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and what their user may do"
             )
+            return InputError(f"the object store at {self.endpoint} refuses access to {uri} ({code}); {advice}")
         if code == "NoSuchBucket":
             bucket = uri.removeprefix("s3://").partition("/")[0]
             return InputError(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stagewright.components.runtime import logs, settings
 from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable, StagewrightError
@@ -25,10 +24,8 @@ SETTLE_SECONDS = 20.0
 ANSWER_SECONDS, MINIMUM_ANSWER_SECONDS = 5.0, 0.2
 
 
-class ServingSettings(BaseSettings):
+class ServingSettings(settings.EnvironmentSettings):
     """How to sign in to a served model behind an authenticating gateway."""
-
-    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", env_ignore_empty=True)
 
     token: SecretStr | None = Field(None, validation_alias="STAGEWRIGHT_SERVING_TOKEN")
     token_file: Path | None = Field(None, validation_alias="STAGEWRIGHT_SERVING_TOKEN_FILE")

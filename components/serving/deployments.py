@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stagewright.components.runtime.documents import read_json
+from stagewright.components.runtime.folders import private
 from stagewright.components.runtime.processes import Process
 from stagewright.components.runtime.settings import LocalSettings, load
 from stagewright.components.runtime.storage import replacing
@@ -87,8 +88,6 @@ def entries(name: str) -> Path:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
-    root = _root()
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as file:
+    with (private(_root()) / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
+from stagewright.components.runtime.folders import new_files
 from stagewright.components.runtime.storage import replacing
 from stagewright.components.serving.gitops_tree import FILES
 
@@ -51,9 +52,10 @@ def write(
     if commit and not under_git:
         raise InputError(f"the gitops folder {folder} is no git working tree, so nothing can be committed; run git init there")
     path = root.absolute() / namespace / name
-    changed = [file for file, content in files.items() if _put(path / file, content)]
-    changed += [file for file in FILES if file not in files and _remove(path / file)]
-    done = _commit(path, FILES, message) if under_git else ""
+    with new_files(0o022):  # a controller reads the folder as another user
+        changed = [file for file, content in files.items() if _put(path / file, content)]
+        changed += [file for file in FILES if file not in files and _remove(path / file)]
+        done = _commit(path, FILES, message) if under_git else ""
     logs.event("manifest_written", path=str(path), changed=bool(changed), commit=done)
     return Written(path, bool(changed), done)
 

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime import folders, logs, naming, tracking
-from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.model import ModelMetadata
 from stagewright.components.runtime.model import framework as framework_module
+from stagewright.components.runtime.seeds import checked_seed
 from stagewright.components.training import folder as model_folder
 from stagewright.components.training import record
 from stagewright.components.training.frameworks._base import Fit, Framework
 from stagewright.components.training.inputs import prepare
 
 PURPOSE = "train_model records its run there"
-LARGEST_SEED = 2**31 - 1  # of the narrowest framework
 
 
 def train_model(
@@ -53,8 +52,7 @@ def train_model(
         ServiceUnavailable: If MLflow does not answer.
     """
     naming.model_name(name)
-    if not 0 <= seed <= LARGEST_SEED:
-        raise BadParameter("seed", got=seed, expected=f"a whole number of at least 0 and at most {LARGEST_SEED}")
+    checked_seed(seed)
     library: Framework = framework_module(framework)
     job = record.Job(
         name=name,

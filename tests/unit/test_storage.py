@@ -163,7 +163,8 @@ def test_an_endpoint_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
 
     with pytest.raises(
-        InputError, match=r"AWS_ENDPOINT_URL is '127.0.0.1:9000'; expected a URL without a path, such as http://"
+        InputError,
+        match=r"^the environment variable AWS_ENDPOINT_URL cannot be used: it is '127.0.0.1:9000'; expected a URL",
     ):
         ObjectStore.from_environment(PURPOSE)
 

@@ -22,12 +22,12 @@ from stagewright.components.runtime import folders, logs, naming, tables, tracki
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.model import decide
 from stagewright.components.runtime.schema import Schema, Task
+from stagewright.components.runtime.seeds import checked_seed
 from stagewright.components.training import folder as model_folder
 from stagewright.components.training import record
 
 PURPOSE = "distill_model records its run there"
 SIMILAR = 1.05  # latencies within this factor of the best count as equal: then the smaller graph is chosen
-LARGEST_SEED = 2**31 - 1
 
 
 def distill_model(
@@ -185,8 +185,7 @@ def _teacher_outcome(teacher: Teacher, rows: pl.DataFrame, target: str, *, split
 
 
 def _check(options: Options, seed: int) -> None:
-    if not 0 <= seed <= LARGEST_SEED:
-        raise BadParameter("seed", got=seed, expected=f"a whole number of at least 0 and at most {LARGEST_SEED}")
+    checked_seed(seed)
     if not 0 <= options.augmentation <= 100:
         raise BadParameter("augmentation", got=options.augmentation, expected="a number from 0 to 100")
     if not 0 < options.temperature <= 100:

@@ -69,3 +69,12 @@ def test_process_in_kfp_leaves_with_the_code_of_what_came_after_the_step(last_wo
     )
 
     assert (done.returncode, done.stdout) == (code, "written\n")
+
+
+def test_full_disk_ends_a_step_with_a_sentence() -> None:
+    done = run("open('/dev/full', 'w').write('x' * 100000)", in_kfp=True)
+
+    last = events(done.stderr)[-1]
+    assert (done.returncode, last["event"], last["kind"]) == (1, "step_failed", "ServiceUnavailable")
+    assert last["error"] == "a file cannot be written: no space left on the disk; free some space and try again"
+    assert "Traceback" not in done.stderr

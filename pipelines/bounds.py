@@ -1,0 +1,74 @@
+"""Bounds of the parameters of pipelines that are numbers. Each step checks its own again: not every run begins here."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stagewright.components.runtime.errors import BadParameter
+from stagewright.components.runtime.seeds import LARGEST_SEED
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a number, or each number of a list, may be.
+
+    Attributes:
+        whole: Whether it counts something.
+        above: Whether the lowest value itself is excluded.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    whole: bool = False
+
+    def allows(self, value: float) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return False
+        if self.whole and not float(value).is_integer():
+            return False
+        return (value > self.low if self.above else value >= self.low) and value <= self.high
+
+    @property
+    def expected(self) -> str:
+        """What it may be, as the end of a sentence."""
+        low = "" if self.low == -math.inf else f" {'above' if self.above else 'of at least'} {self.low:g}"
+        high = "" if self.high == math.inf else f"{' and' if low else ' of'} at most {self.high:.10g}"
+        return f"{'a whole number' if self.whole else 'a number'}{low}{high}"
+
+
+_COUNT, _FACTOR, _SHARE, _NOT_NEGATIVE = Bound(1, whole=True), Bound(0, above=True), Bound(0, 1), Bound(0)
+_EVERYWHERE = {
+    "augmentation": Bound(0, 100), "batch_milliseconds": _FACTOR, "batch_rows": _COUNT, "batch_sizes": _COUNT,
+    "calibration_rows": _COUNT, "hard_weight": _SHARE, "headroom": _NOT_NEGATIVE, "hidden_weight": _NOT_NEGATIVE,
+    "hours": _FACTOR, "longest_wait_seconds": _NOT_NEGATIVE, "maximum_divergence": _NOT_NEGATIVE,
+    "maximum_size": _NOT_NEGATIVE, "minimum_agreement": Bound(high=1), "minimum_size_ratio": _FACTOR,
+    "minimum_speedup": _NOT_NEGATIVE, "objective_ms": _FACTOR, "pod_start_seconds": _NOT_NEGATIVE, "request_rows": _COUNT,
+    "rounds": _COUNT, "rows": _COUNT, "sampled": Bound(0, 1, above=True), "seconds": _FACTOR,
+    "seed": Bound(0, LARGEST_SEED, whole=True), "temperature": Bound(0, 100, above=True), "threads": Bound(0, 1024, whole=True),
+    "tolerance": _NOT_NEGATIVE,
+}  # fmt: skip
+_OF_PIPELINE = {
+    "optimize-inference": {"rounds": Bound(5, whole=True), "threads": Bound(1, 1024, whole=True)},
+    "quantize": {"minimum_speedup": _FACTOR},
+}
+
+
+def bounds(pipeline: str) -> Mapping[str, Bound]:
+    """The bounds of a pipeline's parameters, by name; those of others are among them."""
+    return _EVERYWHERE | _OF_PIPELINE.get(pipeline, {})
+
+
+def check_bounds(pipeline: str, arguments: Mapping[str, Any]) -> None:
+    """See that every number is within its bounds.
+
+    Raises:
+        BadParameter: For the first that is not.
+    """
+    for name, bound in bounds(pipeline).items():
+        value = arguments.get(name)
+        for number in value if isinstance(value, list | tuple) else [] if value is None else [value]:
+            if not bound.allows(number):
+                each = "numbers, each " if number is not value else ""
+                raise BadParameter(name, got=value, expected=f"{each}{bound.expected}")
