@@ -29,10 +29,7 @@ images: $(VENV)/dev.stamp ## Build the images that need no GPU; show their sizes
 	@images/docker start >/dev/null
 	$(BIN)/python images/build.py
 
-test-cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare what it prints with what is right.
-	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cases
-
-images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
+test-images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
 	images/test
 
 lint: $(VENV)/dev.stamp build/mypy/stagewright ## Check style, types, and that generated files are up to date.

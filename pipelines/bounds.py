@@ -41,7 +41,8 @@ class Bound:
 _COUNT, _FACTOR, _SHARE, _NOT_NEGATIVE = Bound(1, whole=True), Bound(0, above=True), Bound(0, 1), Bound(0)
 _EVERYWHERE = {
     "augmentation": Bound(0, 100), "batch_milliseconds": _FACTOR, "batch_rows": _COUNT, "batch_sizes": _COUNT,
-    "calibration_rows": _COUNT, "hard_weight": _SHARE, "headroom": _NOT_NEGATIVE, "hidden_weight": _NOT_NEGATIVE,
+    "calibration_rows": _COUNT, "export_tolerance": _NOT_NEGATIVE,
+    "hard_weight": _SHARE, "headroom": _NOT_NEGATIVE, "hidden_weight": _NOT_NEGATIVE,
     "hours": _FACTOR, "longest_wait_seconds": _NOT_NEGATIVE, "maximum_divergence": _NOT_NEGATIVE,
     "maximum_size": _NOT_NEGATIVE, "minimum_agreement": Bound(high=1), "minimum_size_ratio": _FACTOR,
     "minimum_speedup": _NOT_NEGATIVE, "objective_ms": _FACTOR, "pod_start_seconds": _NOT_NEGATIVE, "request_rows": _COUNT,

@@ -27,9 +27,9 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
     check_arguments(description.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
     if "name" in arguments:
         model_name(arguments["name"])
+    _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
     check_bounds(pipeline, arguments)
     _check_split(arguments)
-    _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
     for name, check_value in _BY_LOGIC.items():
         if arguments.get(name):
             with suppress(ModuleNotFoundError):  # the core alone is installed; the step will look

@@ -123,7 +123,7 @@ def check_specification(specification: Mapping[str, Any]) -> None:
             raise InputError(f"{SOURCE}: columns.{name} is {settings!r}; expected an object of settings")
         own = dict(settings)
         if "kind" in own:
-            _, kind = _choice(Column(name=name, kind=ColumnKind.CATEGORICAL), own)
+            _, kind = _choice(Column.model_validate({"name": name, "kind": ColumnKind.CATEGORICAL}), own)
             validated(kind, own, where=f"columns.{name}")
 
 
