@@ -73,8 +73,8 @@ def _champion(champion: dict[str, Any] | None) -> str:
     if not champion["comparable"]:
         return f"Champion {escape(champion['version'])} could not be compared: {escape(champion['reason'])}."
     return (
-        f"Gain over champion {escape(champion['version'])} by {escape(champion['metric'])} on the same test rows: "
-        f"{champion['gain']:+.4g} ({interval(champion['interval'])})."
+        f"Gain over champion {escape(champion['version'])} by {escape(champion['metric'])} on the "
+        f"{champion['rows']:,} test rows that neither learned from: {champion['gain']:+.4g} ({interval(champion['interval'])})."
     )
 
 

@@ -1,17 +1,21 @@
-"""The model in use, judged on the same rows as the new one."""
+"""The model in use, judged on the same rows as the new one: test rows that neither of them learned from."""
 
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
 
 from stagewright.components.evaluation import bootstrap
 from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.runtime import tracking
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.learned import Learned
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.storage import ObjectStore
 
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIAS = "champion"
+LEAST_ROWS = 30  # of fewer, an interval says nothing
+LEAST_CLASS_ROWS = 5  # of the second most frequent class
 _PURPOSE = "the new model is compared with the champion (compare_with_champion=False leaves that out)"
 _NO_SUCH = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # the model, or its alias
 
@@ -30,6 +36,10 @@ class Champion:
     Attributes:
         version: As it was registered: v1.2.0.
         comparable: Whether both could be judged on the same rows; if not, `reason` says why.
+        rows: How many test rows both were judged on: those that neither was trained on, or stopped or chosen by.
+        left_out: How many test rows one of them learned from, or may have.
+        own: The new model's metrics on these rows.
+        measured: The champion's.
         gain: How much better the new model is by `metric`; negative when it is worse.
         interval: Of the gain, by a paired bootstrap.
     """
@@ -38,6 +48,9 @@ class Champion:
     model_uri: str
     comparable: bool
     reason: str = ""
+    rows: int = 0
+    left_out: int = 0
+    own: Measured | None = None
     measured: Measured | None = None
     metric: Metric | None = None
     gain: float | None = None
@@ -49,6 +62,9 @@ class Champion:
             "model_uri": self.model_uri,
             "comparable": self.comparable,
             "reason": self.reason,
+            "rows": self.rows,
+            "left_out": self.left_out,
+            "own_metrics": self.own.values if self.own else {},
             "metrics": self.measured.values if self.measured else {},
             "metric": self.metric.name if self.metric else None,
             "gain": self.gain,
@@ -80,20 +96,24 @@ def compare(
     version: "ModelVersion",
     ours: ModelMetadata,
     new: Outcome,
-    answer: Callable[[Model], Outcome],
+    rows: pl.DataFrame,
+    learned: Learned,
+    answer: Callable[[Model, pl.DataFrame], Outcome],
     *,
     seed: int = 0,
 ) -> Champion:
-    """Judge the champion on the rows that the new model was judged on.
+    """Judge the champion on the test rows that neither model learned from.
 
-    Its columns may differ, as long as the rows have them; another target, task or set of classes cannot be compared. The
-    champion may have learned from some of these rows, if the split was made anew since: that favours the champion.
+    Its columns may differ, as long as the rows have them; another target, task or set of classes cannot be compared, nor can a
+    model that does not tell which rows it learned from, nor two models with too few rows that are new to both.
 
     Args:
         version: What `find` gave.
         ours: Metadata of the new model.
-        new: The new model's outcome.
-        answer: What a model says of the same rows.
+        new: The new model's outcome on the test rows.
+        rows: The test rows.
+        learned: The rows that the new model learned from.
+        answer: What a model says of rows.
 
     Raises:
         InputError: If the champion's files are not in the store.
@@ -108,19 +128,54 @@ def compare(
         try:
             champion = Model.load(folder)
             difference = _difference(champion.metadata, ours)
-            theirs = None if difference else answer(champion)
+            fresh = _new_to_both(Learned.read(folder), learned, rows) if not difference else ""
+            if isinstance(fresh, str):
+                return Champion(label, uri, False, difference or fresh)
+            counted = Champion(label, uri, False, rows=int(fresh.sum()), left_out=int((~fresh).sum()))
+            if few := _too_few(new.take(fresh), len(new)):
+                return replace(counted, reason=few)
+            theirs = answer(champion, rows.filter(pl.Series(fresh)))
         except InputError as error:  # of another framework than this image has, or of columns that the rows lack
-            difference, theirs = str(error), None
-    if theirs is None:
-        return Champion(label, uri, False, difference)
-    measured = measure(theirs)
-    mine = measure(new)
-    metric = main_metric(new.task, mine, measured)
-    if metric.name not in mine.values or metric.name not in measured.values:
-        return Champion(label, uri, False, f"{metric.label} is not known for both", measured)
-    gain = metric.gain(mine.values[metric.name], measured.values[metric.name])
-    interval = bootstrap.gain_interval(new, theirs, metric.name, seed=seed)
-    return Champion(label, uri, True, "", measured, metric, gain, interval)
+            return Champion(label, uri, False, str(error))
+    return _judged(counted, new.take(fresh), theirs, seed)
+
+
+def _judged(counted: Champion, ours: Outcome, theirs: Outcome, seed: int) -> Champion:
+    """Both models on the same rows."""
+    own, measured = measure(ours), measure(theirs)
+    found = replace(counted, own=own, measured=measured)
+    metric = main_metric(ours.task, own, measured)
+    if metric.name not in own.values or metric.name not in measured.values:
+        return replace(found, reason=f"{metric.label} is not known for both")
+    interval = bootstrap.gain_interval(ours, theirs, metric.name, seed=seed)
+    if interval is None:
+        return replace(found, reason=f"{metric.label} is not known in too many resamples of these rows")
+    gain = metric.gain(own.values[metric.name], measured.values[metric.name])
+    return replace(found, comparable=True, metric=metric, gain=gain, interval=interval)
+
+
+def _new_to_both(champion: Learned | None, ours: Learned, rows: pl.DataFrame) -> np.ndarray | str:
+    """Which rows neither model learned from, [N] bool; or why that cannot be told."""
+    if champion is None:
+        return "it keeps no record of the rows that it learned from, as models do that are trained now"
+    return champion.unknowable(rows.schema) or champion.new(rows) & ours.new(rows)
+
+
+def _too_few(fresh: Outcome, tested: int) -> str:
+    """Why these rows are too few to judge by; empty when they are enough."""
+    if len(fresh) < LEAST_ROWS:
+        return (
+            f"only {len(fresh):,} of {tested:,} test rows are ones that neither model learned from, and {LEAST_ROWS} are needed"
+        )
+    if fresh.classes is None:
+        return ""
+    second = int(np.sort(np.bincount(fresh.truth, minlength=len(fresh.labels)))[-2])
+    if second < LEAST_CLASS_ROWS:
+        return (
+            f"all but {second:,} of the {len(fresh):,} test rows that neither model learned from are of one class, and "
+            f"{LEAST_CLASS_ROWS} of another are needed"
+        )
+    return ""
 
 
 def _difference(champion: ModelMetadata, ours: ModelMetadata) -> str:
@@ -129,6 +184,6 @@ def _difference(champion: ModelMetadata, ours: ModelMetadata) -> str:
         return f"it is a {champion.task} model, the new one is {ours.task}"
     if champion.target != ours.target:
         return f"it predicts '{champion.target}', the new one '{ours.target}'"
-    if champion.classes != ours.classes:
+    if set(champion.classes or ()) != set(ours.classes or ()):
         return "it knows other classes than the new one"
     return ""

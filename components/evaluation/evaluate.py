@@ -13,9 +13,10 @@ from stagewright.components.evaluation import bootstrap, champion, examples, gat
 from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.runtime import tables
+from stagewright.components.runtime.learned import Learned, learned_from
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.progress import progress
-from stagewright.components.runtime.schema import Task
+from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
 SPLITS = ("train", "validation", "test")
@@ -132,7 +133,7 @@ def evaluate(
         lambda table: answer(loaded, table, split="test"), rows["test"], several, seed=seed
     )
     chosen = list(slice_columns) or list(used.losses)[:CHOSEN_SLICES]
-    compared = _champion(name, loaded, outcomes["test"], rows["test"], seed) if compare_with_champion else None
+    compared = _champion(name, loaded, outcomes["test"], rows["test"], paths, seed) if compare_with_champion else None
     checks = [*gate.threshold_checks(thresholds, measured["test"]), gate.baseline_check(metric, measured["test"], baseline)]
     against = gate.champion_check(compared) if compared else None
     return Evaluation(
@@ -190,11 +191,23 @@ def _rows(path: str | Path, target: str, split: str, seed: int) -> pl.DataFrame:
     return rows
 
 
-def _champion(name: str, model: Model, new: Outcome, rows: pl.DataFrame, seed: int) -> champion.Champion | None:
+def _champion(
+    name: str, model: Model, new: Outcome, rows: pl.DataFrame, paths: Mapping[str, str | Path], seed: int
+) -> champion.Champion | None:
     version = champion.find(name)
     if version is None:
         return None
-    return champion.compare(version, model.metadata, new, lambda other: answer(other, rows, split="test"), seed=seed)
+    learned = Learned.read(model.folder) or _learned(model.metadata, paths)
+    return champion.compare(
+        version, model.metadata, new, rows, learned, lambda other, table: answer(other, table, split="test"), seed=seed
+    )
+
+
+def _learned(metadata: ModelMetadata, paths: Mapping[str, str | Path]) -> Learned:
+    """What a model learned from that keeps no record of it."""
+    splits = [paths["train"], paths["validation"]]
+    names = tables.scan(splits[0]).collect_schema().names()
+    return Learned.of(splits, learned_from(Schema.parse(metadata.schema), names))
 
 
 def _notes(paths: Mapping[str, str | Path], rows: Mapping[str, pl.DataFrame], test: Outcome) -> list[str]:

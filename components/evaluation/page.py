@@ -4,6 +4,7 @@ from typing import Any
 
 from stagewright.components.evaluation import classification_plots, examples, regression_plots
 from stagewright.components.evaluation.bootstrap import LEVEL, Interval
+from stagewright.components.evaluation.champion import Champion
 from stagewright.components.evaluation.curves import reliability
 from stagewright.components.evaluation.evaluate import SPLITS, Evaluation
 from stagewright.components.evaluation.metrics import METRICS, Metric, of_task
@@ -209,12 +210,16 @@ def _champion(evaluation: Evaluation) -> list[str]:
     better = "better" if (champion.gain or 0) > 0 else "worse" if (champion.gain or 0) < 0 else "different"
     told = (
         f"By {champion.metric.label} the new model is {abs(champion.gain or 0):.4g} {better} than champion {champion.version} "
-        f"on the same test rows; gain {_range(champion.interval)} by a paired bootstrap. It fails the gate only if this whole "
-        f"interval is below zero. The champion may have learned from some of these rows, which would favour it."
+        f"on the {champion.rows:,} test rows that neither of them learned from{_left_out(champion)}; gain "
+        f"{_range(champion.interval)} by a paired bootstrap. It fails the gate only if this whole interval is below zero."
     )
-    ours, theirs = evaluation.measured["test"].values, champion.measured.values
+    ours, theirs = champion.own.values if champion.own else {}, champion.measured.values
     rows = [[metric.label, ours.get(metric.name), theirs.get(metric.name)] for metric in of_task(evaluation.task)]
     return [report.paragraph(told), report.table(["Metric", "New model", f"Champion {champion.version}"], rows)]
+
+
+def _left_out(champion: Champion) -> str:
+    return f"; {champion.left_out:,} others, which one of them learned from, are left out" if champion.left_out else ""
 
 
 def _method(evaluation: Evaluation) -> list[str]:

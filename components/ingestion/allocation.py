@@ -1,6 +1,9 @@
-"""Which row goes to which split: by chance, by class, by time, by group.
+"""Which row goes to which split: by what it holds, by class, by time, by group.
 
-Only NumPy's seeded generator decides, so the same seed gives the same splits on every machine.
+A number between 0 and 1 that is drawn from the row's own content decides: below the training share the row trains, and so on.
+No other row is asked, so a row keeps its split when the table grows, is sorted or comes from another machine. Where that would
+leave a class, or the table, with less than half of its share of a split, its rows are cut in the order of the same numbers
+instead: then few rows, those next to a border, may change sides as the table grows.
 """
 
 from collections.abc import Sequence
@@ -10,90 +13,111 @@ import numpy as np
 from stagewright.components.runtime.errors import InputError
 
 SPLITS = ("train", "validation", "test")
-QUANTILE_BINS = 10
+LEAST_SHARE = 0.5  # of the rows that a split should have of a stratum
+LEAST_DIFFERENT = 100  # rows, or sets of equal rows, that are divided well enough by chance
 
 Fractions = Sequence[float]
 Assignment = np.ndarray  # int8, one of 0, 1, 2 (an index into SPLITS) for each row
 
 
-def at_random(rows: int, fractions: Fractions, seed: int) -> Assignment:
-    """Rows by chance; sizes are as near to the fractions as whole rows allow."""
-    _enough(rows, "rows")
-    return _shuffled(_shares(rows, np.array(fractions) * rows), np.random.default_rng(seed))
+def by_draw(draws: np.ndarray, strata: np.ndarray, fractions: Fractions) -> Assignment:
+    """Each row by its own number, as long as every stratum has rows of every split.
 
-
-def by_stratum(strata: np.ndarray, fractions: Fractions, seed: int) -> Assignment:
-    """Rows by chance within each stratum, so that every split has the strata in the same proportions.
-
-    What is lost by rounding in one stratum is made up for in the next, so the splits have the right sizes as a whole. A
-    stratum of three rows or more is present in every split.
+    A stratum of three rows or more is present in every split; the rows of a smaller one train.
 
     Args:
-        strata: Number of each row's stratum, 0 and up.
+        draws: Number in [0, 1) of each row; equal rows have equal ones, and stay together where they can.
+        strata: Number of each row's stratum, 0 and up: its class, or 0.
     """
-    _enough(len(strata), "rows")
-    generator = np.random.default_rng(seed)
-    assignment = np.empty(len(strata), np.int8)
-    carried = np.zeros(len(SPLITS))
-    for stratum in range(int(strata.max()) + 1):
-        members = np.flatnonzero(strata == stratum)
-        wanted = np.array(fractions) * len(members) + carried
-        shares = _shares(len(members), wanted)
-        carried = wanted - shares
-        assignment[members] = _shuffled(shares, generator)
-    _none_empty(assignment, "strata are too small")
+    _enough(len(draws), "rows")
+    assignment = by_border(draws, fractions)
+    strata_count = int(strata.max()) + 1
+    sizes = np.bincount(strata, minlength=strata_count)
+    found = np.bincount(strata * len(SPLITS) + assignment, minlength=strata_count * len(SPLITS)).reshape(-1, len(SPLITS))
+    short = (found < LEAST_SHARE * sizes[:, None] * np.array(fractions)).any(axis=1) | (found == 0).any(axis=1)
+    small = sizes < len(SPLITS)
+    assignment[small[strata]] = 0
+    uneven = np.flatnonzero((short & ~small)[strata])
+    uneven = uneven[np.argsort(strata[uneven], kind="stable")]
+    for members in np.split(uneven, np.flatnonzero(np.diff(strata[uneven])) + 1):
+        if len(members):
+            assignment[members] = _cut(draws[members], fractions)
+    _none_empty(assignment, "classes are too small")
     return assignment
 
 
-def quantile_bins(values: np.ndarray, bins: int = QUANTILE_BINS) -> np.ndarray:
-    """Strata of a number: bins of equally many rows by rank; fewer bins where there are few rows."""
-    bins = max(1, min(bins, len(values) // 10))
-    ranks = np.empty(len(values), np.int64)
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks * bins // len(values)
+def by_border(draws: np.ndarray, fractions: Fractions) -> Assignment:
+    """What each number alone says: below the first share 0, below the sum of the first two 1, else 2."""
+    return np.searchsorted(np.cumsum(fractions)[:2], draws, side="right").astype(np.int8)
+
+
+def too_alike(hashes: np.ndarray) -> bool:
+    """Whether so few different rows make up the table that whole sets of equal rows cannot be divided in proportion."""
+    sizes = np.unique(hashes, return_counts=True)[1].astype(np.float64)
+    rows = sizes.sum()
+    return rows**2 / (sizes**2).sum() < min(rows / 2, LEAST_DIFFERENT)
 
 
 def by_time(times: np.ndarray, fractions: Fractions, column: str) -> Assignment:
     """The oldest rows train, the newest test. Rows of the same time stay together: each border moves to the nearest change of
     time, so the sizes are only as near to the fractions as the ties allow.
     """
-    order = np.argsort(times, kind="stable")
-    ordered = times[order]
-    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    if len(changes) < 2:
-        raise InputError(f"column '{column}' has {len(changes) + 1} different times; a split by time needs at least three")
-    wanted = np.cumsum(fractions)[:2] * len(times)
-    first = _nearest(changes[:-1], wanted[0])
-    second = _nearest(changes[changes > first], wanted[1])
-    assignment = np.empty(len(times), np.int8)
-    for split, part in enumerate(np.split(order, [first, second])):
-        assignment[part] = split
-    return assignment
+    different = len(np.unique(times))
+    if different < len(SPLITS):
+        raise InputError(f"column '{column}' has {different} different times; a split by time needs at least three")
+    return _cut(times, fractions)
 
 
-def by_group(groups: np.ndarray, fractions: Fractions, seed: int, column: str) -> Assignment:
-    """All rows of a group in one split. The largest groups are placed first, each where most rows are still wanted; groups of
-    equal size by chance. The sizes are as near to the fractions as the groups allow.
+def by_group(groups: np.ndarray, draws: np.ndarray, fractions: Fractions, column: str) -> Assignment:
+    """All rows of a group in one split, by the group's own number; few or very unequal groups, which that would divide badly,
+    are placed one by one, the largest first, each where most rows are still wanted.
 
     Args:
         groups: Number of each row's group, 0 and up.
+        draws: Number in [0, 1) of each row, equal within a group.
     """
     sizes = np.bincount(groups)
     if len(sizes) < len(SPLITS):
         raise InputError(
             f"column '{column}' has {len(sizes)} groups; a split by group needs at least three, one for each split"
         )
-    shuffled = np.random.default_rng(seed).permutation(len(sizes))
-    wanted = np.array(fractions) * len(groups)
+    assignment = by_border(draws, fractions)
+    found = np.bincount(assignment, minlength=len(SPLITS))
+    if (found >= LEAST_SHARE * len(groups) * np.array(fractions)).all():
+        return assignment
+    draw_of = np.empty(len(sizes))
+    draw_of[groups] = draws
+    return _largest_first(sizes, draw_of, len(groups) * np.array(fractions))[groups]
+
+
+def _largest_first(sizes: np.ndarray, draws: np.ndarray, wanted: np.ndarray) -> Assignment:
+    """The split of each group; groups of equal size in the order of their numbers."""
     split_of = np.empty(len(sizes), np.int8)
     empty = set(range(len(SPLITS)))
-    for placed, group in enumerate(shuffled[np.argsort(-sizes[shuffled], kind="stable")]):
+    for placed, group in enumerate(np.lexsort((draws, -sizes))):
         open_splits = sorted(empty) if len(sizes) - placed == len(empty) else range(len(SPLITS))
         split = max(open_splits, key=lambda number: (wanted[number], -number))
         split_of[group] = split
         wanted[split] -= sizes[group]
         empty.discard(split)
-    return split_of[groups]
+    return split_of
+
+
+def _cut(values: np.ndarray, fractions: Fractions) -> Assignment:
+    """Rows in the order of a value, cut in three; rows of the same value stay together where there are three values."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    if len(changes) < 2:
+        borders = np.cumsum(_shares(len(values), np.array(fractions) * len(values)))[:2].tolist()
+    else:
+        wanted = np.cumsum(fractions)[:2] * len(values)
+        first = _nearest(changes[:-1], wanted[0])
+        borders = [first, _nearest(changes[changes > first], wanted[1])]
+    assignment = np.empty(len(values), np.int8)
+    for split, part in enumerate(np.split(order, borders)):
+        assignment[part] = split
+    return assignment
 
 
 def _shares(rows: int, wanted: np.ndarray) -> np.ndarray:
@@ -110,10 +134,6 @@ def _shares(rows: int, wanted: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _shuffled(shares: np.ndarray, generator: np.random.Generator) -> Assignment:
-    return generator.permutation(np.repeat(np.arange(len(SPLITS), dtype=np.int8), shares))
-
-
 def _nearest(candidates: np.ndarray, wanted: float) -> int:
     return int(candidates[np.argmin(np.abs(candidates - wanted))])
 
@@ -126,4 +146,4 @@ def _enough(count: int, what: str) -> None:
 def _none_empty(assignment: Assignment, why: str) -> None:
     for number, name in enumerate(SPLITS):
         if not (assignment == number).any():
-            raise InputError(f"the {name} split would be empty because the {why}; use method random or give more rows")
+            raise InputError(f"the {name} split would be empty because the {why}; give more rows")

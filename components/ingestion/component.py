@@ -124,11 +124,12 @@ def split_data(
         train: Rows to fit on.
         validation: Rows to choose and stop by.
         test: Rows to judge by, once.
-        method: stratified (each class, or each tenth of a number, in equal proportions), random, time or group.
-        fractions: Shares of train, validation and test; they sum to 1.
+        method: stratified (every class in every split), random, time or group. A row's own content, or its group, decides, so
+            that it keeps its split when the table grows.
+        fractions: Shares of train, validation and test; they sum to 1, and the splits come near to them.
         time_column: Column to sort by when the method is time; the oldest rows train.
         group_column: Column whose equal values stay together when the method is group.
-        seed: Equal seeds give equal splits.
+        seed: Equal seeds give equal splits; another one divides the rows anew.
     """
     from stagewright.components.runtime.step import step
 

@@ -13,14 +13,15 @@ import polars as pl
 from stagewright.components.ingestion.allocation import (
     SPLITS,
     Assignment,
-    at_random,
+    by_border,
+    by_draw,
     by_group,
-    by_stratum,
     by_time,
-    quantile_bins,
+    too_alike,
 )  # fmt: skip
-from stagewright.components.runtime import logs, tables
+from stagewright.components.runtime import logs, rowhash, tables
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
+from stagewright.components.runtime.learned import learned_from
 from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.runtime.seeds import checked_seed
 
@@ -47,18 +48,40 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """Which row goes where, and why.
+
+    Attributes:
+        by: What decided: content (of the row), copy (its content, and which of the equal rows it is), group or time.
+        moved: Rows that are in another split than their own content says, because their class, or the table, is small. They
+            are what may change sides when the table grows.
+    """
+
+    assignment: Assignment
+    by: str
+    moved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """The three tables that were stored, in the order of `SPLITS`, and the proof."""
+    """The three tables that were stored, in the order of `SPLITS`, what decided, and the proof."""
 
     tables: tuple[tables.TableInfo, ...]
     method: str
+    by: str
+    moved: int
     proof: Proof
+
+    def share(self, number: int) -> float:
+        """Share of the table's rows that a split has."""
+        return self.tables[number].rows / sum(info.rows for info in self.tables)
 
     def metadata(self, number: int, schema: Schema) -> dict[str, Any]:
         """Metadata of a split's Dataset artifact."""
         proof = {"rows_shared": self.proof.rows_shared, "groups_shared": self.proof.groups_shared}
         known = {"target": schema.target, "task": schema.task and schema.task.value}
-        return self.tables[number].metadata() | known | {"split": SPLITS[number], "method": self.method, "proof": proof}
+        how = {"method": self.method, "by": self.by, "moved": self.moved, "share": round(self.share(number), 6)}
+        return self.tables[number].metadata() | known | {"split": SPLITS[number]} | how | {"proof": proof}
 
 
 def split(
@@ -74,11 +97,15 @@ def split(
 ) -> Split:
     """Split a table in three; rows keep their order within each split, and the same seed gives the same splits anywhere.
 
+    A row's own content decides (neither its target nor an identifier, so a corrected label or another number does not move it):
+    it stays in its split when the table grows, and equal rows stay together. Where a table is made of few different rows, the
+    whole of each, and which of its copies it is, decide instead.
+
     Args:
         outputs: Where to store train, validation and test.
-        method: stratified (each class, or each tenth of a number, in the same proportions), random, time (the oldest rows
-            train) or group (all rows of a group in one split).
-        fractions: Shares of train, validation and test; they sum to 1.
+        method: stratified (every class in every split), random, time (the oldest rows train) or group (all rows of a group in
+            one split).
+        fractions: Shares of train, validation and test; they sum to 1, and the sizes come near to them.
         time_column: What `method="time"` sorts by.
         group_column: What `method="group"` keeps together.
 
@@ -89,17 +116,19 @@ def split(
     checked_seed(seed)
     shares = _checked(fractions)
     _check_columns_fit(method, time_column, group_column)
-    frame = tables.scan(table)
-    assignment = _assigned(frame, schema, method, shares, time_column, group_column, seed)
-    labelled = pl.concat([frame, pl.LazyFrame({_SPLIT: assignment})], how="horizontal")
+    placed = _drawn(table, schema, method, shares, time_column, group_column, seed)
+    labelled = pl.concat([tables.scan(table), pl.LazyFrame({_SPLIT: placed.assignment})], how="horizontal")
     stored = tuple(
         tables.write(labelled.filter(pl.col(_SPLIT) == number).drop(_SPLIT), path) for number, path in enumerate(outputs)
     )
-    proof = prove(table, assignment, outputs, group_column)
+    proof = prove(table, placed.assignment, outputs, group_column)
+    done = Split(stored, method, placed.by, placed.moved, proof)
     if proof.rows_repeated:
         logs.event("rows_repeated_across_splits", level=logging.WARNING, rows=proof.rows_repeated)
-    logs.event("table_split", method=method, **{name: info.rows for name, info in zip(SPLITS, stored, strict=True)})
-    return Split(stored, method, proof)
+        logs.notice(_repeated_sentence(done))
+    sizes = {name: info.rows for name, info in zip(SPLITS, stored, strict=True)}
+    logs.event("table_split", method=method, by=placed.by, moved=placed.moved, **sizes)
+    return done
 
 
 def prove(table: str | Path, assignment: Assignment, outputs: Sequence[str | Path], group_column: str | None = None) -> Proof:
@@ -147,42 +176,68 @@ def _check_columns_fit(method: str, time_column: str | None, group_column: str |
             )
 
 
-def _assigned(
-    frame: pl.LazyFrame,
+def _drawn(
+    table: str | Path,
     schema: Schema,
     method: str,
     fractions: tuple[float, ...],
     time: str | None,
     group: str | None,
     seed: int,
-) -> Assignment:
-    rows = frame.select(pl.len()).collect().item()
-    if method == "random":
-        return at_random(rows, fractions, seed)
+) -> Drawn:
+    frame = tables.scan(table)
     if method == "time":
         times = _column(frame, time or "", "time_column")
         if not (times.dtype.is_temporal() or times.dtype.is_numeric()):
             raise InputError(f"column '{time}' holds text, not times; a split by time needs dates, times or numbers")
-        return by_time(times.to_physical().to_numpy(), fractions, times.name)
+        return Drawn(by_time(times.to_physical().to_numpy(), fractions, times.name), "time")
     if method == "group":
         groups = _column(frame, group or "", "group_column")
-        return by_group(_numbered(groups), fractions, seed, groups.name)
-    return by_stratum(_strata(frame, schema), fractions, seed)
+        draws = rowhash.drawn(rowhash.of_table(groups.to_frame(), [groups.name]), seed)
+        assignment = by_group(_numbered(groups), draws, fractions, groups.name)
+        return Drawn(assignment, "group", _moved(assignment, draws, fractions))
+    strata = _strata(frame, schema) if method == "stratified" else None
+    hashes, by = _content(table, frame, schema)
+    draws = rowhash.drawn(hashes, seed)
+    assignment = by_draw(draws, np.zeros(len(draws), np.int64) if strata is None else strata, fractions)
+    return Drawn(assignment, by, _moved(assignment, draws, fractions))
 
 
-def _strata(frame: pl.LazyFrame, schema: Schema) -> np.ndarray:
+def _content(table: str | Path, frame: pl.LazyFrame, schema: Schema) -> tuple[np.ndarray, str]:
+    """The hash that decides where each row goes, and what it is made of."""
+    names = frame.collect_schema().names()
+    content = rowhash.of_file(table, learned_from(schema, names))
+    if len(content) and not too_alike(content):
+        return content, "content"
+    return rowhash.copies(rowhash.of_file(table, names)), "copy"
+
+
+def _moved(assignment: Assignment, draws: np.ndarray, fractions: tuple[float, ...]) -> int:
+    return int((assignment != by_border(draws, fractions)).sum())
+
+
+def _strata(frame: pl.LazyFrame, schema: Schema) -> np.ndarray | None:
+    """The number of each row's class; None for a number to predict."""
     if schema.target is None:
         raise InputError("the schema names no target, which a stratified split needs; use method random, time or group")
     target = _column(frame, schema.target, "target")
     if schema.task is Task.REGRESSION:
         if not target.dtype.is_numeric():
             raise InputError(f"target '{target.name}' holds no numbers, but the task is regression")
-        return quantile_bins(target.to_numpy())
+        return None
     strata = _numbered(target)
     rare = int((np.bincount(strata) < len(SPLITS)).sum())
     if rare:
         logs.event("classes_too_rare_for_every_split", level=logging.WARNING, target=target.name, classes=rare)
     return strata
+
+
+def _repeated_sentence(done: Split) -> str:
+    tested = sum(info.rows for info in done.tables[1:])
+    return (
+        f"{done.proof.rows_repeated:,} of {tested:,} rows of validation and test are equal to rows of an earlier split, so "
+        "their metrics may be too good; remove repeated rows, or keep what belongs together in one split by split=group"
+    )
 
 
 def _column(frame: pl.LazyFrame, name: str, role: str) -> pl.Series:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.learned import Learned
 from stagewright.components.runtime.model import ESTIMATOR, FEATURES, PACKAGES, Estimator, ModelMetadata
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
@@ -37,17 +38,25 @@ def libraries(framework: str) -> dict[str, str]:
 
 
 def write(
-    folder: Path, *, metadata: ModelMetadata, features: FeatureGraph, estimator: Estimator, example: pl.DataFrame
+    folder: Path,
+    *,
+    metadata: ModelMetadata,
+    features: FeatureGraph,
+    estimator: Estimator,
+    example: pl.DataFrame,
+    learned: Learned,
 ) -> None:
     """Write a model's files to an existing folder.
 
     Args:
         example: A few rows with the model's raw columns.
+        learned: The rows that it was made from.
     """
     features.save(folder / FEATURES)
     (folder / ESTIMATOR).mkdir()
     estimator.save(folder / ESTIMATOR)
     metadata.write(folder)
+    learned.write(folder)
     _write_mlmodel(folder, metadata, features, example)
 
 

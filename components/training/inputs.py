@@ -10,6 +10,7 @@ import polars as pl
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.learned import Learned, learned_from
 from stagewright.components.runtime.model import Label
 from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.training import target as targets
@@ -27,6 +28,7 @@ class Inputs:
         classes: Sorted labels; None for regression.
         hashes: SHA-256 of each table by its use.
         example: A few rows of the raw columns.
+        learned: The rows of both tables.
     """
 
     schema: Schema
@@ -37,6 +39,7 @@ class Inputs:
     data: TrainingData
     hashes: dict[str, str]
     example: pl.DataFrame
+    learned: Learned
 
 
 def prepare(train: Path, validation: Path, features: Path, schema_file: Path, class_weight: str) -> Inputs:
@@ -78,6 +81,7 @@ def prepare(train: Path, validation: Path, features: Path, schema_file: Path, cl
         ),
         hashes={"train": tables.sha256(train), "validation": tables.sha256(validation)},
         example=train_table.select(column.name for column in graph.inputs).head(EXAMPLE_ROWS),
+        learned=Learned.of((train, validation), learned_from(schema, train_table.columns)),
     )
 
 

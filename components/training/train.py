@@ -89,6 +89,7 @@ def train_model(
             features=job.inputs.features,
             estimator=fit.estimator,
             example=job.inputs.example,
+            learned=job.inputs.learned,
         )
         run.log_artifacts(folder, "model")
     logs.event(

@@ -81,14 +81,15 @@ def train_model(
         suite: Great Expectations suite to check as well, as JSON.
         leakage: What to do when a single column predicts the target almost perfectly. One of error, warn.
         features: Specification of preprocessing by column kind or column, as JSON; defaults fit the framework.
-        split: How rows are divided. One of stratified, random, time, group.
+        split: How rows are divided; a row keeps its split when the table grows. One of stratified, random, time, group.
         fractions: Shares of train, validation and test.
         time_column: Column to order by, for split=time.
         group_column: Column whose values stay together, for split=group.
         class_weight: Weight of classes in training. One of none, balanced.
         minimum: Thresholds that the test metrics must reach, as JSON; for errors they are the largest value allowed.
         slices: Columns by whose values metrics are reported.
-        compare_with_champion: Whether the model must not be worse than the one registered as champion.
+        compare_with_champion: Whether the model must not be worse than the one registered as champion, on test rows that
+            neither learned from.
         tolerance: Largest difference allowed between the model and its export, and what is served: of a probability, or of a
             value as a share of the target's spread, the distance from its 5% to its 95% quantile.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.

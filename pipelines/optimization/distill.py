@@ -102,7 +102,7 @@ def distill(
         on_bad_row: What to do with malformed rows. One of error, quarantine.
         schema: Schema to enforce, as JSON; inferred from the data if not given.
         leakage: What to do when a single column predicts the target almost perfectly. One of error, warn.
-        split: How rows are divided. One of stratified, random, time, group.
+        split: How rows are divided; a row keeps its split when the table grows. One of stratified, random, time, group.
         fractions: Shares of train, validation and test.
         time_column: Column to order by, for split=time.
         group_column: Column whose values stay together, for split=group.

@@ -35,7 +35,7 @@ def test_telco_goes_from_a_csv_to_three_splits(tmp_path: Path, telco: pl.DataFra
     assert task == "binary"
     assert schema.metadata == {"target": "churn", "task": "binary", "columns": 20}
     assert Path(report.path).read_text().startswith("<!doctype html>")
-    assert [split.metadata["rows"] for split in splits.values()] == [4226, 1409, 1408]
+    assert [split.metadata["rows"] for split in splits.values()] == [4259, 1413, 1371]
     assert splits["test"].metadata["proof"] == {"rows_shared": 0, "groups_shared": 0}
     assert {(split.metadata["target"], split.metadata["task"]) for split in splits.values()} == {("churn", "binary")}
 

@@ -170,8 +170,9 @@ def _recorded(found: Distilled, model: Path) -> Distilled:
         run.log_metrics(found.figures())
         metadata = job.metadata(fit, run.run_id)
         model_folder.write(
-            folder, metadata=metadata, features=job.inputs.features, estimator=fit.estimator, example=job.inputs.example
-        )
+            folder, metadata=metadata, features=job.inputs.features, estimator=fit.estimator, example=job.inputs.example,
+            learned=job.inputs.learned,
+        )  # fmt: skip
         run.log_artifacts(folder, "model")
     return replace(found, run_id=run.run_id)
 

@@ -99,7 +99,8 @@ def test_baseline_of_many_classes_has_the_shares_of_training() -> None:
 
 
 def _champion(gain: float, interval: tuple[float, float] | None) -> Champion:
-    return Champion("v1.0.0", "s3://models/churn/v1.0.0/", True, "", TEST, METRICS["roc_auc"], gain, interval)
+    measured = {"measured": TEST, "metric": METRICS["roc_auc"]}
+    return Champion("v1.0.0", "s3://models/churn/v1.0.0/", True, **measured, gain=gain, interval=interval)
 
 
 def test_only_a_model_worse_beyond_chance_loses_to_the_champion() -> None:

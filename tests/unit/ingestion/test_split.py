@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagewright.components.ingestion.allocation import at_random, by_group, by_stratum, by_time, quantile_bins
+from stagewright.components.ingestion.allocation import by_draw, by_group, by_time, too_alike
 from stagewright.components.ingestion.split import Split, prove, split
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, InputError
@@ -33,21 +33,26 @@ def parts(folder: Path, table: pl.DataFrame, schema: Schema, **options) -> tuple
     return done, [tables.read(path) for path in outputs]
 
 
-def test_telco_is_split_by_class_and_keeps_its_order(tmp_path: Path, telco: pl.DataFrame) -> None:
+def rows_of(part: pl.DataFrame) -> set[tuple]:
+    return set(part.rows())
+
+
+def test_telco_is_split_by_content_and_keeps_its_order(tmp_path: Path, telco: pl.DataFrame) -> None:
     table = telco.with_row_index("row")
 
     done, found = parts(tmp_path, table, schema_of(table, "churn"))
 
-    assert [part.height for part in found] == [info.rows for info in done.tables] == [4930, 1057, 1056]
+    assert [part.height for part in found] == [info.rows for info in done.tables] == [4922, 1042, 1079]
     shares = [(part["churn"] == "Yes").mean() for part in found]
-    assert max(shares) - min(shares) < 0.001
+    assert max(shares) - min(shares) < 0.03
     assert all(part["row"].is_sorted() for part in found)
     assert pl.concat(found).sort("row").equals(tables.read(tmp_path / "table"))
     assert (done.proof.rows_shared, done.proof.groups_shared, done.proof.rows_lost) == (0, 0, 0)
     metadata = done.metadata(1, schema_of(table, "churn"))
     assert json.loads(json.dumps(metadata)) == {
-        "rows": 1057, "columns": 21, "sha256": tables.sha256(tmp_path / "validation"), "target": "churn", "task": "binary",
-        "split": "validation", "method": "stratified", "proof": {"rows_shared": 0, "groups_shared": 0},
+        "rows": 1042, "columns": 21, "sha256": tables.sha256(tmp_path / "validation"), "target": "churn", "task": "binary",
+        "split": "validation", "method": "stratified", "by": "content", "moved": 0, "share": round(1042 / 7043, 6),
+        "proof": {"rows_shared": 0, "groups_shared": 0},
     }  # fmt: skip
 
 
@@ -62,16 +67,74 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path, wine: pl
 
     assert first.tables == again.tables
     assert first.tables[0].sha256 != other.tables[0].sha256
-    # Pinned: another machine must make the same splits.
-    assert at_random(10, FRACTIONS, 0).tolist() == [0, 0, 0, 1, 0, 0, 2, 0, 1, 0]
 
 
-def test_a_number_is_split_by_quantiles(tmp_path: Path, diabetes: pl.DataFrame) -> None:
+@pytest.mark.parametrize("method", ["stratified", "random"])
+def test_rows_keep_their_split_when_the_table_grows_or_is_sorted_anew(tmp_path: Path, telco: pl.DataFrame, method: str) -> None:
+    whole = telco.with_row_index("row")
+    schema = schema_of(whole, "churn")
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+
+    _, before = parts(tmp_path / "small", whole[:5000], schema, method=method)
+    _, after = parts(tmp_path / "large", whole.sample(fraction=1.0, shuffle=True, seed=5), schema, method=method)
+
+    assert [len(rows_of(old) - rows_of(new)) for old, new in zip(before, after, strict=True)] == [0, 0, 0]
+
+
+def test_a_corrected_label_an_identifier_and_wider_types_move_no_row(tmp_path: Path, wine: pl.DataFrame) -> None:
+    table = wine.with_row_index("id")
+    columns = [{"name": name, "kind": "identifier" if name == "id" else "numeric"} for name in table.columns]
+    schema = Schema.parse({"target": "cultivar", "task": "multiclass", "columns": columns})
+    changed = table.with_columns(
+        cultivar=pl.col("cultivar").reverse(), id=pl.col("id") + 1000, proline=pl.col("proline").cast(pl.Float64), new=None
+    )
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+
+    _, before = parts(tmp_path / "a", table, schema, method="random")
+    _, after = parts(tmp_path / "b", changed, schema, method="random")
+
+    assert [part["id"].to_list() for part in before] == [(part["id"] - 1000).to_list() for part in after]
+
+
+def test_groups_keep_their_split_when_the_table_grows(tmp_path: Path, telco: pl.DataFrame) -> None:
+    table = telco.with_columns(group=pl.col("total_charges").fill_null(0).round(0))
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+    options = {"method": "group", "group_column": "group"}
+
+    small, before = parts(tmp_path / "small", table[:5000], schema_of(table, "churn"), **options)
+    _, after = parts(tmp_path / "large", table, schema_of(table, "churn"), **options)
+
+    assert [len(set(old["group"]) - set(new["group"])) for old, new in zip(before, after, strict=True)] == [0, 0, 0]
+    assert (small.by, small.moved) == ("group", 0)
+
+
+def test_equal_rows_stay_together(tmp_path: Path, wine: pl.DataFrame) -> None:
+    done, found = parts(tmp_path, pl.concat([wine] * 5), schema_of(wine, "cultivar"))
+
+    assert (done.by, done.proof.rows_repeated) == ("content", 0)
+    assert not rows_of(found[0]) & rows_of(found[2])
+
+
+def test_every_class_of_a_small_table_is_in_every_split(tmp_path: Path) -> None:
+    table = pl.DataFrame({"x": range(60), "y": ["often"] * 50 + ["seldom"] * 7 + ["rare"] * 3})
+
+    done, found = parts(tmp_path, table, schema_of(table, "y", "multiclass"))
+
+    assert [part.filter(pl.col("y") == "rare").height for part in found] == [1, 1, 1]
+    assert [part.filter(pl.col("y") == "seldom").height for part in found] == [5, 1, 1]
+    assert [part.filter(pl.col("y") == "often").height for part in found] == [37, 7, 6]
+    assert done.moved == 3
+
+
+def test_a_number_is_split_without_regard_to_its_value(tmp_path: Path, diabetes: pl.DataFrame) -> None:
     _, found = parts(tmp_path, diabetes, schema_of(diabetes, "progression", "regression"))
 
     means = [part["progression"].mean() for part in found]
-    assert [part.height for part in found] == [310, 66, 66]
-    assert max(means) - min(means) < 8  # of a standard deviation of 77
+    assert [part.height for part in found] == [308, 69, 65]
+    assert max(means) - min(means) < 25  # of a standard deviation of 77
 
 
 def test_time_puts_the_oldest_rows_in_train_and_ties_together(tmp_path: Path) -> None:
@@ -90,16 +153,46 @@ def test_group_keeps_groups_together(tmp_path: Path, telco: pl.DataFrame) -> Non
 
     groups = [set(part["tenure"]) for part in found]
     assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
-    assert [round(part.height / telco.height, 2) for part in found] == [0.7, 0.15, 0.15]
+    assert [part.height / telco.height for part in found] == pytest.approx([0.7, 0.15, 0.15], abs=0.06)
     assert done.proof.groups_shared == 0
+
+
+def test_few_unequal_groups_are_placed_one_by_one(tmp_path: Path) -> None:
+    table = pl.DataFrame({"g": [0] * 70 + [1] * 15 + [2] * 15, "x": range(100)})
+
+    done, found = parts(tmp_path, table, schema_of(table, None, None), method="group", group_column="g")
+
+    assert [part.height for part in found] == [70, 15, 15]
+    assert done.by == "group"
 
 
 def test_rows_that_repeat_across_splits_are_counted(tmp_path: Path) -> None:
     table = pl.DataFrame({"a": [1, 2] * 50, "b": ["x", "y"] * 50})
 
-    done, _ = parts(tmp_path, table, schema_of(table, None, None), method="random")
+    done, found = parts(tmp_path, table, schema_of(table, None, None), method="random")
 
-    assert done.proof.rows_repeated == 30
+    assert done.by == "copy"
+    assert done.proof.rows_repeated == found[1].height + found[2].height == 29
+
+
+def test_copies_keep_their_split_when_the_table_grows(tmp_path: Path) -> None:
+    table = pl.DataFrame({"a": [1, 2, 3, 4] * 100})
+    for name in ("small", "large"):
+        (tmp_path / name).mkdir()
+
+    _, before = parts(tmp_path / "small", table[:320], schema_of(table, None, None), method="random")
+    _, after = parts(tmp_path / "large", table, schema_of(table, None, None), method="random")
+
+    for old, new in zip(before, after, strict=True):
+        counts = [new.filter(pl.col("a") == value).height - old.filter(pl.col("a") == value).height for value in (1, 2, 3, 4)]
+        assert min(counts) >= 0
+
+
+def test_a_table_of_few_different_rows_is_too_alike() -> None:
+    assert too_alike(np.repeat(np.arange(99, dtype=np.uint64), 10))
+    assert not too_alike(np.repeat(np.arange(100, dtype=np.uint64), 10))
+    assert not too_alike(np.arange(20, dtype=np.uint64))
+    assert too_alike(np.repeat(np.arange(9, dtype=np.uint64), [12, 1, 1, 1, 1, 1, 1, 1, 1]))
 
 
 def test_a_wrong_split_does_not_pass_the_proof(tmp_path: Path) -> None:
@@ -145,15 +238,19 @@ def test_every_method_makes_a_partition(rows: int, parts_of: list[int], seed: in
     strata = np.random.default_rng(seed).integers(0, values, rows)
     strata = np.unique(strata, return_inverse=True)[1]
 
-    check_partition(at_random(rows, fractions, seed), rows)
+    draws = np.random.default_rng(seed).random(rows)
+
+    check_partition(by_draw(draws, np.zeros(rows, np.int64), fractions), rows)
     check_partition(by_time(np.random.default_rng(seed).permutation(rows), fractions, "t"), rows)
     if max(np.bincount(strata)) >= 3:
-        assignment = by_stratum(strata, fractions, seed)
+        assignment = by_draw(draws, strata, fractions)
         check_partition(assignment, rows)
         for stratum, size in enumerate(np.bincount(strata)):
-            assert size < 3 or len(set(assignment[strata == stratum])) == 3
+            assert len(set(assignment[strata == stratum])) == (3 if size >= 3 else 1)
+            least = np.floor(0.5 * size * np.array(fractions))
+            assert size < 3 or (np.bincount(assignment[strata == stratum], minlength=3) >= least).all()
     if strata.max() >= 2:
-        assignment = by_group(strata, fractions, seed, "g")
+        assignment = by_group(strata, draws[strata], fractions, "g")
         check_partition(assignment, rows)
         assert all(len(set(assignment[strata == group])) == 1 for group in set(strata))
 
@@ -163,13 +260,12 @@ def check_partition(assignment: Sequence[int], rows: int) -> None:
     assert set(assignment) == {0, 1, 2}
 
 
-def test_sizes_are_exact_for_many_small_classes() -> None:
-    strata = np.repeat(np.arange(100), 7)
+def test_sizes_are_near_for_many_small_classes() -> None:
+    strata, draws = np.repeat(np.arange(100), 7), np.random.default_rng(0).random(700)
 
-    sizes = np.bincount(by_stratum(strata, FRACTIONS, 0))
+    sizes = np.bincount(by_draw(draws, strata, FRACTIONS))
 
-    assert np.abs(sizes - 700 * np.array(FRACTIONS)).max() <= 2
-    assert np.bincount(quantile_bins(np.arange(95.0))).tolist() == [11, 11, 10, 11, 10, 11, 10, 11, 10]
+    assert np.abs(sizes - 700 * np.array(FRACTIONS)).max() <= 30
 
 
 @pytest.mark.parametrize(
@@ -222,7 +318,7 @@ def test_what_cannot_be_split_is_told_in_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"^{sentence}$"):
             parts(tmp_path, table, schema, **options)
     with pytest.raises(
-        InputError, match=r"^the test split would be empty because the strata are too small; use method random or"
+        InputError, match=r"^the validation split would be empty because the classes are too small; give more rows$"
     ):
         parts(tmp_path, table[:3], schema_of(table, "s"))
     with pytest.raises(InputError, match=r"^the table has 2 rows; three splits need at least 3$"):
