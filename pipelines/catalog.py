@@ -27,7 +27,15 @@ COMPONENTS = {
         "features": ("fit_features",),
         "training": ("train_model",),
         "evaluation": ("evaluate_model", "write_model_card"),
-        "optimization": ("export_model", "benchmark_model", "optimize_cost", "distill_model", "quantize_model"),
+        "optimization": (
+            "export_model",
+            "benchmark_model",
+            "plan_sizes",
+            "measure_size",
+            "optimize_cost",
+            "distill_model",
+            "quantize_model",
+        ),
         "registry": ("register_model", "promote_model"),
         "serving": ("import_model", "publish_model", "deploy_model"),
     }.items()

@@ -114,7 +114,7 @@ def run(
         follower = _Follower(this, log, watch)
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
             steps = this.folder / BUCKET
-            with runner(steps) as chosen, nulls.kept():
+            with runner(steps) as chosen, nulls.kept(), _one_at_a_time(pipeline):
                 local.init(chosen, pipeline_root=str(steps), raise_on_error=False)
                 pipeline(**arguments)
         _forget(follower)
@@ -170,6 +170,25 @@ def _forget(stream: io.TextIOBase) -> None:
     for handler in list(logger.handlers):
         if getattr(handler, "stream", None) is stream:
             logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(pipeline: "GraphComponent") -> Iterator[None]:
+    """Let loops run one iteration after the other: two would share this machine, and what measures it would see that."""
+    spec = pipeline.pipeline_spec
+    graphs = [spec.root.dag, *(one.dag for one in spec.components.values())]
+    loops = [task for graph in graphs for task in graph.tasks.values() if task.WhichOneof("iterator")]
+    before = [task.iterator_policy.parallelism_limit for task in loops]
+    for task in loops:
+        task.iterator_policy.parallelism_limit = 1
+    try:
+        yield
+    finally:
+        for task, limit in zip(loops, before, strict=True):
+            if limit:
+                task.iterator_policy.parallelism_limit = limit
+            else:
+                task.ClearField("iterator_policy")
 
 
 @contextlib.contextmanager

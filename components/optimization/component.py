@@ -3,6 +3,11 @@
 from kfp import dsl
 
 from stagewright.components.authoring import component
+from stagewright.components.optimization.cost.component import measure_size, optimize_cost, plan_sizes
+
+__all__ = [
+    "benchmark_model", "distill_model", "export_model", "measure_size", "optimize_cost", "plan_sizes", "quantize_model",
+]  # fmt: skip
 
 
 @component(group="tabular", cacheable=True)
@@ -324,109 +329,3 @@ def quantize_model(
         effect = write(found, model.path, data.path, quantized.path)
         quantized.metadata.update({"variant": variant, "method": winner.name, "batch_effect": effect.batch})
         return True
-
-
-@component(group="tabular", cacheable=False)  # what it measures is the machine of the day
-def optimize_cost(
-    model: dsl.Input[dsl.Model],
-    manifest: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
-    results: dsl.Output[dsl.Artifact],
-    name: str,
-    trace: str = "",
-    data: str = "",
-    objective_ms: float = 50.0,
-    cpu_limits: list = ["500m", "1", "2"],  # noqa: B006
-    prices: dict = {},  # noqa: B006
-    present: str = "",
-    mode: str = "Standard",
-    namespace: str = "default",
-    headroom: float = 0.3,
-    longest_wait_seconds: float = 0.0,
-    pod_start_seconds: float = 3.0,
-    sampled: float = 1.0,
-    prometheus: str = "",
-    queries: dict = {},  # noqa: B006
-    hours: float = 168.0,
-    seconds: float = 2.0,
-    rounds: int = 3,
-) -> float:
-    """Find the cheapest way to serve a model within an objective, and write it as a patch of its InferenceService.
-
-    The predictor is measured under each CPU limit: the largest load within the objective, its memory, its start. Replicas
-    follow the load hour by hour; prices make that a cost; the cheapest size becomes requests, limits, replicas and an
-    autoscaling target. The report is written before the gate fails where no size meets the objective.
-
-    Args:
-        model: Exported model; a published variant will do.
-        manifest: Merge patch for the InferenceService, as YAML.
-        metrics: Cost, capacity, replicas, savings.
-        report: Page with the load curves, costs, scaling to zero and the patch.
-        results: Everything that was found, as JSON.
-        name: The service's name.
-        trace: The load: requests a second as a number, a table with the columns time and requests_per_second, or the folder or
-            s3:// prefix of a payload log. With prometheus, empty takes the load that it has seen.
-        data: Rows to ask for, anything that ingest_data reads; by default the model's own baseline.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
-        cpu_limits: Sizes to try, as Kubernetes quantities.
-        prices: {"cpu_hour": .., "gib_hour": ..}, {"cpus": .., "gib": .., "hour": ..} of a machine, or {"instance": NAME} of the
-            examples; with "currency" if it is not USD. Nothing takes an example machine.
-        present: The present InferenceService, a YAML file or its text; by default what deploy_model asks for by itself.
-        mode: KServe's deployment mode: Standard or Knative.
-        namespace: The namespace of the service.
-        headroom: Share of a load that must fit on top of it.
-        longest_wait_seconds: Longest that the first request after a pause may wait for a replica; 0 never scales to zero.
-        pod_start_seconds: Until a container begins to run on a cluster, which is not measured.
-        sampled: Share of the requests that the payload log given as trace holds.
-        prometheus: Address of a Prometheus whose figures are used in place of a measurement here.
-        queries: PromQL in place of our own, by name: requests, replicas, p99_ms, cpus, memory.
-        hours: How many hours Prometheus is asked back.
-        seconds: How long each rate is measured in each round.
-        rounds: How often each rate is measured.
-
-    Returns:
-        Cost of a million predictions.
-    """
-    from stagewright.components.runtime.step import step
-
-    with step("optimize_cost"):
-        import json
-        from pathlib import Path
-
-        from stagewright.components.optimization.cost import optimize as cost
-        from stagewright.components.optimization.cost import result as cost_result
-        from stagewright.components.optimization.cost.page import page
-        from stagewright.components.serving.yaml_text import to_yaml
-
-        found = cost.optimize_cost(
-            model.path,
-            name=name,
-            trace=trace,
-            data=data,
-            wanted=cost_result.Wanted(
-                objective_ms,
-                tuple(cpu_limits),
-                mode,
-                namespace,
-                headroom,
-                longest_wait_seconds,
-                pod_start_seconds,
-                seconds,
-                rounds,
-            ),
-            price_table=prices,
-            current=present,
-            sampled=sampled,
-            prometheus=prometheus,
-            queries=queries,
-            hours=hours,
-        )
-        page(found).write(report.path)
-        Path(results.path).write_text(json.dumps(cost_result.as_dict(found), indent=2) + "\n")
-        for figure, number in cost_result.figures(found).items():
-            metrics.log_metric(figure, number)
-        cost.check(found)
-        Path(manifest.path).write_text(to_yaml(found.patch))
-        manifest.metadata["namespace"] = namespace
-        return cost_result.figures(found)["cost_per_million"]

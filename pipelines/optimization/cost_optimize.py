@@ -4,7 +4,7 @@ from typing import Any
 
 from kfp import dsl
 
-from stagewright.components.optimization.component import optimize_cost
+from stagewright.components.optimization.component import measure_size, optimize_cost, plan_sizes
 from stagewright.components.serving.component import import_model
 
 
@@ -32,8 +32,9 @@ def cost_optimize(
 ) -> float:
     """Find the cheapest way to serve a model within an objective.
 
-    The steps: import the model; measure the predictor under several CPU limits (or ask Prometheus), cost the load hour by hour,
-    and write requests, limits, replicas and autoscaling as a patch of the InferenceService, with a report. Nothing is changed.
+    The steps: import the model; measure the predictor under several CPU limits, each in a step that has this limit (or ask
+    Prometheus); cost the load hour by hour, and write requests, limits, replicas and autoscaling as a patch of the
+    InferenceService, with a report. Nothing is changed.
 
     Args:
         model: A model folder, an .onnx file, an s3:// address (of a variant too), or a registered model such as
@@ -61,7 +62,36 @@ def cost_optimize(
     Returns:
         Cost of a million predictions.
     """
-    imported = import_model(source=model)
+    planned = plan_sizes(
+        name=name,
+        trace=trace,
+        objective_ms=objective_ms,
+        cpu_limits=cpu_limits,
+        prices=prices,
+        present=present,
+        mode=mode,
+        headroom=headroom,
+        longest_wait_seconds=longest_wait_seconds,
+        pod_start_seconds=pod_start_seconds,
+        sampled=sampled,
+        prometheus=prometheus,
+        seconds=seconds,
+        rounds=rounds,
+    )
+    imported = import_model(source=model).after(planned)
+    # On a cluster all at once, where it has room; local runs take one after the other.
+    with dsl.ParallelFor(planned.output, name="sizes") as size:
+        sized = measure_size(
+            model=imported.outputs["model"],
+            cpus=size,
+            data=data,
+            objective_ms=objective_ms,
+            prometheus=prometheus,
+            seconds=seconds,
+            rounds=rounds,
+        )
+        # A pod cannot set a limit by itself. Requests equal it: what was not promised may not be there while it is measured.
+        sized.set_cpu_request(size).set_cpu_limit(size)
     found = optimize_cost(
         model=imported.outputs["model"],
         name=name,
@@ -82,5 +112,6 @@ def cost_optimize(
         hours=hours,
         seconds=seconds,
         rounds=rounds,
+        measured=dsl.Collected(sized.output),
     )
     return found.outputs["Output"]

@@ -18,7 +18,7 @@ from stagewright.components.optimization.load import generator as load_generator
 from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
-from stagewright.components.serving.inference_service import inference_service
+from stagewright.components.serving.inference_service import Resources, inference_service
 from stagewright.components.serving.yaml_text import to_yaml
 
 QUICK = {"seconds": 0.15, "rounds": 1, "objective_ms": 500.0, "cpu_limits": ["1"]}
@@ -43,7 +43,10 @@ def model(folder: Path) -> dsl.Model:
 
 
 def test_a_model_is_measured_costed_and_patched(wine: Path, tmp_path: Path) -> None:
-    current = to_yaml(inference_service(name="wine", version="v1.0.0", model_uri="s3://models/wine/v1.0.0/"))
+    service = inference_service(
+        name="wine", version="v1.0.0", model_uri="s3://models/wine/v1.0.0/", resources=Resources("1", "1", "1Gi", "1Gi")
+    )
+    current = to_yaml(service)
     made = outputs(tmp_path)
     prices = {"cpu_hour": 0.03, "gib_hour": 0.004}
     cost = optimize_cost.python_func(
@@ -93,7 +96,9 @@ def test_a_report_is_written_before_the_gate_fails(wine: Path, tmp_path: Path) -
     [
         ({"trace": ""}, "parameter 'trace'"),
         ({"cpu_limits": ["a lot"]}, "parameter 'cpu_limits'"),
-        ({"cpu_limits": ["512"]}, "limits up to the"),
+        ({"cpu_limits": ["512"]}, "a limit of 512 CPUs cannot be measured on a machine with "),
+        ({"measured": ["{}"]}, "what a step measured cannot be read: KeyError 'curve'"),
+        ({"measured": ['{"cpus": 1, "curve": null, "skipped": "it is away"}']}, "no size could be measured: it is away"),
         ({"mode": "Serverless"}, "parameter 'mode'"),
         ({"headroom": -1}, "parameter 'headroom'"),
         ({"prices": {"cheap": True}}, "parameter 'prices'"),

@@ -1,5 +1,6 @@
 """A model, measured under limits of CPU and costed."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 import yaml
 from support.exported_models import write_wine_model
 from support.runs import Finished
+
+from stagewright.components.optimization.processor import cpu_name
+from stagewright.pipelines import results
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +28,14 @@ def test_a_model_is_costed(run_pipeline: Run, tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert finished.error == ""
-    assert finished.steps == ["import-model", "optimize-cost"]
+    assert finished.steps == ["plan-sizes", "import-model", "measure-size", "measure-size", "optimize-cost"]
     assert finished.outputs["cost_per_million"] > 0
     assert "<svg" in Path(finished.outputs["cost_report"]).read_text()
     change = yaml.safe_load(Path(finished.outputs["patch"]).read_text())
     predictor = change["spec"]["predictor"]
     assert predictor["minReplicas"] == 0  # two hours without a request are worth the wait that was allowed
     assert predictor["scaleMetric"] == "rps"
-    assert predictor["model"]["resources"]["requests"]["cpu"] == "1"
+    assert predictor["model"]["resources"]["requests"]["cpu"] in {"250m", "1"}  # the present size, if it bears the load here
+    found = json.loads(results.artifact(finished.run, "optimize-cost", "results").read_text())
+    assert [curve["size"]["cpus"] for curve in found["curves"]] == [0.25, 1.0]
+    assert {curve["processor"] for curve in found["curves"]} == {cpu_name()}

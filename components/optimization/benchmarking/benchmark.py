@@ -1,6 +1,5 @@
 """Find how a model is best served on this CPU, prove it on the real predictor, and write it into the model."""
 
-import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from stagewright.components.optimization.benchmarking.trials import Tried
 from stagewright.components.optimization.inference_timing import Bench, Setting, Trial
 from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.optimization.parity import rule
+from stagewright.components.optimization.processor import cpu_name
 from stagewright.components.runtime import folders, logs, parity
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import SERVING, Predictions
@@ -93,14 +93,6 @@ def _races(
         return [first]
     second = trials.batches(folder, first, found.sizes, max(found.milliseconds), requests, plan)
     return [first] if second is None else [first, second]
-
-
-def cpu_name() -> str:
-    """The processor as the system calls it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return named or platform.processor() or platform.machine()
 
 
 def _equal_answers(

@@ -18,6 +18,7 @@ from stagewright.components.optimization import served
 from stagewright.components.optimization.cost.cpu_limit import Limited, limited
 from stagewright.components.optimization.cost.sizing import Size
 from stagewright.components.optimization.load.generator import Load, run_load
+from stagewright.components.optimization.processor import cpu_name
 
 CONNECTIONS = 64
 BUSY_CONNECTIONS = 16  # of the closed loop that finds the limit
@@ -57,6 +58,7 @@ class Curve:
         samples: Every rate that was tried, ascending.
         fastest: Requests a second when asked without a pause; as many as were seen where nothing was asked by us.
         exceeded: Whether more than the capacity was tried: otherwise the capacity is what was seen, and may be larger.
+        processor: The CPU that it was measured on; empty where that is not known.
     """
 
     size: Size
@@ -65,6 +67,7 @@ class Curve:
     fastest: float
     cold_start_seconds: float | None
     exceeded: bool = True
+    processor: str = ""
 
 
 def measure(
@@ -98,7 +101,7 @@ def measure(
         min(1.0, best.cpus / cpus) if best else 0.0, memory,
     )  # fmt: skip
     samples = tuple(sorted(search.samples, key=lambda sample: sample.rate))
-    return Curve(size, limit.how, samples, fastest, running.cold_start_seconds)
+    return Curve(size, limit.how, samples, fastest, running.cold_start_seconds, processor=cpu_name())
 
 
 def _served(

@@ -1,7 +1,8 @@
 """A limit of CPU for a process that is measured here, as a container's: by the kernel's quota where we may set one.
 
 A quota gives a process its share of every 100 ms and then makes it wait, which is what users of a container with `cpu: 500m`
-feel in their p99. Where no quota can be set, whole CPUs are allotted instead; half a CPU cannot be measured then.
+feel in their p99. Where no quota can be set, the container may have this limit already: a step on a cluster does. Otherwise
+whole CPUs are allotted; half a CPU cannot be measured then.
 """
 
 import contextlib
@@ -14,10 +15,17 @@ from pathlib import Path
 from uuid import uuid4
 
 from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.serving.predictor import cpu
 
 PERIOD = 100_000  # microseconds: the kernel's, and Kubernetes', default
 ROOT = Path("/sys/fs/cgroup")
+CONTAINER = "limit of the container"
+NEARLY = 0.01  # a container's quota is rounded
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m?)")
+
+
+class CannotLimit(InputError):
+    """This machine, or this container, cannot measure a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class Limited:
     """How a process is limited.
 
     Attributes:
-        how: "cgroup v2 quota", "cgroup v1 quota", "CPU affinity" or "none needed".
+        how: "cgroup v2 quota", "cgroup v1 quota", "limit of the container" or "CPU affinity".
         prefix: What its command must begin with.
     """
 
@@ -67,11 +75,15 @@ def limited(cpus: float, *, root: Path = ROOT) -> Iterator[Limited]:
         root: Where cgroups are mounted.
 
     Raises:
-        InputError: If this machine has fewer CPUs, or part of a CPU is asked for where there can be no quota.
+        CannotLimit: If this machine has fewer CPUs, or this container another limit, or part of a CPU is asked for where there
+            can be no quota.
     """
     here = len(os.sched_getaffinity(0))
     if cpus > here:
-        raise InputError(f"a limit of {cpus:g} CPUs cannot be measured on a machine with {here}")
+        raise CannotLimit(f"a limit of {cpus:g} CPUs cannot be measured on a machine with {here}")
+    own = quota(root)
+    if own is not None and cpus > own * (1 + NEARLY):
+        raise CannotLimit(f"a limit of {cpus:g} CPUs cannot be measured in a container that has {own:g}")
     if (group := _make_group(cpus, root)) is not None:
         folder, how = group
         try:
@@ -82,8 +94,11 @@ def limited(cpus: float, *, root: Path = ROOT) -> Iterator[Limited]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         return
+    if own is not None and abs(cpus - own) <= NEARLY * own:
+        yield Limited(CONTAINER)
+        return
     if cpus != int(cpus):
-        raise InputError(
+        raise CannotLimit(
             f"a limit of {cpus:g} CPUs cannot be measured here: cgroups cannot be written, and without them only whole CPUs "
             "can be allotted; give whole CPUs as cpu_limits, or run as a user who may set quotas"
         )
@@ -95,13 +110,18 @@ def limited(cpus: float, *, root: Path = ROOT) -> Iterator[Limited]:
         os.sched_setaffinity(0, before)
 
 
+def quota(root: Path = ROOT) -> float | None:
+    """CPUs that this container's own cgroup allows; None without a limit."""
+    return cpu.quota(root / "cpu.max", root / "cpu")
+
+
 def _make_group(cpus: float, root: Path) -> tuple[Path, str] | None:
     """A control group with the quota, or None where that is not ours to make."""
     name = f"stagewright-{uuid4().hex[:12]}"
-    quota = round(cpus * PERIOD)
+    allowed = round(cpus * PERIOD)
     for parent, how, files in (
-        (root, "cgroup v2 quota", {"cpu.max": f"{quota} {PERIOD}"}),
-        (root / "cpu", "cgroup v1 quota", {"cpu.cfs_period_us": str(PERIOD), "cpu.cfs_quota_us": str(quota)}),
+        (root, "cgroup v2 quota", {"cpu.max": f"{allowed} {PERIOD}"}),
+        (root / "cpu", "cgroup v1 quota", {"cpu.cfs_period_us": str(PERIOD), "cpu.cfs_quota_us": str(allowed)}),
     ):
         folder = parent / name
         try:

@@ -1,27 +1,22 @@
 """The cheapest way to serve a model within an objective: measured sizes, a load, prices, and what to change."""
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.optimization import served
-from stagewright.components.optimization.cost import capacity, load_trace, prices, prometheus_curve, sizing
+from stagewright.components.optimization.cost import load_trace, prices, prometheus_curve, sizing
 from stagewright.components.optimization.cost.capacity import Curve
 from stagewright.components.optimization.cost.cpu_limit import cpus_of, quantity_of
 from stagewright.components.optimization.cost.load_trace import Trace
+from stagewright.components.optimization.cost.measured import Measured, curves, measure, sizes
 from stagewright.components.optimization.cost.prices import Prices
 from stagewright.components.optimization.cost.result import Cost, Wanted
 from stagewright.components.optimization.cost.service_patch import Present, Recommendation, merged, patch, present
 from stagewright.components.optimization.cost.sizing import Plan, ScaleToZero
-from stagewright.components.optimization.model_rows import ModelRows
-from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter, GateFailed
-from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.naming import model_name
 from stagewright.components.runtime.progress import progress
-from stagewright.components.runtime.serving_settings import FILE, ServingSettings
-from stagewright.components.serving.predictor import cpu
 
 
 def optimize_cost(
@@ -37,6 +32,7 @@ def optimize_cost(
     prometheus: str = "",
     queries: Mapping[str, str] | None = None,
     hours: float = 168.0,
+    measured: Sequence[Measured] = (),
 ) -> Cost:
     """Find the cheapest service for a load.
 
@@ -51,25 +47,55 @@ def optimize_cost(
         prometheus: Address; what replicas bear is then read from there and not measured here.
         queries: PromQL in place of our own; see prometheus_curve.
         hours: How far Prometheus is asked back.
+        measured: What `measured.measure` found for each size; nothing measures them here, one after another.
 
     Raises:
-        InputError: If something given cannot be used.
+        InputError: If something given cannot be used, or no size could be measured.
         ServiceUnavailable: If Prometheus does not answer.
     """
     wanted = wanted or Wanted()
     wanted.check()
     model_name(name)
     paid, now = prices.read(price_table or {}), present(current)
-    skipped: dict[str, str] = {}
     if prometheus:
         given = load_trace.read(trace, sampled=sampled) if trace else None
         observed = prometheus_curve.observe(
             prometheus, name, cpus=_limit(now), objective_ms=wanted.objective_ms, queries=queries, hours=hours
         )
-        return _decide(name, wanted, paid, given or observed.trace, [observed.curve], now, skipped)
+        if not current:  # the replicas that were there are the present ones
+            now = replace(now, least=observed.replicas[0], most=observed.replicas[1])
+        return _decide(name, wanted, paid, given or observed.trace, [observed.curve], now, {})
     load = load_trace.read(trace, sampled=sampled)
-    curves = _measured(Path(model), data, now, wanted, skipped)
-    return _decide(name, wanted, paid, load, curves, now, skipped)
+    found, skipped = curves(measured or _all_here(Path(model), data, now, wanted))
+    if not {quantity_of(cpus_of(limit)) for limit in wanted.cpu_limits} - set(skipped):
+        expected = f"at least one size that can be measured: {'; '.join(skipped.values())}"
+        raise BadParameter("cpu_limits", got=list(wanted.cpu_limits), expected=expected)
+    return _decide(name, wanted, paid, load, found, now, skipped)
+
+
+def plan(
+    *,
+    name: str,
+    trace: str = "",
+    wanted: Wanted | None = None,
+    price_table: Mapping[str, Any] | None = None,
+    current: str = "",
+    sampled: float = 1.0,
+    prometheus: str = "",
+) -> list[str]:
+    """The sizes to measure, ascending, as Kubernetes quantities; with prometheus the present one, which then is not measured.
+
+    Raises:
+        InputError: If something given cannot be used, before anything is measured.
+    """
+    wanted = wanted or Wanted()
+    wanted.check()
+    model_name(name)
+    prices.read(price_table or {})
+    now = present(current)
+    if trace or not prometheus:
+        load_trace.read(trace, sampled=sampled)
+    return [quantity_of(now.cpus)] if prometheus else sizes(wanted, now)
 
 
 def check(found: Cost) -> None:
@@ -82,36 +108,15 @@ def check(found: Cost) -> None:
         raise GateFailed(f"the cost of model '{found.name}'", found.failures)
 
 
-def _measured(model: Path, data: str, now: Present, wanted: Wanted, skipped: dict[str, str]) -> list[Curve]:
-    """A curve for every limit that this machine can measure, and for what the present service can rely on."""
-    rows = ModelRows.load(model, data)
-    requests = rows.requests(served.NAME)
-    asked = {cpus_of(limit) for limit in wanted.cpu_limits}
-    if min(asked) > cpu.available():
-        expected = f"limits up to the {cpu.available()} CPUs of this machine"
-        raise BadParameter("cpu_limits", got=list(wanted.cpu_limits), expected=expected)
-    curves = []
-    with progress("measuring sizes", total=len(asked | {now.cpus}), unit="sizes") as advance:
-        for cpus in sorted(asked | {now.cpus}):
-            if cpus > cpu.available():
-                skipped[quantity_of(cpus)] = f"this machine has {cpu.available()} CPUs"
-                continue
-            curves.append(
-                capacity.measure(
-                    model, requests, cpus=cpus, objective_ms=wanted.objective_ms, seconds=wanted.seconds, rounds=wanted.rounds,
-                    options=_options(model, cpus),
-                )
-            )  # fmt: skip
-            logs.event("size_measured", cpus=cpus, capacity=round(curves[-1].size.capacity, 1), how=curves[-1].how)
+def _all_here(model: Path, data: str, now: Present, wanted: Wanted) -> list[Measured]:
+    """Every size, measured on this machine one after another."""
+    asked = sizes(wanted, now)
+    found = []
+    with progress("measuring sizes", total=len(asked), unit="sizes") as advance:
+        for cpus in asked:
+            found.append(measure(model, cpus, wanted, data=data))
             advance()
-    return curves
-
-
-def _options(model: Path, cpus: float) -> list[str]:
-    """What the predictor would find in a container of this size by itself; here it sees the whole machine."""
-    path = model / SERVING / FILE
-    settings = ServingSettings.parse(path.read_bytes(), str(path)) if path.is_file() else ServingSettings()
-    return [] if settings.threads else ["--threads", str(math.ceil(cpus))]
+    return found
 
 
 def _limit(now: Present) -> float:
@@ -122,33 +127,43 @@ def _limit(now: Present) -> float:
 
 
 def _decide(
-    name: str, wanted: Wanted, paid: Prices, load: Trace, curves: Sequence[Curve], now: Present, skipped: dict[str, str]
+    name: str, wanted: Wanted, paid: Prices, load: Trace, found: Sequence[Curve], now: Present, skipped: dict[str, str]
 ) -> Cost:
-    asked = {cpus_of(limit) for limit in wanted.cpu_limits} if len(curves) > 1 else {curves[0].size.cpus}
-    able = [curve for curve in curves if curve.size.capacity > 0]
-    plans = [sizing.plan(curve.size, load, paid, headroom=wanted.headroom) for curve in able if curve.size.cpus in asked]
+    able = [curve for curve in found if curve.size.capacity > 0]
+    plans = [sizing.plan(curve.size, load, paid, headroom=wanted.headroom) for curve in able]
     current = _now(now, able, load, paid)
     if not plans:
-        return Cost(name, wanted, paid, load, list(curves), [], current, None, None, None, skipped=skipped)
-    best = sizing.cheapest(plans)
+        return Cost(name, wanted, paid, load, list(found), [], current, None, None, None, skipped=skipped)
+    best, kept = _best(plans, current)
     cold = next((curve.cold_start_seconds for curve in able if curve.size == best.size), None)
     zero = None
     if cold is not None:
         zero = sizing.scale_to_zero(best.size, load, paid, cold_start_seconds=cold + wanted.pod_start_seconds)
-    found = _recommend(best, zero, wanted)
-    change = patch(name, wanted.namespace, found)
+    recommended = _recommend(best, zero, wanted, now if kept else None)
+    change = patch(name, wanted.namespace, recommended)
     patched = None
     if now.document:
         about = {**change, "metadata": {"annotations": change["metadata"].get("annotations", {})}}
         patched = merged(now.document, about)
-    return Cost(name, wanted, paid, load, list(curves), plans, current, best, zero, found, change, patched, skipped)
+    return Cost(
+        name, wanted, paid, load, list(found), plans, current, best, zero, recommended, change, patched, skipped, kept
+    )  # fmt: skip
 
 
-def _now(now: Present, curves: Sequence[Curve], load: Trace, paid: Prices) -> Plan | None:
+def _best(plans: Sequence[Plan], current: Plan | None) -> tuple[Plan, bool]:
+    """The cheapest plan, and whether it is the present service: where that bears the load, nothing larger takes its place."""
+    enough = sizing.sufficient(plans)
+    if current is None or current.short_hours:
+        return sizing.cheapest(enough), False
+    smaller = sizing.within(enough, current)
+    return (sizing.cheapest(smaller), False) if smaller else (current, True)
+
+
+def _now(now: Present, found: Sequence[Curve], load: Trace, paid: Prices) -> Plan | None:
     """The present service over the trace: its own requests and replicas, and the capacity that these can rely on."""
-    own = next((curve.size for curve in curves if curve.size.cpus == now.cpus), None)
-    if own is None and len(curves) == 1:  # seen in production, not measured
-        own = curves[0].size
+    own = next((curve.size for curve in found if quantity_of(curve.size.cpus) == quantity_of(now.cpus)), None)
+    if own is None and len(found) == 1 and found[0].cold_start_seconds is None:  # seen in production, not measured
+        own = found[0].size
     if own is None:
         return None
     replicas = tuple(
@@ -160,7 +175,7 @@ def _now(now: Present, curves: Sequence[Curve], load: Trace, paid: Prices) -> Pl
     return Plan(own, replicas, cost, cost / load.requests * sizing.MILLION, month, short)
 
 
-def _recommend(best: Plan, zero: ScaleToZero | None, wanted: Wanted) -> Recommendation:
+def _recommend(best: Plan, zero: ScaleToZero | None, wanted: Wanted, kept: Present | None) -> Recommendation:
     least, most = min(best.replicas), max(best.replicas)
     may_sleep = wanted.mode == "Knative" and zero is not None and zero.pays
     if may_sleep and zero is not None and zero.cold_start_seconds <= wanted.longest_wait_seconds:
@@ -171,4 +186,12 @@ def _recommend(best: Plan, zero: ScaleToZero | None, wanted: Wanted) -> Recommen
         metric, target = "rps", sizing.rate_target(size, wanted.headroom)
     elif most > least:
         metric, target = "cpu", sizing.cpu_target(size, wanted.headroom)
-    return Recommendation(size.cpus, size.memory_request, size.memory_limit, least, most, wanted.mode, metric, target)
+    if kept is None:
+        return Recommendation(size.cpus, size.memory_request, size.memory_limit, least, most, wanted.mode, metric, target)
+    # Memory may become less, and becomes more only where less was asked for than was seen to be held.
+    requested, limit = size.memory_request, size.memory_limit
+    if size.memory_bytes <= int(kept.gib * sizing.GIB):
+        requested = min(requested, int(kept.gib * sizing.GIB))
+    if size.memory_bytes <= kept.memory_limit:
+        limit = max(requested, min(limit, kept.memory_limit))
+    return Recommendation(kept.cpus, requested, limit, least, most, wanted.mode, metric, target, kept.cpu_limit)

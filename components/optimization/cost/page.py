@@ -38,6 +38,15 @@ def _verdict(made: Page, found: Cost) -> None:
         made.banner("No size meets the objective", report.bullets(found.failures), good=False)
         return
     replicas = _count(found.recommendation.least if found.recommendation else 1, max(best.replicas))
+    if found.kept:
+        told = (
+            "The present service bears this load, and nothing smaller was found that does. Its CPU and replicas stay"
+            + ("" if _roomy(found, best) else f", with less room than the {found.wanted.headroom:.0%} that is asked for")
+            + "."
+        )
+        kept = f"The present service stays: {replicas} of {quantity_of(best.size.cpus)} CPU"
+        made.banner(kept, report.paragraph(told), good=True)
+        return
     chosen = f"{replicas} of {quantity_of(best.size.cpus)} CPU: {_money(best.cost_per_million, found)} a million predictions"
     if now is None or found.savings is None:
         made.banner(chosen, good=True)
@@ -47,16 +56,17 @@ def _verdict(made: Page, found: Cost) -> None:
             f"The present service falls short of the objective in {now.short_hours} of {len(found.trace.hours)} hours. "
             f"Meeting it costs {_money(best.cost_a_month, found)} a month, against {_money(now.cost_a_month, found)} now."
         )
-    elif found.savings >= 0:
+    else:
         told = (
             f"{found.savings:.0%} less than the present service, {_money(now.cost_a_month - best.cost_a_month, found)} a month."
         )
-    else:
-        told = (
-            f"{-found.savings:.0%} more than the present service, whose size is not among those to choose from, or keeps less "
-            f"room than the {found.wanted.headroom:.0%} that is asked for."
-        )
     made.banner(chosen, report.paragraph(told), good=True)
+
+
+def _roomy(found: Cost, best: Plan) -> bool:
+    """Whether the replicas that stay have the headroom that is asked for, in every hour."""
+    peaks = [hour.peak * (1 + found.wanted.headroom) for hour in found.trace.hours]
+    return all(count * best.size.capacity >= peak for count, peak in zip(best.replicas, peaks, strict=True))
 
 
 def _tiles(found: Cost, best: Plan) -> list[tuple[str, Any] | tuple[str, Any, str]]:
@@ -80,10 +90,21 @@ def _curves(found: Cost) -> list[str]:
         [
             quantity_of(curve.size.cpus), curve.size.capacity, curve.size.p99_ms if curve.size.capacity else None,
             f"{curve.size.cpu_share:.0%}", curve.fastest, curve.size.memory_bytes / MIB, curve.cold_start_seconds, curve.how,
+            curve.processor or None,
         ]
         for curve in found.curves
     ]  # fmt: skip
-    header = ["CPU", "Requests/s in objective", "p99 ms", "CPU used", "Fastest/s", "Memory Mi", "Start s", "Limited by"]
+    header = [
+        "CPU",
+        "Requests/s in objective",
+        "p99 ms",
+        "CPU used",
+        "Fastest/s",
+        "Memory Mi",
+        "Start s",
+        "Limited by",
+        "Processor",
+    ]
     points = [
         [quantity_of(curve.size.cpus), one.rate, one.answered, _number(one.p50_ms), _number(one.p99_ms), one.cpus,
          "yes" if one.met else "no"]
@@ -114,8 +135,8 @@ def _plans(found: Cost, best: Plan) -> list[str]:
     rows = [row("cheapest" if plan == best else "", plan, plan.size.cpus) for plan in found.plans]
     styles = ["good" if plan == best else "" for plan in found.plans]
     if found.now is not None:
-        rows.append(row("present", found.now, found.now.size.cpus))
-        styles.append("bad" if found.now.short_hours else "muted")
+        rows.append(row("present, stays" if found.kept else "present", found.now, found.now.size.cpus))
+        styles.append("good" if found.kept else "bad" if found.now.short_hours else "muted")
     currency = found.prices.currency
     header = ["", "CPU", "Replicas", f"{currency} a million", f"{currency} a month", "Hours too small"]
     return [
@@ -165,7 +186,8 @@ def _method(found: Cost) -> list[str]:
     measured = (
         f"Each size is the real predictor under that limit of CPU, asked at random times at a rate that is searched for "
         f"({wanted.seconds:g} s a rate, {wanted.rounds} rounds, the median p99 counts). Times count from when a request was "
-        "due. The load generator shares this machine: sizes near its number of CPUs may bear more than was measured."
+        "due. The load generator shares the machine: sizes near its number of CPUs may bear more than was measured. On a "
+        "cluster each size is measured in a step that has this limit, and the generator shares the limit, too."
     )
     observed = "Load, p99, CPU and memory are what Prometheus has seen; a load that never came is not known."
     cold = (

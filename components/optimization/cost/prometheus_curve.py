@@ -34,10 +34,11 @@ QUERIES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What Prometheus has seen of a service: what its replicas bore, and the load there was."""
+    """What Prometheus has seen of a service: what its replicas bore, the load there was, and the fewest and most replicas."""
 
     curve: Curve
     trace: Trace
+    replicas: tuple[int, int]
 
 
 def observe(
@@ -89,7 +90,8 @@ def observe(
         {TIME: [datetime.fromtimestamp(at, UTC) for at in series["requests"]], RATE: list(series["requests"].values())}
     )
     curve = Curve(size, f"Prometheus, the last {hours:g} hours", tuple(samples), fastest, None, exceeded)
-    return Observed(curve, from_samples(table, f"Prometheus at {address}"))
+    counts = [int(count) for count in series["replicas"].values() if count >= 1]
+    return Observed(curve, from_samples(table, f"Prometheus at {address}"), (min(counts), max(counts)))
 
 
 def _samples(series: Mapping[str, Mapping[float, float]], objective_ms: float) -> list[Sample]:

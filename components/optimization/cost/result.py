@@ -70,7 +70,9 @@ class Cost:
         plans: One for each size that bears any load within the objective, by size.
         now: What the present service costs over the same trace, and how often it falls short; None where its capacity is not
             known.
-        best: The cheapest of the plans, with no fewer replicas than one.
+        best: The cheapest of the plans, with no fewer replicas than one; the present service itself where it bears the load
+            and no plan does with less.
+        kept: Whether the present size and replicas stay.
         patch: For the InferenceService.
         patched: The present InferenceService with the patch, if one was given.
     """
@@ -88,6 +90,28 @@ class Cost:
     patch: Document = field(default_factory=dict)
     patched: Document | None = None
     skipped: dict[str, str] = field(default_factory=dict)
+    kept: bool = False
+
+    @property
+    def processors(self) -> dict[str, list[str]]:
+        """Sizes by the CPU that they were measured on, where it is known."""
+        found: dict[str, list[str]] = {}
+        for curve in self.curves:
+            if curve.processor:
+                found.setdefault(curve.processor, []).append(quantity_of(curve.size.cpus))
+        return found
+
+    def notices(self) -> list[str]:
+        """What whoever started the run must know although the step passed."""
+        told = [f"{limit} CPU was not measured: {why}" for limit, why in self.skipped.items()]
+        if len(self.processors) > 1:
+            where = "; ".join(f"{', '.join(sizes)} on {name}" for name, sizes in self.processors.items())
+            told.append(f"sizes were measured on different CPUs, so that their loads are not those of one machine: {where}")
+        if self.kept and self.best is not None:
+            told.append(
+                "the present service bears the load, and nothing smaller was found that does: its CPU and replicas stay"
+            )
+        return told
 
     @property
     def failures(self) -> list[str]:

@@ -27,6 +27,8 @@ class Present:
     Attributes:
         cpus: Requested by a replica, which is what it can rely on.
         gib: Memory requested by a replica.
+        cpu_limit: What a replica may use at most; 0 for no limit.
+        memory_limit: Likewise, in bytes.
         document: The InferenceService, or None where only the defaults of deploy_model are known.
     """
 
@@ -35,6 +37,8 @@ class Present:
     least: int
     most: int
     document: Document | None = None
+    cpu_limit: float = 0.0
+    memory_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,10 @@ class Recommendation:
     """What a service should ask for.
 
     Attributes:
+        cpus: Requested by a replica.
         metric: What the autoscaler looks at: cpu or rps; empty for a fixed number of replicas.
         target: Percent of the requested CPU, or requests a second of a replica.
+        cpu_limit: What a replica may use at most; 0 for no limit, None for what it requests.
     """
 
     cpus: float
@@ -54,10 +60,17 @@ class Recommendation:
     mode: str
     metric: str = ""
     target: int = 0
+    cpu_limit: float | None = None
 
     @property
     def cpu(self) -> str:
         return quantity_of(self.cpus)
+
+    @property
+    def limit(self) -> str | None:
+        if self.cpu_limit is None:
+            return self.cpu
+        return quantity_of(self.cpu_limit) if self.cpu_limit else None
 
 
 def present(given: str) -> Present:
@@ -71,11 +84,13 @@ def present(given: str) -> Present:
     """
     if not given:
         return Present(
-            cpus_of(RESOURCES.cpu_request), bytes_of(RESOURCES.memory_request) / GIB, REPLICAS.minimum, REPLICAS.maximum
-        )
+            cpus_of(RESOURCES.cpu_request), bytes_of(RESOURCES.memory_request) / GIB, REPLICAS.minimum, REPLICAS.maximum,
+            cpu_limit=cpus_of(RESOURCES.cpu_limit), memory_limit=int(bytes_of(RESOURCES.memory_limit)),
+        )  # fmt: skip
     document = _document(given)
     predictor = document.get("spec", {}).get("predictor", {})
-    requests = (predictor.get("model") or {}).get("resources", {}).get("requests", {})
+    resources = (predictor.get("model") or {}).get("resources", {})
+    requests, limits = (resources.get(kind) or {} for kind in ("requests", "limits"))
     try:
         cpus, gib = cpus_of(str(requests["cpu"])), bytes_of(str(requests["memory"])) / GIB
     except KeyError as error:
@@ -83,7 +98,10 @@ def present(given: str) -> Present:
             f"the present InferenceService has no spec.predictor.model.resources.requests.{error.args[0]}"
         ) from None
     least = int(predictor.get("minReplicas", 1))
-    return Present(cpus, gib, least, max(1, least, int(predictor.get("maxReplicas", max(1, least)))), document)
+    most = max(1, least, int(predictor.get("maxReplicas", max(1, least))))
+    cpu_limit = cpus_of(str(limits["cpu"])) if "cpu" in limits else 0.0
+    memory_limit = int(bytes_of(str(limits["memory"]))) if "memory" in limits else 0
+    return Present(cpus, gib, least, most, document, cpu_limit, memory_limit)
 
 
 def patch(name: str, namespace: str, found: Recommendation) -> Document:
@@ -105,7 +123,7 @@ def patch(name: str, namespace: str, found: Recommendation) -> Document:
                 "model": {
                     "resources": {
                         "requests": {"cpu": found.cpu, "memory": _mebibytes(found.memory_request)},
-                        "limits": {"cpu": found.cpu, "memory": _mebibytes(found.memory_limit)},
+                        "limits": {"cpu": found.limit, "memory": _mebibytes(found.memory_limit)},
                     }
                 },
             }

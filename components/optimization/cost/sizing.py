@@ -65,6 +65,15 @@ class Plan:
     cost_a_month: float
     short_hours: int
 
+    @property
+    def cpu_hours(self) -> float:
+        return self.size.cpus * sum(self.replicas)
+
+    @property
+    def most_cpus(self) -> float:
+        """Requested in the hour with the most replicas."""
+        return self.size.cpus * max(self.replicas)
+
 
 @dataclass(frozen=True, slots=True)
 class ScaleToZero:
@@ -120,6 +129,30 @@ def plan(size: Size, trace: Trace, prices: Prices, *, headroom: float, least: in
 def cheapest(plans: Sequence[Plan]) -> Plan:
     """The cheapest plan; of equals the one with the smaller replicas, which are easier to place."""
     return min(plans, key=lambda one: (round(one.cost, 9), one.size.cpus))
+
+
+def sufficient(plans: Sequence[Plan]) -> list[Plan]:
+    """Plans without those that take more than another one: larger replicas, and in no hour fewer of them.
+
+    What such a plan may save is memory that the smaller size was seen to hold and the larger one was not: chance.
+    """
+
+    def takes_more(one: Plan, other: Plan) -> bool:
+        larger = one.size.cpus > other.size.cpus
+        return larger and all(count >= enough for count, enough in zip(one.replicas, other.replicas, strict=True))
+
+    return [one for one in plans if not any(takes_more(one, other) for other in plans)]
+
+
+def within(plans: Sequence[Plan], present: Plan) -> list[Plan]:
+    """Plans that cost less than the present service and take no more CPU, at the peak and over all hours."""
+    return [
+        one
+        for one in plans
+        if one.cost < present.cost - 1e-9
+        and one.most_cpus <= present.most_cpus + 1e-9
+        and one.cpu_hours <= present.cpu_hours + 1e-9
+    ]
 
 
 def scale_to_zero(size: Size, trace: Trace, prices: Prices, *, cold_start_seconds: float, least: int = 1) -> ScaleToZero:

@@ -11,16 +11,17 @@ _V1 = Path("/sys/fs/cgroup/cpu")
 def available(v2: Path = _V2, v1: Path = _V1) -> int:
     """CPUs by the cgroup's quota, rounded up, and never more than the scheduler allows; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = _quota(v2, v1)
+    limit = quota(v2, v1)
     return max(1, allowed if limit is None else min(allowed, ceil(limit)))
 
 
-def _quota(v2: Path, v1: Path) -> float | None:
+def quota(v2: Path = _V2, v1: Path = _V1) -> float | None:
+    """CPUs by the cgroup's quota; None without one."""
     try:
         if v2.exists():
-            quota, period = v2.read_text().split()
+            allowed, period = v2.read_text().split()
         else:
-            quota, period = ((v1 / name).read_text().strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
-        return None if quota in ("max", "-1") else int(quota) / int(period)
+            allowed, period = ((v1 / name).read_text().strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+        return None if allowed in ("max", "-1") else int(allowed) / int(period)
     except (OSError, ValueError):
         return None
