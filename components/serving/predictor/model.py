@@ -122,7 +122,7 @@ class OnnxModel:
             outputs = self.run(feeds)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
             raise InputError(f"the model at {location} loads but cannot answer a row: {_first_line(error)}") from None
-        self.session.prove({name: np.repeat(row, LEAST_ROWS, axis=0) for name, row in feeds.items()})
+        self.session.prove({name: _varied(np.repeat(row, LEAST_ROWS, axis=0)) for name, row in feeds.items()})
         for output in self.outputs:
             expected = tuple(1 if size == -1 else size for size in output["shape"])
             got = outputs[output["name"]].shape
@@ -136,6 +136,13 @@ class OnnxModel:
             return self.columns.find(given.name).from_values(["a"])
         value = _BLANK[given.graph_type]
         return np.full((1, *given.shape), value, dtype=object if value == "" else None)
+
+
+def _varied(rows: np.ndarray) -> np.ndarray:
+    """The same rows with other numbers in each, where they are numbers."""
+    if rows.dtype.kind != "f":
+        return rows
+    return np.random.default_rng(0).normal(scale=10.0, size=rows.shape).astype(rows.dtype)
 
 
 def _settings(files: ModelFiles, threads: int, overrides: Mapping[str, Any]) -> ServingSettings:

@@ -1,7 +1,7 @@
 """A tree ensemble's node of a graph as the kernel's arrays, and what it answers.
 
 The meaning of a node's attributes is ONNX's (ai.onnx.ml, TreeEnsembleClassifier and TreeEnsembleRegressor); sums are float32 in
-the order of the trees, as ONNX Runtime's, so the answers are the same to the bit or to the last one.
+the order of the trees, as ONNX Runtime's with one thread, and what is made of them by the same operations: the same bytes.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from stagewright.components.serving.predictor.trees import kernel
 from stagewright.components.serving.predictor.trees.layout import Layout, array, refuse
 from stagewright.components.serving.predictor.trees.messages import attributes
 
+FINISHES = ("NONE", "LOGISTIC", "SOFTMAX", "SHARE", "NONE_OF_ONE", "LOGISTIC_OF_ONE")  # in the order of kernel.c
 MOST_VALUES = 1 << 26  # 256 MiB
 _KNOWN = {
     "aggregate_function", "base_values", "nodes_falsenodeids", "nodes_featureids", "nodes_hitrates",
@@ -89,10 +90,10 @@ class Forest:
         sums = np.zeros((rows, self.outputs), dtype=np.float32)
         given = np.ascontiguousarray(features, dtype=np.float32)
         kernel.add(self.nodes, self.values, self.trees, self.values.shape[1], given, rows, columns, sums, self.outputs)
-        if self.divisor != 1:
-            sums /= self.divisor
-        sums += self.base
-        return _FINISHES[self.finish](sums)
+        kind = FINISHES.index(self.finish)
+        answers = np.empty((rows, self.outputs if kind < FINISHES.index("SHARE") else 2), dtype=np.float32)
+        kernel.finish(sums, rows, self.base, self.outputs, float(self.divisor), kind, answers)
+        return answers
 
 
 def _widths(tree: np.ndarray, ids: np.ndarray, trees: int, outputs: int) -> tuple[np.ndarray, int]:
@@ -115,24 +116,3 @@ def _finish(given: Mapping[str, Any], *, classifier: bool, single: bool, positiv
         refuse(transform == "SOFTMAX", "SOFTMAX of one sum")
         return "SHARE" if positive and transform == "NONE" else f"{transform}_OF_ONE"
     return transform
-
-
-def _logistic(sums: np.ndarray) -> np.ndarray:
-    positive = np.float32(1) / (np.float32(1) + np.exp(-np.abs(sums)))
-    return np.where(sums < 0, np.float32(1) - positive, positive)
-
-
-def _softmax(sums: np.ndarray) -> np.ndarray:
-    powers = np.exp(sums - sums.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _both(sums: np.ndarray) -> np.ndarray:
-    return np.concatenate([-sums, sums], axis=1)
-
-
-_FINISHES = {
-    "NONE": lambda sums: sums, "LOGISTIC": _logistic, "SOFTMAX": _softmax,
-    "SHARE": lambda sums: np.concatenate([np.float32(1) - sums, sums], axis=1), "NONE_OF_ONE": _both,
-    "LOGISTIC_OF_ONE": lambda sums: _logistic(_both(sums)),
-}  # fmt: skip

@@ -13,6 +13,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <math.h>
 #include <stdint.h>
 
 #define ABREAST 16
@@ -145,7 +146,79 @@ add(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* From sums to answers, operation by operation as ONNX Runtime does it, so that both give the same bytes. */
+enum { NONE, LOGISTIC, SOFTMAX, SHARE, NONE_OF_ONE, LOGISTIC_OF_ONE };
+
+static float
+logistic(float x)
+{
+    float positive = 1.0f / (1.0f + expf(-fabsf(x)));
+    return x < 0 ? 1.0f - positive : positive;
+}
+
+static void
+softmax(const float *sums, Py_ssize_t outputs, float *answer)
+{
+    float largest = sums[0], total = 0.0f;
+    for (Py_ssize_t k = 1; k < outputs; k++)
+        largest = sums[k] > largest ? sums[k] : largest;
+    for (Py_ssize_t k = 0; k < outputs; k++) {
+        answer[k] = expf(sums[k] - largest);
+        total += answer[k];
+    }
+    for (Py_ssize_t k = 0; k < outputs; k++)
+        answer[k] /= total;
+}
+
+static void
+finish_row(float *sums, const float *base, Py_ssize_t outputs, float divisor, int kind, float *answer)
+{
+    for (Py_ssize_t k = 0; k < outputs; k++) {
+        if (divisor != 1.0f)
+            sums[k] /= divisor;
+        sums[k] += base[k];
+    }
+    if (kind == SOFTMAX)
+        softmax(sums, outputs, answer);
+    else if (kind == SHARE) {
+        answer[0] = 1.0f - sums[0];
+        answer[1] = sums[0];
+    } else if (kind == NONE_OF_ONE) {
+        answer[0] = -sums[0];
+        answer[1] = sums[0];
+    } else if (kind == LOGISTIC_OF_ONE) {
+        answer[0] = logistic(-sums[0]);
+        answer[1] = logistic(sums[0]);
+    } else
+        for (Py_ssize_t k = 0; k < outputs; k++)
+            answer[k] = kind == LOGISTIC ? logistic(sums[k]) : sums[k];
+}
+
+static PyObject *
+finish(PyObject *module, PyObject *arguments)
+{
+    Py_buffer sums, base, answers;
+    Py_ssize_t rows, outputs;
+    float divisor;
+    int kind;
+    if (!PyArg_ParseTuple(arguments, "w*ny*nfiw*:finish", &sums, &rows, &base, &outputs, &divisor, &kind, &answers))
+        return NULL;
+    Py_ssize_t width = kind >= SHARE ? 2 : outputs, size = sizeof(float);
+    int fits = outputs > 0 && holds(&sums, rows * outputs * size, "sums") && holds(&base, outputs * size, "base")
+               && holds(&answers, rows * width * size, "answers");
+    if (fits)
+        for (Py_ssize_t row = 0; row < rows; row++)
+            finish_row((float *)sums.buf + row * outputs, base.buf, outputs, divisor, kind, (float *)answers.buf + row * width);
+    PyBuffer_Release(&sums);
+    PyBuffer_Release(&base);
+    PyBuffer_Release(&answers);
+    if (!fits)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"finish", finish, METH_VARARGS, "Make every row's answer of its sums."},
     {"add", add, METH_VARARGS, "Add the values of every tree's leaf to `sums`, for each row."},
     {NULL, NULL, 0, NULL},
 };

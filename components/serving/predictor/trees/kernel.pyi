@@ -4,3 +4,4 @@ def add(
     nodes: ndarray, values: ndarray, trees: ndarray, width: int, features: ndarray, rows: int, columns: int,
     sums: ndarray, outputs: int,
 ) -> None: ...  # fmt: skip
+def finish(sums: Array, rows: int, base: Array, outputs: int, divisor: float, kind: int, answers: Array) -> None: ...
