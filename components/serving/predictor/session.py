@@ -19,7 +19,7 @@ _LEVELS = {
 class Session:
     """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches.
 
-    A row's answer is the same bytes whatever rows come with it. ONNX Runtime would add trees up in another order for one row than
+    A row's answer is the same bytes in any company. ONNX Runtime would add trees up in another order for one row than
     for several if it had several threads, so a graph with trees gets one; the kernel adds them in the order of one thread.
 
     Args:
