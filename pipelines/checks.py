@@ -27,6 +27,7 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
     check_arguments(description.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
     if "name" in arguments:
         model_name(arguments["name"])
+        _check_service(arguments, "cluster" if remote else "local")
     _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
     check_bounds(pipeline, arguments)
     _check_split(arguments)
@@ -35,6 +36,15 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
             with suppress(ModuleNotFoundError):  # the core alone is installed; the step will look
                 check_value(arguments)
     _check_remote(arguments) if remote else _check_local(arguments)
+
+
+def _check_service(arguments: Mapping[str, Any], by_default: str) -> None:
+    """Whether KServe can make a service of the name."""
+    if arguments.get("deploy_to", by_default) in ("cluster", "gitops"):
+        from stagewright.components.serving.inference_service import MODES, check_service
+
+        mode = arguments.get("mode", MODES[0])
+        check_service(arguments["name"], arguments.get("namespace", ""), mode if mode in MODES else MODES[0])
 
 
 def _check_split(arguments: Mapping[str, Any]) -> None:

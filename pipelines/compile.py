@@ -5,6 +5,7 @@ again, while `authoring.configured` hands every new task to the profile.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -17,18 +18,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
 from google.protobuf import json_format
 from kfp import compiler, dsl
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.compiler.pipeline_spec_builder import modify_pipeline_spec_with_override
 from kfp.dsl.graph_component import GraphComponent
 from kfp.dsl.pipeline_task import PipelineTask
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 from stagewright.components.authoring import Component, configured
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.pipelines import catalog, profiles, spec_rules
 from stagewright.pipelines.parameters import check_value, from_spec
 from stagewright.pipelines.profiles import Profile
+from stagewright.pipelines.spec_labels import kept_apart
 
 FORMATS = ("spec", "kubernetes")
 
@@ -88,12 +93,13 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
         traced = dsl.pipeline(
             pipeline.pipeline_func,
             name=info.name,
-            description=pipeline.description,
+            description=described(pipeline),
             display_name=info.display_name or None,
             pipeline_root=pipeline.pipeline_spec.default_pipeline_root or None,
             pipeline_config=pipeline.pipeline_config,
         )
     _set_defaults(traced, profile.parameters if profile else {})
+    _keep_names_apart(traced)
     unreached = _container_tasks(traced) - reached
     if unreached:
         raise InputError(
@@ -103,6 +109,13 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
     if profile:
         _check_names(profile, {*used, *catalog.COMPONENTS})
     return traced
+
+
+def described(pipeline: GraphComponent) -> str:
+    """A pipeline's description with what must be filled in before all else: a form lists parameters by the alphabet."""
+    text = pipeline.description or ""
+    required = [name for name, given in (pipeline.component_spec.inputs or {}).items() if not given.optional]
+    return f"Required: {', '.join(required)}. {text}".strip() if required else text
 
 
 def spec_of(pipeline: GraphComponent) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -174,6 +187,13 @@ def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None
     pipeline.component_spec.implementation.graph = modify_pipeline_spec_with_override(pipeline.pipeline_spec, None, checked)
 
 
+def _keep_names_apart(pipeline: GraphComponent) -> None:
+    """Give a step's component of the pipeline's own name another."""
+    spec, platform = kept_apart(*spec_of(pipeline))
+    pipeline.component_spec.implementation.graph = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    pipeline.component_spec.platform_spec = json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+
+
 def _container_tasks(pipeline: GraphComponent) -> Counter[str]:
     """Names of the tasks that run in a container, those of every nested graph too; each as often as it occurs."""
     spec, _ = spec_of(pipeline)
@@ -206,10 +226,18 @@ def _write(pipeline: GraphComponent, folder: Path, *, format: str, namespace: st
                 kubernetes_manifest_format=options is not None,
                 kubernetes_manifest_options=options,
             )
+            _write_anew(written)
             written.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
+
+
+def _write_anew(path: Path) -> None:
+    """Write what kfp wrote as everything of ours is: its text may be a number to the next reader."""
+    text = path.read_text(encoding="utf-8")
+    comments = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+    path.write_text(comments + to_yaml(*yaml.safe_load_all(text), sort_keys=True), encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime.errors import InputError, StagewrightError
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.canary import splitter
 from stagewright.components.serving.inference_service import Replicas, inference_service
 from stagewright.components.serving.language_model import Engine, language_model_service
 from stagewright.components.serving.serving_runtime import mlflow_runtime, serving_runtime, storage_access, triton_runtime
 from stagewright.components.serving.variants import VARIANTS, find
-from stagewright.components.serving.yaml_text import to_yaml
 
 FOLDER = Path("manifests")
 NAMESPACE = "stagewright"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.cluster_client import FIELD_MANAGER, REQUEST_SECONDS, InferenceServices
 from stagewright.components.serving.serving_runtime import STORAGE_SECRET, storage_access
-from stagewright.components.serving.yaml_text import to_yaml
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from kfp.dsl.graph_component import GraphComponent
 
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.pipelines import connection as connections
 from stagewright.pipelines.compile import compile_pipelines, version_name
 from stagewright.pipelines.kubeflow import Kubeflow, Version
@@ -63,7 +64,7 @@ def upload(package: Package, kubeflow: Kubeflow) -> Version:
     """Upload a compiled pipeline, unless the installation has the same already."""
     with tempfile.TemporaryDirectory() as folder, connections.explained(kubeflow.connection):
         path = Path(folder) / f"{package.pipeline}.yaml"
-        path.write_text(yaml.safe_dump_all(package.documents, sort_keys=True), encoding="utf-8")
+        path.write_text(to_yaml(*package.documents, sort_keys=True), encoding="utf-8")
         return kubeflow.version(
             path, pipeline=package.pipeline, title=package.title, version=package.version, label=package.label
         )

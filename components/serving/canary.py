@@ -12,7 +12,7 @@ from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.naming import model_name
-from stagewright.components.serving.inference_service import KIND, VERSION_ANNOTATION
+from stagewright.components.serving.inference_service import KIND, VERSION_ANNOTATION, check_host, check_namespace
 from stagewright.components.serving.serving_runtime import CONTAINER
 
 Document = dict[str, Any]
@@ -34,6 +34,8 @@ def splitter(name: str, weights: Mapping[str, int], *, mode: str = "Standard", n
     """
     if len(weights) < 2 or any(not 0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
         raise BadParameter("weights", got=dict(weights), expected="shares of two or more services that make 100 together")
+    check_namespace(namespace)
+    check_host(model_name(name), namespace, name=name)
     steps = [{"name": model_name(service), "serviceName": service, "weight": weight} for service, weight in weights.items()]
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",

@@ -9,12 +9,12 @@ from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import cluster, gitops_tree, local, variants
 from stagewright.components.serving import gitops as gitops_target
 from stagewright.components.serving.inference_service import REPLICAS, RESOURCES, Replicas, Resources, inference_service
 from stagewright.components.serving.publish import MANIFEST, read_manifest
 from stagewright.components.serving.serving_runtime import SERVICE_ACCOUNT
-from stagewright.components.serving.yaml_text import to_yaml
 
 TARGETS = ("local", "cluster", "gitops")
 PURPOSE = "the object store holds the model to deploy"

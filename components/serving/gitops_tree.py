@@ -16,9 +16,14 @@ from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.naming import Version
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import canary
-from stagewright.components.serving.inference_service import DIGEST_ANNOTATION, VERSION_ANNOTATION, inference_service
-from stagewright.components.serving.yaml_text import to_yaml
+from stagewright.components.serving.inference_service import (
+    DIGEST_ANNOTATION,
+    VERSION_ANNOTATION,
+    check_host,
+    inference_service,
+)
 
 KUSTOMIZATION, SERVICE, CANARY, GRAPH = "kustomization.yaml", "inference-service.yaml", "canary.yaml", "inference-graph.yaml"
 FILES = (KUSTOMIZATION, SERVICE, CANARY, GRAPH)
@@ -75,6 +80,8 @@ def tree_with_canary(settings: Mapping[str, Any], candidate: Candidate) -> dict[
         raise BadParameter("traffic", got=candidate.traffic, expected="the canary's share, a percentage from 1 to 99")
     if candidate.version == settings["version"]:
         raise BadParameter("canary", got=candidate.version, expected="another version than the one that serves now")
+    if mode == "Standard":
+        check_host(f"{name}-canary-predictor", namespace, name=name)
     newer = {**settings, "version": candidate.version, "model_uri": candidate.model_uri, "digest": ""}
     stable = inference_service(**settings)
     if mode == "Knative":

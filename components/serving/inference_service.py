@@ -22,6 +22,7 @@ LONGEST_NAME = {"Standard": 53, "Knative": 47}
 
 Document = dict[str, Any]
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?|Ki)?")
+_LONGEST_LABEL = 63
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -103,8 +104,7 @@ def inference_service(
     if worker:
         chosen, resources = variants.Variant(MLFLOW_RUNTIME), WORKER_RESOURCES if resources == RESOURCES else resources
     one_of("mode", mode, MODES)
-    _check_name(name, mode)
-    check_namespace(namespace)
+    check_service(name, namespace, mode)
     check_replicas(replicas, mode)
     Version.parse(version)
     if not model_uri.startswith("s3://"):
@@ -209,9 +209,39 @@ def _canary(traffic: int, mode: str) -> Document:
     return {"canaryTrafficPercent": traffic}
 
 
-def _check_name(name: str, mode: str) -> None:
+def check_service(name: str, namespace: str = "", mode: str = "Standard") -> None:
+    """Refuse a name that KServe could not make a service of, alone or in a namespace.
+
+    Args:
+        namespace: Of the service; empty if it is not known.
+
+    Raises:
+        BadParameter: Saying how long a name may be, and why.
+    """
     if len(model_name(name)) > LONGEST_NAME[mode]:
         raise BadParameter("name", got=name, expected=f"at most {LONGEST_NAME[mode]} characters for KServe in {mode} mode")
+    if namespace:
+        check_namespace(namespace)
+    if namespace and mode == "Standard":
+        check_host(f"{name}-predictor", namespace, name=name)
+
+
+def check_host(service: str, namespace: str, *, name: str) -> None:
+    """Refuse what makes a host that is no DNS label: KServe joins the service and the namespace, and then does nothing.
+
+    Args:
+        service: What KServe makes of the name.
+
+    Raises:
+        BadParameter: Saying by how much the two are too long.
+    """
+    host = f"{service}-{namespace}"
+    if len(host) > _LONGEST_LABEL:
+        expected = (
+            f"a name or a namespace shorter by {len(host) - _LONGEST_LABEL}: KServe makes the host {host} of them, which has "
+            f"{len(host)} characters, and a DNS label has at most {_LONGEST_LABEL}"
+        )
+        raise BadParameter("name", got=name, expected=expected)
 
 
 def check_namespace(namespace: str) -> None:

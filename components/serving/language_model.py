@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, one_of
-from stagewright.components.runtime.naming import model_name
 from stagewright.components.serving.inference_service import (
     API_VERSION,
     KIND,
-    LONGEST_NAME,
     MODES,
     Replicas,
     Resources,
-    check_namespace,
     check_replicas,
+    check_service,
 )
 from stagewright.components.serving.serving_runtime import GPU, PORT, SERVICE_ACCOUNT
 
@@ -154,9 +152,7 @@ def language_model_service(
     """
     engine, replicas = engine or Engine(), replicas or Replicas()
     one_of("mode", mode, MODES)
-    if len(model_name(name)) > LONGEST_NAME[mode]:
-        raise BadParameter("name", got=name, expected=f"at most {LONGEST_NAME[mode]} characters for KServe in {mode} mode")
-    check_namespace(namespace)
+    check_service(name, namespace, mode)
     check_replicas(replicas, mode)
     if not (_HUB.fullmatch(model) or _STORE.fullmatch(model)):
         raise BadParameter("model", got=model, expected="hf://OWNER/NAME[:REVISION] or s3://BUCKET/FOLDER")

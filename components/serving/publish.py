@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.content import Content, content
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, one_of
 from stagewright.components.runtime.naming import published_uri
 from stagewright.components.runtime.storage import ObjectStore, join, sha256
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import variants
 
 MANIFEST, CARD, RECORD = "manifest.json", "README.md", "quantization.json"
@@ -167,7 +166,7 @@ def _readme(card: str, identity: dict[str, Any], model: Content) -> str:
     facts = {**identity, "digest": model.digest}
     if "framework" in model.origin:
         facts["framework"] = model.origin["framework"]
-    front = yaml.safe_dump(facts, sort_keys=False)
+    front = to_yaml(facts)
     title = " ".join(str(identity[key]) for key in ("name", "version", "variant") if key in identity)
     return f"---\n{front}---\n\n{body.strip() or f'# {title}'}\n"
 

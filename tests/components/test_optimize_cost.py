@@ -18,8 +18,8 @@ from stagewright.components.optimization.load import generator as load_generator
 from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.inference_service import Resources, inference_service
-from stagewright.components.serving.yaml_text import to_yaml
 
 QUICK = {"seconds": 0.15, "rounds": 1, "objective_ms": 500.0, "cpu_limits": ["1"]}
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from support.manifests import VALIDATOR, validate
 
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.canary import splitter, standard_canary
 from stagewright.components.serving.inference_service import MODES, Replicas
 from stagewright.components.serving.serving_runtime import serving_runtime, storage_access, triton_runtime
 from stagewright.components.serving.variants import VARIANTS
-from stagewright.components.serving.yaml_text import to_yaml
 from stagewright.pipelines import examples, secrets
 from stagewright.pipelines.compile import compile_pipelines
 

@@ -12,7 +12,7 @@ import yaml
 from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kfp import components, dsl
+from kfp import compiler, components, dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from support.small_pipeline import count_rows, make_table, small_one
@@ -63,6 +63,7 @@ def test_compiled_pipeline_loads_with_kfp(tmp_path: Path) -> None:
 
 def test_retracing_without_a_profile_changes_nothing_but_images(tmp_path: Path) -> None:
     plain = spec_of(small_one)
+    plain[0]["pipelineInfo"]["description"] = f"Required: factor. {small_one.description}"
     assert spec_of(retrace(small_one, Target(profile=None))) == plain
     changed = spec_of(retrace(small_one, Target(tag="other", profile=None)))
     assert {place.rpartition(".")[2] for place, *_ in differences(plain[0], changed[0])} == {"image"}
@@ -318,3 +319,69 @@ def test_golden_copy_is_what_compiles_now(tmp_path: Path, name: str) -> None:
 
 def test_no_golden_copy_is_left_over() -> None:
     assert {path.stem for path in COMPILED.glob("*.yaml")} == set(catalog.PIPELINES)
+
+
+@pytest.fixture(scope="module")
+def every_spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every pipeline, compiled for a cluster."""
+    folder = tmp_path_factory.mktemp("specs")
+    return {path.stem: path for path in compile_pipelines([], folder)}
+
+
+@pytest.mark.parametrize("name", catalog.PIPELINES)
+def test_every_pipeline_can_be_a_step_of_another(name: str, every_spec: dict[str, Path], tmp_path: Path) -> None:
+    step = components.load_component_from_file(str(every_spec[name]))
+    made = catalog.pipeline(name)
+    assert list(step.component_spec.inputs) == sorted(made.component_spec.inputs)
+    assert set(step.component_spec.outputs or {}) == set(made.component_spec.outputs or {})
+    values = {"str": "1e3", "String": "1e3", "Integer": 1, "Float": 1.0}
+    required = {key: values[given.type] for key, given in step.component_spec.inputs.items() if not given.optional}
+
+    @dsl.pipeline(name="outer")
+    def outer() -> None:
+        step(**required)
+
+    compiler.Compiler().compile(outer, str(tmp_path / "outer.yaml"))
+    spec, platform = documents(tmp_path / "outer.yaml")
+    inner = next(one for key, one in spec["components"].items() if key.startswith(f"comp-{name}") and "dag" in one)
+    assert set(inner["inputDefinitions"]["parameters"]) == set(made.component_spec.inputs)
+    executors = set(spec["deploymentSpec"]["executors"])
+    assert set(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]) == executors
+
+
+@pytest.mark.parametrize("name", catalog.PIPELINES)
+def test_descriptions_begin_with_what_must_be_filled_in(name: str, every_spec: dict[str, Path]) -> None:
+    spec, _ = documents(every_spec[name])
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    said, _, rest = spec["pipelineInfo"]["description"].partition(". ")
+    assert set(said.removeprefix("Required: ").split(", ")) == {
+        key for key, one in parameters.items() if not one.get("isOptional")
+    }
+    assert rest == catalog.pipeline(name).description.strip()
+
+
+def test_a_description_begins_with_the_parameters_in_their_order(every_spec: dict[str, Path]) -> None:
+    spec, _ = documents(every_spec["train-model"])
+    assert spec["pipelineInfo"]["description"].startswith("Required: data, target, name. Train a model on a table, prove")
+    assert "Required" not in catalog.pipeline("train-model").description
+
+
+def test_a_pipeline_that_needs_nothing_begins_as_it_is_written() -> None:
+    @dsl.pipeline(name="free")
+    def free(rows: int = 3) -> None:
+        """Make a table."""
+        make_table(rows=rows)
+
+    assert retrace(free, Target()).pipeline_spec.pipeline_info.description == "Make a table."
+
+
+@pytest.mark.parametrize("text", ["1e3", "0o7", "12:30", "no", "~", "2026-03-01", "1_000", "+1"])
+def test_text_stays_text_in_every_format(text: str, tmp_path: Path) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(
+        f'extends: default\nparameters: {{label: plain, deploy_to: local}}\ndefaults: {{environment: {{NOTE: "{text}"}}}}\n'
+    )
+    for form in ("spec", "kubernetes"):
+        (path,) = compile_pipelines([small_one], tmp_path, profile=profile, format=form)
+        assert f'value: "{text}"' in path.read_text()
+        assert f"value: {text}\n" not in path.read_text()

@@ -187,7 +187,7 @@ def optimize_cost(
         from stagewright.components.optimization.cost.measured import Measured
         from stagewright.components.optimization.cost.page import page
         from stagewright.components.runtime import logs
-        from stagewright.components.serving.yaml_text import to_yaml
+        from stagewright.components.runtime.yaml_text import to_yaml
 
         found = cost.optimize_cost(
             model.path,

@@ -3,14 +3,13 @@
 import math
 from typing import Any
 
-import yaml
-
 from stagewright.components.optimization.cost import plots
 from stagewright.components.optimization.cost.cpu_limit import quantity_of
 from stagewright.components.optimization.cost.result import Cost
 from stagewright.components.optimization.cost.sizing import MIB, Plan
 from stagewright.components.runtime import report
 from stagewright.components.runtime.report import Page
+from stagewright.components.runtime.yaml_text import to_yaml
 
 
 def page(found: Cost) -> Page:
@@ -174,7 +173,7 @@ def _zero(found: Cost) -> list[str]:
 
 
 def _patch(found: Cost) -> list[str]:
-    text = yaml.safe_dump(found.patch, sort_keys=False)
+    text = to_yaml(found.patch)
     return [
         report.paragraph("A merge patch for the InferenceService, for kubectl patch or as a patch of a kustomization."),
         f"<pre>{report.text(text)}</pre>",

@@ -10,9 +10,9 @@ import yaml
 
 from stagewright.components.images import image
 from stagewright.components.runtime.errors import BadParameter
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.inference_service import MODES, Replicas, Resources, inference_service
 from stagewright.components.serving.serving_runtime import serving_runtime, storage_access
-from stagewright.components.serving.yaml_text import to_yaml
 
 SHARED = Path(__file__).parents[4] / "shared"
 VALIDATOR, CRDS = SHARED / "tools/validate_manifests.py", SHARED / "crds"
@@ -124,6 +124,14 @@ def test_a_canary_is_refused_where_kserve_would_ignore_it() -> None:
         ({"name": "Churn"}, "parameter 'name' is 'Churn'; expected lower-case"),
         ({"name": "a" * 54}, "expected at most 53 characters for KServe in Standard mode"),
         ({"name": "a" * 48, "mode": "Knative"}, "expected at most 47 characters for KServe in Knative mode"),
+        (
+            {"name": "m" * 40, "namespace": "n" * 13},
+            (
+                f"parameter 'name' is '{'m' * 40}'; expected a name or a namespace shorter by 1: KServe makes the host "
+                f"{'m' * 40}-predictor-{'n' * 13} of them, which has 64 characters, and a DNS label has at most 63"
+            ),
+        ),
+        ({"name": "churn", "namespace": "n" * 63}, "expected a name or a namespace shorter by 16: KServe makes the host"),
         ({"namespace": "My Space"}, "parameter 'namespace' is 'My Space'"),
         ({"version": "1.0"}, "parameter 'version' is '1.0'"),
         ({"model_uri": "/tmp/model"}, "parameter 'model_uri' is '/tmp/model'; expected the s3:// URI"),
@@ -155,3 +163,12 @@ def test_strings_stay_strings(value: str) -> None:
 
     assert yaml.safe_load(text) == {"value": value}
     assert not text.startswith(f"value: {value}\n"), "a bare word that another reader would take for something else"
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "mode"),
+    [("m" * 40, "n" * 12, "Standard"), ("m", "n" * 51, "Standard"), ("m" * 47, "n" * 63, "Knative")],
+)
+def test_the_longest_names_are_taken(name: str, namespace: str, mode: str) -> None:
+    made = make(name=name, namespace=namespace, mode=mode)
+    assert (made["metadata"]["name"], made["metadata"]["namespace"]) == (name, namespace)

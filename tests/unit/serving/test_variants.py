@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from stagewright.components.runtime.errors import BadParameter, GateFailed
 from stagewright.components.runtime.storage import ObjectStore
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import client
 from stagewright.components.serving import cluster as target
 from stagewright.components.serving.deploy import deploy
@@ -27,7 +28,6 @@ from stagewright.components.serving.exporters.triton import write_variant
 from stagewright.components.serving.inference_service import Resources, inference_service
 from stagewright.components.serving.publish import publish, read_manifest
 from stagewright.components.serving.serving_runtime import mlflow_runtime, serving_runtime
-from stagewright.components.serving.yaml_text import to_yaml
 from stagewright.pipelines.cli import app
 
 
