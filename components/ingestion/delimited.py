@@ -21,7 +21,9 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 
 BLOCK_BYTES = 1 << 18  # the reader keeps some 32 blocks ahead, so a block's size counts many times
-TABLE_BYTES = 1 << 21
+BLOCK_BYTES_A_COLUMN = 512  # each column of a block costs something, however few values it has
+# Enough rows to make each operation on a column worth its start, and no more of wide ones than memory should hold.
+TABLE_BYTES, TABLE_ROWS, MOST_TABLE_BYTES = 1 << 21, 4096, 64 << 20
 EXACT_ROWS = 32_768
 SAMPLE_LINES = 500
 
@@ -107,7 +109,8 @@ class DelimitedFile:
             reader = pacsv.open_csv(
                 stream,
                 read_options=pacsv.ReadOptions(
-                    use_threads=False, block_size=BLOCK_BYTES, column_names=self.columns, skip_rows_after_names=1,
+                    use_threads=False,
+                    block_size=max(BLOCK_BYTES, BLOCK_BYTES_A_COLUMN * len(self.columns)), column_names=self.columns, skip_rows_after_names=1,
                     encoding="utf8" if self.encoding == "utf-8" else self.encoding,
                 ),
                 parse_options=pacsv.ParseOptions(
@@ -119,7 +122,7 @@ class DelimitedFile:
                 memory_pool=pa.system_memory_pool(),
             )  # fmt: skip
             for batches in _gathered(reader):
-                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches).combine_chunks()))
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             raise _TroubleError from error
         finally:
@@ -164,13 +167,15 @@ class DelimitedFile:
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """Batches in bunches of about `TABLE_BYTES`: enough rows to make each operation on a column worth its start."""
+    """Batches in bunches of `TABLE_BYTES` and `TABLE_ROWS`, or of `MOST_TABLE_BYTES` if that is less."""
     bunch: list[pa.RecordBatch] = []
+    held = rows = 0
     for batch in batches:
         bunch.append(batch)
-        if sum(held.nbytes for held in bunch) >= TABLE_BYTES:
+        held, rows = held + batch.nbytes, rows + batch.num_rows
+        if held >= MOST_TABLE_BYTES or (held >= TABLE_BYTES and rows >= TABLE_ROWS):
             yield bunch
-            bunch = []
+            bunch, held, rows = [], 0, 0
     if bunch:
         yield bunch
 

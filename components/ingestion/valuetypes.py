@@ -115,13 +115,18 @@ def converted(text: pl.Series, value_type: Known | None, missing: Sequence[str] 
 
 def trimmed(text: pl.Series, missing: Sequence[str] = ()) -> pl.Series:
     """Text without surrounding blanks; null where it is blank or one of `missing`."""
-    bare = text.str.strip_chars()
-    return bare.set(bare.is_in(["", *missing]), None)
+    gone = ["", *missing]
+
+    def bare(column: pl.Expr) -> pl.Expr:
+        stripped = column.str.strip_chars()
+        return pl.when(~(stripped == "") if len(gone) == 1 else ~stripped.is_in(gone)).then(stripped)
+
+    return _evaluated(text, bare)
 
 
 def unmarked(text: pl.Series) -> pl.Series:
     """Trimmed text with null in place of the markers of missing values."""
-    return text.set(text.is_in(MARKERS), None)
+    return _evaluated(text, lambda column: pl.when(~column.is_in(MARKERS)).then(column))
 
 
 def narrowest(text: pl.Series) -> ValueType | None:
@@ -147,26 +152,35 @@ def fits(text: pl.Series, value_type: ValueType) -> bool:
 
 def read(text: pl.Series, value_type: ValueType) -> pl.Series:
     """Trimmed text read as a type other than text; null where it is not of that type."""
-    return _READERS[value_type](text)
+    expression = _EXPRESSIONS.get(value_type)
+    return _READERS[value_type](text) if expression is None else _evaluated(text, expression)
 
 
-def _boolean(text: pl.Series) -> pl.Series:
+def _evaluated(text: pl.Series, expression: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """One expression over a column: each call of the engine costs more than most columns do."""
+    return pl.DataFrame({"text": text}).select(expression(pl.col("text")).alias(text.name)).to_series()
+
+
+def _boolean(text: pl.Expr) -> pl.Expr:
     lower = text.str.to_lowercase()
-    return _where(lower.is_in(("true", "false")), lower == "true")
+    return pl.when(lower == "true").then(True).when(lower == "false").then(False)
 
 
-def _integer(text: pl.Series) -> pl.Series:
-    return _where(text.str.contains(INTEGER), text.cast(pl.Int64, strict=False))
+def _integer(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.contains(INTEGER)).then(text).cast(pl.Int64, strict=False)
 
 
-def _float(text: pl.Series) -> pl.Series:
-    whole = text.str.contains(INTEGER)
-    numbers = _where(text.str.contains(FLOAT), text.cast(pl.Float64, strict=False))
-    return _where(~whole | text.cast(pl.Int64, strict=False).is_not_null(), numbers)
+def _float(text: pl.Expr) -> pl.Expr:
+    fits = ~text.str.contains(INTEGER) | text.cast(pl.Int64, strict=False).is_not_null()
+    return pl.when(text.str.contains(FLOAT) & fits).then(text).cast(pl.Float64, strict=False)
+
+
+def _date_expression(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.contains(DATE)).then(text).str.to_date("%Y-%m-%d", strict=False)
 
 
 def _date(text: pl.Series) -> pl.Series:
-    return _where(text.str.contains(DATE), text.str.to_date("%Y-%m-%d", strict=False))
+    return _evaluated(text, _date_expression)
 
 
 def _datetime(text: pl.Series) -> pl.Series:
@@ -192,19 +206,15 @@ def _zoned(form: str, text: pl.Series) -> pl.Series:
     return text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False).dt.replace_time_zone(None)
 
 
-def _where(condition: pl.Series, values: pl.Series) -> pl.Series:
-    return values.set(~condition.fill_null(value=False), None)
-
-
 _TIME_READERS: tuple[Callable[[pl.Series], pl.Series], ...] = (
     *(partial(_local, form) for form in LOCAL_FORMATS),
     _midnight,
     *(partial(_zoned, form) for form in ZONED_FORMATS),
 )
-_READERS: dict[ValueType, Callable[[pl.Series], pl.Series]] = {
+_READERS: dict[ValueType, Callable[[pl.Series], pl.Series]] = {ValueType.DATETIME: _datetime}
+_EXPRESSIONS: dict[ValueType, Callable[[pl.Expr], pl.Expr]] = {
     ValueType.BOOLEAN: _boolean,
     ValueType.INTEGER: _integer,
     ValueType.FLOAT: _float,
-    ValueType.DATE: _date,
-    ValueType.DATETIME: _datetime,
+    ValueType.DATE: _date_expression,
 }
