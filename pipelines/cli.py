@@ -97,11 +97,18 @@ def predict(
     data: Annotated[str, typer.Option(help="Rows to predict: a file in any format that training reads.")],
     endpoint: Annotated[str | None, typer.Option(help="Address of the server, if it is not on this machine.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file: .csv, .jsonl or .parquet.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal sign of text files, . or ,; told from the values if auto.")] = "auto",
+    thousands: Annotated[str, typer.Option(help="Sign between thousands: a comma, a point, a blank, an apostrophe.")] = "auto",
+    missing: Annotated[list[str] | None, typer.Option(help="A text that means a missing value; may be repeated.")] = None,
+    date_format: Annotated[str, typer.Option(help="How text files write dates, such as %d.%m.%Y.")] = "auto",
 ) -> None:
     """Ask a deployed model about the rows of a file."""
     from stagewright.pipelines.predict import predict as ask
 
-    ask(name, data, endpoint=endpoint, output=output)
+    ask(
+        name, data, endpoint=endpoint, output=output, decimal=decimal, thousands=thousands, missing=missing or [],
+        date_format=date_format,
+    )  # fmt: skip
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from stagewright.components.ingestion.ingest import ingest
+from stagewright.components.ingestion.rules import AUTO
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.progress import progress
 from stagewright.components.serving import client
@@ -19,14 +20,27 @@ WRITERS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
 }  # fmt: skip
 
 
-def predict(name: str, data: str, *, endpoint: str | None = None, output: Path | None = None) -> None:
+def predict(
+    name: str,
+    data: str,
+    *,
+    endpoint: str | None = None,
+    output: Path | None = None,
+    decimal: str = AUTO,
+    thousands: str = AUTO,
+    missing: Sequence[str] = (),
+    date_format: str = AUTO,
+) -> None:
     """Ask a deployed model about every row of a file and write the answers, as CSV to standard output if no file is given.
+
+    Values are read as the model's columns take them, each by itself: a row has one answer whatever other rows the file holds.
 
     Args:
         name: The model's name.
         data: Anything that `ingest_data` reads.
         endpoint: Address of the server; by default that of the model deployed on this machine.
         output: File for the answers; its ending chooses the format.
+        decimal, thousands, missing, date_format: How the file writes numbers, missing values and dates, as in `ingest_data`.
 
     Raises:
         InputError: If the model is not deployed, the file cannot be read, or the model refuses a row.
@@ -36,7 +50,10 @@ def predict(name: str, data: str, *, endpoint: str | None = None, output: Path |
     address = endpoint or _endpoint(name)
     with tempfile.TemporaryDirectory() as folder:
         table_path, quarantine = Path(folder) / "rows.parquet", Path(folder) / "quarantine.parquet"
-        ingest(data, table_path, quarantine)
+        ingest(
+            data, table_path, quarantine, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format,
+            kinds=client.kinds(address, name),
+        )  # fmt: skip
         answers = pl.concat(_answers(address, name, table_path, data))
     if output is None:
         answers.write_csv(sys.stdout)

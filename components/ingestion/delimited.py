@@ -110,7 +110,8 @@ class DelimitedFile:
                 stream,
                 read_options=pacsv.ReadOptions(
                     use_threads=False,
-                    block_size=max(BLOCK_BYTES, BLOCK_BYTES_A_COLUMN * len(self.columns)), column_names=self.columns, skip_rows_after_names=1,
+                    block_size=max(BLOCK_BYTES, BLOCK_BYTES_A_COLUMN * len(self.columns)),
+                    column_names=self.columns, skip_rows_after_names=1,
                     encoding="utf8" if self.encoding == "utf-8" else self.encoding,
                 ),
                 parse_options=pacsv.ParseOptions(

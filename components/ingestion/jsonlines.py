@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from stagewright.components.ingestion.modelkinds import TEXTS
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.textlines import encoding_of, lines, sample, undecoded
 from stagewright.components.ingestion.valuetypes import Known, Types, ValueType, fits, read, widened
@@ -44,7 +45,8 @@ class JsonLinesFile:
         self.columns = checked_names(list(self._types), file.name)
 
     def types(self) -> Types:
-        return self._types
+        texts = [name for name, kind in self.reading.rules.kinds.items() if kind in TEXTS and name in self._types]
+        return self._types | dict.fromkeys(texts, ValueType.STRING)
 
     def batches(self, types: Types) -> Iterator[pl.DataFrame]:
         for rows in self._batches(report=False):

@@ -34,10 +34,14 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
     complete = form is not None and tally.full(form)
     if settled.type not in _TYPES[kind] or not complete:
         stray = _stray(tally)
-        where = f"{line_of(name, stray)}: '{stray}'" if stray else "a value"
+        if not stray:
+            raise InputError(
+                f"column '{name}' holds values such as '{_example(tally)}', which may be read in two ways or cannot be "
+                "one column; set --decimal and --thousands, or --date-format"
+            )
         raise InputError(
-            f"{where} in column '{name}' is not {_EXPECTED[kind]}, which the model takes there; correct it, "
-            "or name what means a missing value with --missing"
+            f"{line_of(name, stray)}: '{stray}' in column '{name}' is not {_EXPECTED[kind]}, which the model takes there; "
+            "correct it, or name what means a missing value with --missing"
         )
     if isinstance(form, DateForm) and form.swapped is not None and rules.date_format is None:
         raise InputError(
@@ -55,3 +59,7 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
 def _stray(tally: Tally) -> str:
     best = max(tally.fits.values(), key=lambda fit: fit.count, default=None)
     return next(iter(best.strays), "") if best else ""
+
+
+def _example(tally: Tally) -> str:
+    return next((fit.example for fit in tally.fits.values() if fit.example), "")

@@ -85,6 +85,42 @@ def columns(endpoint: str, name: str, *, headers: Headers | None = None, timeout
     return [given["name"] for given in described["inputs"]]
 
 
+def kinds(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> dict[str, str]:
+    """What a served model takes in each column of single values, as far as the server tells: numeric, boolean, datetime, text.
+
+    Raises:
+        InputError: If the server knows no such model.
+        ServiceUnavailable: If it does not answer.
+    """
+    described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)["inputs"]
+    by_datatype = {"FP32": "numeric", "BOOL": "boolean", "BYTES": "text"}
+    found = {
+        given["name"]: by_datatype[given["datatype"]]
+        for given in described
+        if given["datatype"] in by_datatype and list(given["shape"]) in ([-1, 1], [-1])
+    }
+    try:
+        page = _call(endpoint, "GET", "/openapi.json", None, headers, timeout)
+    except (InputError, ServiceUnavailable):
+        return found  # another server than ours; it reads times from text, too
+    times = _times(page, set(found))
+    return {column: "datetime" if column in times else kind for column, kind in found.items()}
+
+
+def _times(document: Any, columns: set[str]) -> set[str]:
+    """The columns that hold times, by the OpenAPI schema of a row that has all these columns."""
+    if isinstance(document, list):
+        return set().union(*(_times(part, columns) for part in document))
+    if not isinstance(document, dict):
+        return set()
+    properties = document.get("properties")
+    if isinstance(properties, dict) and columns <= properties.keys():
+        return {
+            name for name in columns if isinstance(properties[name], dict) and properties[name].get("format") == "date-time"
+        }
+    return set().union(*(_times(part, columns) for part in document.values()))
+
+
 def wait_until_ready(
     endpoint: str, name: str, timeout: float = 60.0, *, headers: Headers | None = None, poll: float = POLL_SECONDS
 ) -> None:

@@ -1,7 +1,7 @@
 """The columns that a model takes: names, order, and from either protocol's values to the graph's inputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Column:
     Attributes:
         bounded: A number that does not fit float32 is refused. Otherwise it becomes infinite, which the graphs of models that
             were trained here read as missing, as they did in training.
+        spellings: How training met numbers and truth values that it writes otherwise: 2 as "2.0", true as "True".
     """
 
     name: str
@@ -41,6 +42,7 @@ class Column:
     datatype: str = ""
     shape: tuple[int, ...] = (1,)
     bounded: bool = False
+    spellings: Mapping[str, str] = field(default_factory=dict)
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
         """JSON values [N] as the graph's input.
@@ -51,6 +53,8 @@ class Column:
         converted = convert.CONVERSIONS[self.kind](self.name, values)
         if self.bounded and self.kind == "numeric":
             self._check_bounds(converted, np.array(values, dtype=np.float64))
+        if self.spellings:
+            convert.respell(converted, values, self.spellings)
         return self._checked(converted)
 
     def from_tensor(self, datatype: str, values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
@@ -208,4 +212,5 @@ def _column(given: Input, files: Mapping[str, bytes], bounded: bool) -> AnyColum
         return TensorColumn(given)
     if given.tokenizer is not None:
         return TokenColumn(given, files)
-    return Column(given.name, given.kind, given.nullable, given.datatype, bounded=bounded)
+    spellings = convert.spellings(given.categories or ())
+    return Column(given.name, given.kind, given.nullable, given.datatype, bounded=bounded, spellings=spellings)

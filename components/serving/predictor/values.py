@@ -5,7 +5,7 @@ column is decided by the set of its values' types and converted by one call; onl
 value, for the row to name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,6 +93,38 @@ def canonical(number: float) -> str:
     if 1e-5 <= abs(number) < 1e-4:  # Python alone begins exponents here
         return np.format_float_positional(number, trim="-")
     return repr(number).replace("e-0", "e-")
+
+
+def spellings(categories: Iterable[str]) -> dict[str, str]:
+    """Categories that are written otherwise than `text` writes the number or truth value that they are.
+
+    >>> spellings(["2.0", "True", "n/k", "1"])
+    {'2': '2.0', 'true': 'True'}
+    """
+    known = set(categories)
+    found: dict[str, str] = {}
+    for category in categories:
+        meant = _meant(category)
+        if meant is not None and meant not in known:
+            found.setdefault(meant, category)
+    return found
+
+
+def respell(texts: np.ndarray, values: Values, spelled: Mapping[str, str]) -> None:
+    """Give numbers and truth values among `values` the spelling that training met, in place."""
+    for place, value in enumerate(values):
+        if type(value) in (int, float, bool):
+            texts[place] = spelled.get(texts[place], texts[place])
+
+
+def _meant(category: str) -> str | None:
+    """The number or truth value that a text is, as `text` writes it; None for other texts."""
+    if category.lower() in {"true", "false"}:
+        return category.lower()
+    try:
+        return canonical(float(category)) if category.isascii() and "_" not in category else None
+    except ValueError:
+        return None
 
 
 def missing(kind: str) -> Any:
