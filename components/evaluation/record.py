@@ -1,7 +1,6 @@
 """Where an evaluation is told to others: Kubeflow's metrics, and the run in MLflow."""
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from stagewright.components.evaluation.curves import confusion, roc
@@ -60,11 +59,9 @@ def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
         InputError: If MLflow does not know the run.
         ServiceUnavailable: If MLflow does not answer.
     """
-    from mlflow.entities import Metric, RunTag
     from mlflow.exceptions import MlflowException
 
     client = tracking.client(_PURPOSE)
-    now = int(time.time() * 1000)
     with tracking.answering(_PURPOSE):
         try:
             client.get_run(run_id)
@@ -72,8 +69,9 @@ def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise InputError(f"there is no run '{run_id}' in MLflow to record the evaluation in; check run_id") from None
-        metrics = [Metric(name, value, now, 0) for name, value in by_split(evaluation, "/").items()]
-        gate = RunTag("gate", "passed" if evaluation.gate.passed else "failed")
-        client.log_batch(run_id, metrics=metrics, tags=[gate])
-        client.log_text(run_id, html, f"{FOLDER}/report.html")
+    run = tracking.Run(client, run_id, "", _PURPOSE)
+    run.log_metrics(by_split(evaluation, "/"))
+    run.set_tags({"gate": "passed" if evaluation.gate.passed else "failed"})
+    run.log_texts({f"{FOLDER}/report.html": html})
+    with tracking.answering(_PURPOSE):
         client.log_dict(run_id, evaluation.document(), f"{FOLDER}/evaluation.json")

@@ -2,9 +2,10 @@
 
 from stagewright.components.registry import catalogue
 from stagewright.components.registry.catalogue import CHAMPION, PURPOSE, Tag
-from stagewright.components.registry.register import set_alias
+from stagewright.components.registry.register import check_alias, set_alias
 from stagewright.components.registry.versions import Registered
 from stagewright.components.runtime import logs, tracking
+from stagewright.components.runtime import tracking_limits as limits
 from stagewright.components.runtime.naming import model_name
 
 
@@ -15,8 +16,9 @@ def promote(*, name: str, version: str, alias: str = CHAMPION) -> Registered | N
         version: `v1.2.3`.
 
     Raises:
-        InputError: If there is no such model or version.
+        InputError: If there is no such model or version, or MLflow takes no such alias.
     """
+    check_alias(alias)
     client = tracking.client(PURPOSE)
     chosen = catalogue.find(client, model_name(name), version)
     previous = catalogue.version_of(name, alias, client=client)
@@ -26,7 +28,7 @@ def promote(*, name: str, version: str, alias: str = CHAMPION) -> Registered | N
     if previous is not None:
         tag = Tag.PREVIOUS if alias == CHAMPION else f"previous_{alias}"
         with tracking.answering(PURPOSE):
-            client.set_model_version_tag(name, chosen.number, tag, str(previous.version))
+            client.set_model_version_tag(name, chosen.number, limits.key(tag), str(previous.version))
     set_alias(client, name, alias, chosen.number)
     logs.event("model_promoted", name=name, version=version, alias=alias, previous=str(previous.version) if previous else None)
     return previous

@@ -23,6 +23,7 @@ from stagewright.components.registry.catalogue import CHALLENGER, PURPOSE, Tag
 from stagewright.components.registry.published import unregistered
 from stagewright.components.registry.versions import Decision, decide
 from stagewright.components.runtime import logs, settings, tracking
+from stagewright.components.runtime import tracking_limits as limits
 from stagewright.components.runtime.content import Content, content
 from stagewright.components.runtime.errors import BadParameter, ServiceUnavailable
 from stagewright.components.runtime.naming import model_name, published_uri
@@ -30,7 +31,7 @@ from stagewright.components.runtime.naming import model_name, published_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ARTIFACTS = "registered"
+ARTIFACTS, CARDS = "registered", "cards"  # folders among the artifacts of the run
 DIGEST_SHOWN = 16  # hexadecimal digits
 ATTEMPTS, PAUSE_SECONDS = 30, 0.5  # of those that register at once, one succeeds each time
 _METRICS_SHOWN = 20
@@ -58,7 +59,8 @@ def register(
         run_id: The MLflow run that made it; by default the one that the model names, or a new one, if that is not in
             this MLflow, which then says where the model comes from.
         alias: Set on the version: challenger or champion.
-        card: The model card, which becomes the version's description.
+        card: The model card, which becomes the version's description, as far as MLflow can hold it; the run's artifacts hold it
+            whole.
         evaluation: The evaluation's result; its test metrics become tags.
 
     Raises:
@@ -66,7 +68,7 @@ def register(
         ServiceUnavailable: If MLflow does not answer, or too many register under this name at once.
     """
     model_name(name)
-    _check_alias(alias)
+    check_alias(alias)
     client = tracking.client(PURPOSE)
     model = content(folder)
     entry = _Entry(client, Path(folder), name, model, run_id or "", card, evaluation or {})
@@ -133,16 +135,37 @@ class _Entry:
             **self._origin,
             **{f"test.{metric}": f"{value:.6g}" for metric, value in _test_metrics(self._evaluation).items()},
         }
+        fitted = limits.fit(tags, limits.VERSION_TAG, folder=f"{limits.WHOLE}/versions/{version}")
+        self._keep(fitted.whole)
         with tracking.answering(PURPOSE):
             _ensure_model(self._client, self._name)
             created = self._client.create_model_version(
-                self._name, self._source, self.run_id, tags=tags, description=self._card or None
+                self._name, self._source, self.run_id, tags=fitted.values, description=self._description() or None
             )
         return str(created.version)
 
+    @property
+    def _shown_digest(self) -> str:
+        return self._model.digest.removeprefix("sha256:")[:DIGEST_SHOWN]
+
+    @property
+    def _card_path(self) -> str:
+        return f"{CARDS}/{self._shown_digest}.md"
+
+    def _description(self) -> str:
+        """The card, or as many of its lines as MLflow can hold, and where the rest is."""
+        whole = f"artifact `{self._card_path}` of run `{self.run_id}`"
+        ending = f"\n\n---\nThe card goes on: it has {len(self._card):,} characters. It stands whole in {whole}.\n"
+        return limits.shortened_lines(limits.storable(self._card), limits.DESCRIPTION, ending)
+
+    def _keep(self, texts: dict[str, str]) -> None:
+        tracking.Run(self._client, self.run_id, "", PURPOSE).log_texts(texts)
+
     def _keep_files(self) -> str:
         """Copy the model to its run's artifacts, in a folder that no other content has; where it is."""
-        path = f"{ARTIFACTS}/{self._model.digest.removeprefix('sha256:')[:DIGEST_SHOWN]}"
+        path = f"{ARTIFACTS}/{self._shown_digest}"
+        if self._card:
+            self._keep({self._card_path: self._card})
         with tracking.answering(PURPOSE):
             self._client.log_artifacts(self.run_id, str(self._folder), path)
             return f"{self._client.get_run(self.run_id).info.artifact_uri.rstrip('/')}/{path}"
@@ -165,9 +188,16 @@ def _ensure_model(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _check_alias(alias: str) -> None:
+def check_alias(alias: str) -> None:
+    """See that MLflow takes an alias.
+
+    Raises:
+        BadParameter: If it does not.
+    """
     if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or re.fullmatch(r"latest|[vV]\d+", alias):  # what MLflow keeps for itself
         raise BadParameter("alias", got=alias, expected="a word such as 'challenger' or 'champion'")
+    if len(alias) > limits.ALIAS:
+        raise BadParameter("alias", got=f"{alias[:20]}...", expected=f"a word of at most {limits.ALIAS} characters")
 
 
 def _test_metrics(evaluation: dict[str, Any]) -> dict[str, float]:

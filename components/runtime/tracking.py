@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stagewright.components.runtime import settings
+from stagewright.components.runtime import tracking_limits as limits
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_SECONDS = 2.0
 PROBE_PAUSES_SECONDS = (0.5, 1.5)
-LONGEST_PARAMETER = 6000
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # the most that one request to MLflow may hold
+BATCH_BYTES = 500_000  # as JSON; MLflow refuses a million
 
 # What a step needs of MLflow's client: give up in seconds, write nothing to the terminal, call nobody else.
 _CLIENT_DEFAULTS = {
@@ -95,18 +96,32 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(name, float(value), now, step) for step, values in history for name, value in values.items()]
+        metrics = [
+            Metric(limits.key(name), float(value), now, step) for step, values in history for name, value in values.items()
+        ]
         self._batches("metrics", metrics)
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Log parameters; one that is too long for MLflow is shortened, and an artifact holds it whole."""
         from mlflow.entities import Param
 
-        self._batches("params", [Param(name, str(value)[:LONGEST_PARAMETER]) for name, value in parameters.items()])
+        fitted = limits.fit(parameters, limits.PARAMETER, folder=f"{limits.WHOLE}/params")
+        self.log_texts(fitted.whole)
+        self._batches("params", [Param(*entry) for entry in fitted.values.items()])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set tags; one that is too long for MLflow is shortened, and an artifact holds it whole."""
         from mlflow.entities import RunTag
 
-        self._batches("tags", [RunTag(name, str(value)) for name, value in tags.items()])
+        fitted = limits.fit(tags, limits.TAG, folder=f"{limits.WHOLE}/tags")
+        self.log_texts(fitted.whole)
+        self._batches("tags", [RunTag(*entry) for entry in fitted.values.items()])
+
+    def log_texts(self, texts: Mapping[str, str]) -> None:
+        """Keep texts as artifacts, by path."""
+        with answering(self._purpose):
+            for path, text in texts.items():
+                self.client.log_text(self.run_id, limits.storable(text), path)
 
     def log_artifacts(self, folder: str | Path, path: str | None = None) -> None:
         """Copy a folder's content to the run's artifacts, below `path`."""
@@ -122,15 +137,33 @@ class Run:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         # MLflow keeps 36 characters of a digest; the whole hash stands in the source.
-        dataset = Dataset(name, digest=sha256[:36], source_type="stagewright", source=f'{{"sha256": "{sha256}"}}')
+        dataset = Dataset(
+            limits.name(name, limits.DATASET), digest=sha256[:36], source_type="stagewright", source=f'{{"sha256": "{sha256}"}}'
+        )
         with answering(self._purpose):
             self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def _batches(self, kind: str, entries: list[Any]) -> None:
         with answering(self._purpose):
-            for start in range(0, len(entries), BATCH[kind]):
-                batch: dict[str, Any] = {kind: entries[start : start + BATCH[kind]]}
+            for part in _parts(entries, BATCH[kind]):
+                batch: dict[str, Any] = {kind: part}
                 self.client.log_batch(self.run_id, **batch)
+
+
+def _parts(entries: list[Any], longest: int) -> Iterator[list[Any]]:
+    """The entries in requests that MLflow takes."""
+    part: list[Any] = []
+    size = 0
+    for entry in entries:
+        # Six bytes are the most that a character takes in JSON.
+        needed = 100 + 6 * (len(entry.key) + len(str(entry.value)))
+        if part and (len(part) == longest or size + needed > BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += needed
+    if part:
+        yield part
 
 
 @contextmanager
@@ -146,15 +179,19 @@ def run(
 
     Args:
         experiment: Name of the experiment; made on first use.
+        run_name: Shown for the run; MLflow makes one up if there is none. A tag holds whole what is too long for a name.
     """
     mlflow_client = client(purpose)
+    names = {"experiment": limits.name(experiment, limits.EXPERIMENT), "run_name": limits.name(run_name or "", limits.RUN_NAME)}
+    given = {"experiment": experiment, "run_name": run_name or ""}
+    tags = {**{f"stagewright.{kind}": given[kind] for kind in names if names[kind] != given[kind]}, **(tags or {})}
     with answering(purpose):
-        experiment_id = _experiment(mlflow_client, experiment)
-        started = mlflow_client.create_run(experiment_id, run_name=run_name).info.run_id
+        experiment_id = _experiment(mlflow_client, names["experiment"])
+        started = mlflow_client.create_run(experiment_id, run_name=names["run_name"] or None).info.run_id
     current = Run(mlflow_client, started, experiment_id, purpose)
     try:
         current.log_parameters(parameters or {})
-        current.set_tags(tags or {})
+        current.set_tags(tags)
         yield current
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"

@@ -1,12 +1,8 @@
 """MLflow as the rendered Deployment starts it, over a real PostgreSQL and a real S3 server, as the user of its policy."""
 
 import importlib.util
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -14,51 +10,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import postgres
 from support.manifests import MANIFESTS, find
 
 from stagewright.components.runtime.processes import free_port
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines.secrets import password
 from stagewright.pipelines.store_setup import set_up
 
-POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin"))  # where Debian puts them
 DRIVERS = all(importlib.util.find_spec(name) for name in ("boto3", "psycopg2", "prometheus_flask_exporter"))
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not POSTGRESQL, reason="PostgreSQL is not installed: it comes with Debian's postgresql"),
+    pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing()),
     pytest.mark.skipif(not DRIVERS, reason="the libraries of the extra 'mlflow' are not installed"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL is started as its own user, which only root can do"),
 ]
 
 
 @pytest.fixture
 def database() -> Iterator[tuple[int, str]]:
-    """Port and password of an empty PostgreSQL that asks for it, as the StatefulSet's does."""
-    folder, port, secret = Path(tempfile.mkdtemp()), free_port(55432), password()
-    folder.chmod(0o777)  # the database's user writes here
-    (folder / "password").write_text(secret)
-    (folder / "password").chmod(0o644)
-
-    def run(program: str, *arguments: str) -> list[str]:
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", f"{POSTGRESQL[-1]}/{program}", *arguments]
-
-    data = str(folder / "data")
-    made = run("initdb", "-D", data, "-U", "mlflow", "--auth=scram-sha-256", f"--pwfile={folder / 'password'}")
-    subprocess.run(made, check=True, capture_output=True, cwd=folder)
-    server = subprocess.Popen(
-        run("postgres", "-D", data, "-p", str(port), "-k", str(folder)), cwd=folder, stderr=subprocess.DEVNULL
-    )
-    connection = ["--host=127.0.0.1", f"--port={port}"]
-    try:
-        _until(lambda: subprocess.run(run("pg_isready", *connection), capture_output=True, check=False).returncode == 0)
-        environment = {**os.environ, "PGPASSWORD": secret}
-        subprocess.run([f"{POSTGRESQL[-1]}/createdb", *connection, "-U", "mlflow", "mlflow"], check=True, env=environment)
-        yield port, secret
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
-        shutil.rmtree(folder)
+    """Port and password of a PostgreSQL that asks for it, as the StatefulSet's does, with an empty database."""
+    with postgres.running() as found:
+        found.make("mlflow")
+        yield found.port, found.password
 
 
 @pytest.fixture

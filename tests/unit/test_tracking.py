@@ -126,11 +126,15 @@ def test_run_that_is_interrupted_is_killed() -> None:
 
 
 @pytest.mark.usefixtures("shared")
-def test_long_parameter_is_cut() -> None:
+def test_long_parameter_is_shortened_and_kept_whole(tmp_path: Path) -> None:
     with tracking.run("study", parameters={"long": "x" * 10_000}) as run:
         pass
 
-    assert len(tracking.client("the test reads it").get_run(run.run_id).data.params["long"]) == tracking.LONGEST_PARAMETER
+    client = tracking.client("the test reads it")
+    shown = client.get_run(run.run_id).data.params["long"]
+    ending = " ... (all 10,000 characters: artifact whole/params/long.txt)"
+    assert shown == "x" * (6000 - len(ending)) + ending
+    assert Path(client.download_artifacts(run.run_id, "whole/params/long.txt", str(tmp_path))).read_text() == "x" * 10_000
 
 
 @pytest.mark.usefixtures("shared")
