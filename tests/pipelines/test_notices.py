@@ -3,6 +3,7 @@
 import json
 import logging
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,36 @@ def test_a_run_without_notices_lists_none(tmp_path: Path) -> None:
     document = json.loads(json.dumps(report(Run("any", "1", tmp_path, [Step("one")]), {})))
 
     assert document["notices"] == []
+
+
+@component(group="base", cacheable=False)
+def count(number: int) -> int:
+    """Say when the step begins and when it ends."""
+    import time
+
+    from stagewright.components.runtime import logs
+    from stagewright.components.runtime.step import step
+
+    with step("count"):
+        began = time.monotonic()
+        time.sleep(0.2)
+        logs.notice(f"{number} {began} {time.monotonic()}")
+    return number
+
+
+@dsl.pipeline
+def counting() -> None:
+    """Three steps of a loop."""
+    with dsl.ParallelFor([1, 2, 3]) as number:
+        count(number=number)
+
+
+@pytest.mark.slow
+def test_the_steps_of_a_loop_run_one_after_the_other_and_keep_their_notices(laptop: Path) -> None:
+    run = local.run("counting", {}, pipeline=counting)
+
+    said = [notice.split() for step in run.steps for notice in step.notices]
+    assert [(step.name, len(step.notices)) for step in run.steps] == [("count", 1)] * 3
+    assert sorted(number for number, _, _ in said) == ["1", "2", "3"]
+    spans = sorted((float(began), float(ended)) for _, began, ended in said)
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stagewright.components.optimization.cost.cpu_limit import cpus_of, limited, quantity_of, with_prefix
+from stagewright.components.optimization.cost.cpu_limit import (
+    CONTAINER,
+    CannotLimit,
+    cpus_of,
+    limited,
+    quantity_of,
+    quota,
+    with_prefix,
+)
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 BURN = "import time; end = time.monotonic() + 0.5\nwhile time.monotonic() < end: pass\nprint(time.process_time())"
@@ -39,6 +47,46 @@ def test_without_quotas_whole_cpus_are_allotted(tmp_path: Path) -> None:
 def test_part_of_a_cpu_needs_a_quota(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="only whole CPUs"), limited(0.5, root=tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("cpus", "outcome"),
+    [
+        (0.5, "limit of the container"),
+        (0.504, "limit of the container"),  # a quota is rounded
+        (0.496, "limit of the container"),
+        (0.506, "a limit of 0.506 CPUs cannot be measured in a container that has 0.5"),
+        (1, "a limit of 1 CPUs cannot be measured in a container that has 0.5"),
+        (0.494, "a limit of 0.494 CPUs cannot be measured here: cgroups cannot be written, and without them only whole CPUs"),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_container_measures_the_limit_that_it_has_and_no_other(
+    tmp_path: Path, version: int, cpus: float, outcome: str
+) -> None:
+    if version == 2:
+        (tmp_path / "cpu.max").write_text("50000 100000\n")
+    else:
+        (tmp_path / "cpu").mkdir()
+        (tmp_path / "cpu/cpu.cfs_quota_us").write_text("50000\n")
+        (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+
+    assert quota(tmp_path) == 0.5
+    if outcome == CONTAINER:
+        with limited(cpus, root=tmp_path) as limit:
+            assert (limit.how, limit.prefix) == (CONTAINER, ())
+        return
+    with pytest.raises(CannotLimit) as refused, limited(cpus, root=tmp_path):
+        pass
+    assert str(refused.value).startswith(outcome)
+
+
+def test_a_container_without_a_limit_allots_whole_cpus(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+
+    assert quota(tmp_path) is None
+    with limited(1, root=tmp_path) as limit:
+        assert limit.how == "CPU affinity"
 
 
 def test_more_cpus_than_there_are_cannot_be_measured() -> None:
