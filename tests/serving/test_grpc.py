@@ -215,8 +215,8 @@ ERRORS = [
     (lambda: raw_changed(5, None), Code.INVALID_ARGUMENT,
      "raw_input_contents has 5 tensors for 6 inputs; send one each, or none"),
     (lambda: pb.ModelInferRequest(model_name="churn"), Code.INVALID_ARGUMENT, "'inputs' must be a list of at least one tensor"),
-    (lambda: pb.ModelInferRequest(model_name=""), Code.NOT_FOUND, "no model '' here; this server has churn"),
-    (lambda: pb.ModelInferRequest(model_name="../../metrics"), Code.NOT_FOUND, "nothing is served at"),
+    (lambda: pb.ModelInferRequest(model_name=""), Code.NOT_FOUND, "no model '' here; the list of models says which there are"),
+    (lambda: pb.ModelInferRequest(model_name="../../metrics"), Code.NOT_FOUND, "no model '../../metrics' here; the list of "),
 ]  # fmt: skip
 
 
@@ -339,7 +339,8 @@ def test_the_messages_are_those_of_kserve() -> None:
             own = numbers[field.number]
             assert (renamed.get(own.name, own.name), own.type, own.is_repeated) == (field.name, field.type, field.is_repeated)
     methods = {method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
-    assert {method.name for method in grpc_messages.service.methods} == methods | {"RepositoryIndex"}
+    tritons = {"RepositoryIndex", "ModelConfig", "ModelStatistics"}
+    assert {method.name for method in grpc_messages.service.methods} == methods | tritons
 
 
 @pytest.mark.parametrize("package", ["kserve.protocol.grpc.grpc_predict_v2_pb2", "tritonclient.grpc.service_pb2"])
@@ -453,6 +454,7 @@ async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
     from stagewright.components.serving.predictor import source
     from stagewright.components.serving.predictor.app import Application, Limits
     from stagewright.components.serving.predictor.batching import Bounds
+    from stagewright.components.serving.predictor.connections import ConnectionLimits
     from stagewright.components.serving.predictor.grpc.server import WithGrpc, reserve
     from stagewright.components.serving.predictor.model import OnnxModel
 
@@ -461,7 +463,7 @@ async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
     application.models.serve(OnnxModel.load(source.read(str(folder)), "slow"))
     with reserve("127.0.0.1", 0) as held:
         port = held.getsockname()[1]
-        serving = WithGrpc(application, "127.0.0.1", port, message_bytes=1 << 20)
+        serving = WithGrpc(application, "127.0.0.1", port, message_bytes=1 << 20, limits=ConnectionLimits())
         events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         said: asyncio.Queue[Any] = asyncio.Queue()
         life = asyncio.create_task(serving({"type": "lifespan"}, events.get, said.put))

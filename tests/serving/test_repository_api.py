@@ -27,7 +27,7 @@ def test_a_server_without_a_repository_lists_what_it_serves(mixed: AsgiClient) -
 def test_a_server_without_a_repository_loads_nothing(mixed: AsgiClient, name: str) -> None:
     reply = mixed.post(f"/v2/repository/models/{name}/load", {})
 
-    assert (reply.status, reply.json) == (404, {"error": f"no model '{name}' here; this server has churn"})
+    assert (reply.status, reply.json) == (404, {"error": f"no model '{name}' here; the list of models says which there are"})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_life_of_models_in_a_repository(start: Start, tmp_path: Path, models
     assert ask(server.url, "index") == (200, [*ready[:2], gone])
     assert ask(server.url, "index", {"ready": True}) == (200, ready[:2])
     assert urllib3.request("GET", f"{server.url}/v2/health/ready").status == 200
-    with pytest.raises(client.InputError, match="no model 'wine' here; this server has "):
+    with pytest.raises(client.InputError, match="no model 'wine' here; the list of models says which there are"):
         client.predict(server.url, "wine", [[1.0] * 13])
     assert ask(server.url, "models/wine/unload")[0] == 404
 
@@ -141,7 +141,8 @@ def test_a_repository_that_went_away_is_said(start: Start, tmp_path: Path, model
     server = start("--repository", str(tmp_path / "repository"), "--workers", workers)
     (tmp_path / "repository").rename(tmp_path / "elsewhere")
 
-    sentence = f"the model repository {tmp_path / 'repository'} cannot be read: No such file or directory"
-    assert ask(server.url, "index") == (400, {"error": sentence})
-    assert ask(server.url, "models/churn/load")[0] == 400
+    reason = "the model repository [see the server's log] cannot be read: No such file or directory"
+    assert ask(server.url, "index") == (503, {"error": f"the models cannot be listed: {reason}"})
+    refused = f"model 'churn' was not loaded: {reason}; v1.0.0 goes on serving"
+    assert ask(server.url, "models/churn/load") == (400, {"error": refused})
     assert client.predict(server.url, "churn", ROWS).model_version == "v1.0.0"

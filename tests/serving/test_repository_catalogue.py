@@ -39,7 +39,7 @@ def test_a_version_can_be_chosen(repository: Path) -> None:
     catalogue = Catalogue(repository=str(repository))
 
     assert catalogue.find("churn", "v1.2.0") == Location("churn", str(repository / "churn" / "v1.2.0"), "v1.2.0", chosen=True)
-    with pytest.raises(UnknownVersion, match=r"model 'churn' has no version 'v7\.0\.0' here; served is v1\.10\.0"):
+    with pytest.raises(UnknownVersion, match=r"model 'churn' has no version 'v7\.0\.0' here"):
         catalogue.find("churn", "v7.0.0")
     with pytest.raises(UnknownVersion):
         catalogue.find("diabetes", "v2.0.0")

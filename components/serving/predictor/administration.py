@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
 from stagewright.components.serving.predictor.control import Refused
+from stagewright.components.serving.predictor.discretion import discreet
 from stagewright.components.serving.predictor.errors import RepositoryClosed, RequestError, UnknownModel, shown
 from stagewright.components.serving.predictor.messages import Answer, json_answer, json_object
 from stagewright.components.serving.predictor.repository import Repository
@@ -53,7 +54,9 @@ class Administration:
         except RequestError:
             raise
         except StagewrightError as error:
-            raise Refused(str(error), 503 if isinstance(error, ServiceUnavailable) else 400, error.exit_code) from None
+            raise Refused(
+                discreet(str(error)), 503 if isinstance(error, ServiceUnavailable) else 400, error.exit_code
+            ) from None
 
     async def _answer(self, action: str, name: str, document: dict[str, Any]) -> Answer:
         if action == "repository_index":
@@ -65,6 +68,7 @@ class Administration:
             version, stage = _load_parameters(parameters)
             loaded = await self.operations.load(name, version, stage=stage)
             return json_answer({"name": name, "load": True, **({"version": loaded} if loaded else {})})
+        _check_known(parameters, "unload", ("staged", "unload_dependents"))
         await self.operations.unload(name, staged=_flag(parameters, "staged"))
         return json_answer({"name": name, "unload": True})
 
@@ -85,7 +89,7 @@ class Fixed:
         Raises:
             UnknownModel: Always.
         """
-        raise UnknownModel(name, self._repository.names)
+        raise UnknownModel(name)
 
     async def unload(self, name: str, *, staged: bool = False) -> None:
         """Serve a model no longer.
@@ -94,7 +98,7 @@ class Fixed:
             UnknownModel: If it is not served.
         """
         if name not in self._repository.names:
-            raise UnknownModel(name, self._repository.names)
+            raise UnknownModel(name)
         if staged:
             self._repository.discard(name)
         else:
@@ -105,10 +109,17 @@ def _load_parameters(parameters: dict[str, Any]) -> tuple[str | None, bool]:
     foreign = next((name for name in parameters if name == "config" or name.startswith("file:")), None)
     if foreign is not None:
         raise RequestError(f"parameter {shown(foreign)} is not taken: a model is loaded as it stands in the repository")
+    _check_known(parameters, "load", ("version", "stage"))
     version = parameters.get("version")
     if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
         raise RequestError(f"parameter 'version' is {shown(version)}; expected a version of the model, such as 'v1.0.0'")
     return version, _flag(parameters, "stage")
+
+
+def _check_known(parameters: dict[str, Any], action: str, known: tuple[str, ...]) -> None:
+    foreign = next((name for name in parameters if name not in known), None)
+    if foreign is not None:
+        raise RequestError(f"parameter {shown(foreign)} is not taken: {action} takes {' and '.join(known)}")
 
 
 def _parameters(document: dict[str, Any]) -> dict[str, Any]:

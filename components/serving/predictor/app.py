@@ -25,6 +25,7 @@ from stagewright.components.serving.predictor.asgi import (
     read_body,
     send_answer,
 )  # fmt: skip
+from stagewright.components.serving.predictor.browsers import Guard
 from stagewright.components.serving.predictor.errors import Disconnected, ModelNotReady, NoExplainer, RequestError
 from stagewright.components.serving.predictor.limits import Limits
 from stagewright.components.serving.predictor.messages import Answer, json_answer
@@ -47,6 +48,7 @@ class Application:
         workers: Inferences that may run at once.
         metrics: Where it is counted; by default in this process alone.
         payload: How predictions are logged; None logs nothing.
+        guard: Refuses what web pages have no business with.
 
     Attributes:
         administration: Answers what is asked about the models, and loads and unloads them.
@@ -54,13 +56,13 @@ class Application:
 
     def __init__(
         self, *names: str, limits: Limits | None = None, workers: int = 2, metrics: Metrics | None = None,
-        payload: PayloadSettings | None = None,
+        payload: PayloadSettings | None = None, guard: Guard | None = None,
     ) -> None:  # fmt: skip
-        self.limits = limits or Limits()
+        self.limits, self._guard = limits or Limits(), guard or Guard()
         self.metrics = metrics or Metrics()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inference")
         self.payloads = open_payload_log(payload, self.metrics)
-        self._predictions = Predictions(self.limits, self._pool, self.payloads)
+        self._predictions = Predictions(self.limits, self._pool, self.metrics, self.payloads)
         self.models = Repository(names, pool=self._pool, metrics=self.metrics, bounds=self.limits.bounds)
         self.administration = Administration(Fixed(self.models))
         self._actions: dict[str, Callable[[Route], Answer]] = {
@@ -88,7 +90,8 @@ class Application:
         route: Route | None = None
         self.metrics.in_flight.inc()
         try:
-            route = routes.find(scope["method"], scope["path"])
+            route = scope.get("route") or routes.find(scope["method"], _path(scope))
+            self._guard.check(route, scope["headers"])
             if route.action in PREDICTING:
                 answer = await self._predictions.answer(self._find(route), route.action, scope, receive)
             else:
@@ -106,13 +109,16 @@ class Application:
         # Probes and questions about the model are many, fast, and 503 while it loads: they would hide what predictions do.
         predicted = (route.model or "") if route and route.methods is routes.SEND else ""
         model = predicted if answer.status == SUCCESS or predicted in self.models.names else ""
-        self.metrics.answered(model, route.protocol if route else "", answer.status, perf_counter() - started)
+        seconds = perf_counter() - started
+        self.metrics.answered(model, route.protocol if route else "", answer.status, seconds)
+        if model and answer.status != SUCCESS:
+            self.metrics.failed(model, seconds)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Answer:
         if route.protocol == "repository":
             room = self._predictions.room
             body = await read_body(known_headers(scope["headers"]), receive, self.limits.body_bytes, room)
-            room.leave(body)
+            room.leave(len(body))
             return await self.administration.answer(route.action, route.model or "", body)
         return self._actions[route.action](route)
 
@@ -135,6 +141,13 @@ class Application:
                 self._pool.shutdown(wait=False)
                 self.models.close()
                 return
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent: decoded, a slash inside of a name could not be told from one between two."""
+    raw: bytes | None = scope.get("raw_path")
+    path: str = scope["path"] if raw is None else raw.decode("latin-1")
+    return path
 
 
 def _version() -> str:

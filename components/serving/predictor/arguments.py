@@ -12,6 +12,7 @@ from stagewright.components.runtime.errors import BadParameter, InputError, one_
 from stagewright.components.runtime.serving_settings import OPTIMIZATIONS, TREE_ENGINES
 from stagewright.components.serving.predictor import cpu
 from stagewright.components.serving.predictor.batching import Bounds
+from stagewright.components.serving.predictor.connections import ConnectionLimits, most_connections
 from stagewright.components.serving.predictor.limits import Limits
 from stagewright.components.serving.predictor.payload.settings import PayloadSettings, add_options, payload_settings
 from stagewright.components.serving.predictor.source import GRAPH, MOUNTED, SERVING
@@ -34,6 +35,8 @@ class Settings:
         payload: How predictions are logged; None logs nothing.
         overrides: Fields of ServingSettings that the command line says and a model's own settings do not replace.
         grpc_port: None answers HTTP alone.
+        allow_hosts: Names besides its own under which the server is asked; "*" is any.
+        allow_origins: Origins of web pages that may ask this server to change something.
         arguments: What these settings were made from; a worker makes its own from them.
     """
 
@@ -50,6 +53,8 @@ class Settings:
     grpc_port: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     payload: PayloadSettings | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
 
 
@@ -80,6 +85,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         threads=max(1, cpu.available() // workers),
         overrides=_overrides(given),
         payload=payload_settings(given),
+        allow_hosts=_listed(given.allow_host),
+        allow_origins=_listed(given.allow_origin),
         arguments=tuple(arguments),
         limits=_limits(given),
     )
@@ -131,6 +138,17 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         text="longest wait for other requests (default: the model's settings)")  # fmt: skip
     add("max-body-mb", variable="STAGEWRIGHT_MAX_BODY_MB", default="64", text="largest request body in MiB (default: 64)")
     add("max-rows", variable="STAGEWRIGHT_MAX_ROWS", default="100000", text="most rows in a request (default: 100000)")
+    add("idle-timeout", variable="STAGEWRIGHT_IDLE_TIMEOUT", default="75",
+        text="seconds that a connection may wait for its next request (default: 75)")  # fmt: skip
+    add("head-timeout", variable="STAGEWRIGHT_HEAD_TIMEOUT", default="30",
+        text="seconds in which a request's head has to arrive (default: 30)")  # fmt: skip
+    add("body-timeout", variable="STAGEWRIGHT_BODY_TIMEOUT", default="60", text="the same for its body (default: 60)")
+    add("max-connections", variable="STAGEWRIGHT_MAX_CONNECTIONS",
+        text="HTTP connections of a process (default: half of the files that it may open, at most 16384)")  # fmt: skip
+    add("allow-host", variable="STAGEWRIGHT_ALLOW_HOST", default="",
+        text="names of this server where --host is a loopback address, with commas; * is any")  # fmt: skip
+    add("allow-origin", variable="STAGEWRIGHT_ALLOW_ORIGIN", default="",
+        text="web pages that may change something, such as https://a.example.com, with commas")  # fmt: skip
     add_options(add)
     return parser
 
@@ -156,7 +174,17 @@ def _limits(given: argparse.Namespace) -> Limits:
         held_bytes=_positive("max-held-mb", given.max_held_mb) * MEGABYTE,
         timeout_seconds=_above_zero("timeout", given.timeout),
         bounds=Bounds(_positive("max-queue", given.max_queue), queue_rows=rows),
+        connections=ConnectionLimits(
+            idle_seconds=_above_zero("idle-timeout", given.idle_timeout),
+            head_seconds=_above_zero("head-timeout", given.head_timeout),
+            body_seconds=_above_zero("body-timeout", given.body_timeout),
+            most=most_connections() if given.max_connections is None else _positive("max-connections", given.max_connections),
+        ),
     )
+
+
+def _listed(given: str) -> tuple[str, ...]:
+    return tuple(one.strip().lower() for one in given.split(",") if one.strip())
 
 
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:

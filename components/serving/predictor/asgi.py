@@ -19,7 +19,9 @@ HEADER_LENGTH = b"inference-header-content-length"
 REQUEST_ID = b"x-request-id"
 TIMEOUTS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")  # ours, and what Envoy and Istio tell those behind them
 
-_KNOWN = frozenset((b"content-encoding", b"content-length", HEADER_LENGTH, REQUEST_ID, *TIMEOUTS))
+EVENT = (b"content-type", b"ce-specversion", b"ce-id", b"ce-source", b"ce-type")  # of CloudEvents
+
+_KNOWN = frozenset((b"content-encoding", b"content-length", HEADER_LENGTH, REQUEST_ID, *TIMEOUTS, *EVENT))
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:
@@ -28,8 +30,12 @@ def header(headers: Headers, name: bytes) -> bytes | None:
 
 
 def known_headers(headers: Headers) -> dict[bytes, bytes]:
-    """The headers of a prediction that mean something here, by lower-case name."""
-    return {name: value for name, value in headers if name in _KNOWN}
+    """The headers of a prediction that mean something here, by lower-case name; of several of a name, all with commas."""
+    known: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _KNOWN:
+            known[name] = known[name] + b", " + value if name in known else value
+    return known
 
 
 def timeout_seconds(headers: Mapping[bytes, bytes], default: float | None) -> float | None:
@@ -53,24 +59,29 @@ class Room:
     def __init__(self, limit: int) -> None:
         self.limit, self.held = limit, 0
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, own: int = 0) -> None:
         """Hold so many more.
 
+        Args:
+            own: What the same body holds already; one that is alone may be as large as a body may be.
+
         Raises:
-            NoRoom: If they are too many beside those that are held already.
+            NoRoom: If they are too many beside those that others hold.
         """
-        if self.held + size > self.limit and self.held:
+        if self.held + size > self.limit and self.held > own:
             raise NoRoom
         self.held += size
 
-    def leave(self, body: bytes) -> None:
-        """A body that was read is not needed any more."""
-        if len(body) > SMALL_BODY:
-            self.held -= len(body)
+    def leave(self, size: int) -> None:
+        """A body of so many bytes, which was read, is not needed any more."""
+        if size > SMALL_BODY:
+            self.held -= size
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int, room: Room) -> bytes:
-    """The request's body; a large one takes its size of `room`, until the caller lets it leave.
+    """The request's body; a large one takes its size of `room` as it arrives, until the caller lets it leave.
+
+    What is announced and does not come takes nothing from others.
 
     Args:
         headers: The known ones.
@@ -83,7 +94,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
         Disconnected: If the client went away.
     """
     encoding = headers.get(b"content-encoding")
-    if encoding not in (None, b"identity", b""):
+    if encoding and any(coding.strip().lower() not in (b"identity", b"") for coding in encoding.split(b",")):
         raise UnsupportedEncoding(encoding.decode("latin-1"))
     announced = headers.get(b"content-length", b"")
     length = int(announced[:18]) if announced.isdigit() else 0
@@ -92,23 +103,24 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
     chunk, more = _chunk(await receive())
     if not more and len(chunk) <= SMALL_BODY and len(chunk) <= limit:
         return chunk
-    held = max(SMALL_BODY, min(length, limit))
-    room.take(held)
-    chunks, size = [chunk], len(chunk)
+    chunks, size, held = [chunk], len(chunk), 0
     try:
-        while more and size <= limit * PATIENCE:
-            if held < size <= limit:
-                room.take(size - held)
+        while True:
+            if SMALL_BODY < size <= limit:
+                room.take(size - held, held)
                 held = size
+            if not more or size > limit * PATIENCE:
+                break
             chunk, more = _chunk(await receive())
             size += len(chunk)
             if size <= limit:
                 chunks.append(chunk)
+            else:
+                chunks.clear()
         _check_size(size, limit)
     except BaseException:
         room.held -= held
         raise
-    room.held += (size if size > SMALL_BODY else 0) - held
     return b"".join(chunks)
 
 

@@ -3,6 +3,7 @@
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,10 +34,14 @@ class Given(NamedTuple):
 
 
 class Answers:
-    """What one inference was asked and answered: all rows of all requests of a batch."""
+    """What one inference was asked and answered: all rows of all requests of a batch.
 
-    def __init__(self, feeds: Feeds, outputs: Outputs) -> None:
-        self.feeds, self.outputs = feeds, outputs
+    Args:
+        moments: By `perf_counter`: the batch was begun, its values were converted, the model had answered.
+    """
+
+    def __init__(self, feeds: Feeds, outputs: Outputs, moments: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        self.feeds, self.outputs, self.moments = feeds, outputs, moments
 
     @cached_property
     def json(self) -> dict[str, list[bytes]]:
@@ -122,6 +127,7 @@ def compute(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
 
 
 def _together(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
+    begun = perf_counter()
     raw = [job for job in jobs if job.given.values is not None]
     ready = [job for job in jobs if job.given.values is None]
     feeds = [job.given.feeds or {} for job in ready]
@@ -129,8 +135,9 @@ def _together(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
         rows = raw[0].given.values or () if len(raw) == 1 else [row for job in raw for row in job.given.values or ()]
         feeds.insert(0, columns.feeds(rows))
     merged = columns.merge(feeds)
+    converted = perf_counter()
     outputs = run(merged)
-    answers, gaps = Answers(merged, outputs), _without_number(outputs)
+    answers, gaps = Answers(merged, outputs, (begun, converted, perf_counter())), _without_number(outputs)
     start = answered = 0
     for job in (*raw, *ready):
         stop = start + job.given.rows

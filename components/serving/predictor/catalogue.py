@@ -108,12 +108,12 @@ class Catalogue:
         if version is None:
             return found
         if found.version not in (None, version):
-            raise UnknownVersion(name, version, found.version)
+            raise UnknownVersion(name, version, None, serving=False)
         return replace(found, version=version, chosen=True)
 
     def _look(self, name: str, version: str | None) -> Location:
         if not self.repository or not _NAME.fullmatch(name):
-            raise UnknownModel(name, self.given)
+            raise UnknownModel(name)
         shelf = self._open()
         entry = shelf.entry(name)
         if entry is not None:
@@ -122,9 +122,9 @@ class Catalogue:
         wanted = newest_first if version is None else [known for known in newest_first if known == version]
         newest = next((known for known in wanted if shelf.complete(name, known)), None)
         if newest is None and version is not None and newest_first:
-            raise UnknownVersion(name, version, newest_first[0])
+            raise UnknownVersion(name, version, None, serving=False)
         if newest is None:
-            raise UnknownModel(name, self.names())
+            raise UnknownModel(name)
         return Location(name, shelf.uri(name, newest), newest)
 
     def _entry(self, shelf: Shelf, name: str, content: bytes) -> Location:

@@ -20,7 +20,7 @@ class NoSuchPath(RequestError):
     status = 404
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"nothing is served at {shown(path)}; the protocols are at /v1/models and /v2, metrics at /metrics")
+        super().__init__(f"nothing is served at {shown(path)}; this server speaks KServe's protocols V1 and V2")
 
 
 class UnknownModel(RequestError):
@@ -28,19 +28,23 @@ class UnknownModel(RequestError):
 
     status = 404
 
-    def __init__(self, name: str, served: Iterable[str]) -> None:
-        super().__init__(f"no model {shown(name)} here; this server has {', '.join(served) or 'none'}")
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no model {shown(name)} here; the list of models says which there are")
 
 
 class UnknownVersion(RequestError):
-    """The request names a version that is not the served one."""
+    """The request names a version that is not the served one.
+
+    Args:
+        served: The version that is; None for a model without one.
+        serving: Whether any is.
+    """
 
     status = 404
 
-    def __init__(self, model: str, version: str, served: str | None) -> None:
-        super().__init__(
-            f"model '{model}' has no version {shown(version)} here; served is {served or 'a model without a version'}"
-        )
+    def __init__(self, model: str, version: str, served: str | None, *, serving: bool = True) -> None:
+        rest = f"; served is {served or 'a model without a version'}" if serving else ""
+        super().__init__(f"model {shown(model)} has no version {shown(version)} here{rest}")
 
 
 class ModelNotReady(RequestError):
@@ -148,6 +152,12 @@ class UnsupportedEncoding(RequestError):
 
     def __init__(self, encoding: str) -> None:
         super().__init__(f"Content-Encoding {shown(encoding)} is not supported; send the body uncompressed")
+
+
+class UnsupportedMedia(RequestError):
+    """The body is of a kind that is not taken here."""
+
+    status = 415
 
 
 class UnknownColumn(RequestError):

@@ -16,7 +16,8 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
 from stagewright.components.serving.predictor.beside import beside
 from stagewright.components.serving.predictor.catalogue import Catalogue, Location
-from stagewright.components.serving.predictor.control import Lost
+from stagewright.components.serving.predictor.control import Lost, Refused
+from stagewright.components.serving.predictor.discretion import discreet
 from stagewright.components.serving.predictor.errors import LoadFailed, UnknownModel, UnknownVersion
 from stagewright.components.serving.predictor.loading import Member
 
@@ -95,7 +96,12 @@ class Fleet:
         served = [_entry(name, held.version, "READY", "") for name, held in self._served.items()]
         if ready:
             return sorted(served, key=lambda entry: entry["name"])
-        others = {*await beside(self.catalogue.names), *self._reasons, *self._expected} - self._served.keys()
+        try:
+            known = await beside(self.catalogue.names)
+        except StagewrightError as error:
+            logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
+            raise Refused(f"the models cannot be listed: {self._discreet(error)}", 503, error.exit_code) from None
+        others = {*known, *self._reasons, *self._expected} - self._served.keys()
         for name in others:
             state = "LOADING" if name in self._expected and name not in self._reasons else "UNAVAILABLE"
             served.append(_entry(name, None, state, self._reasons.get(name, "")))
@@ -114,19 +120,25 @@ class Fleet:
         """
         async with self._lock:
             before = self._served.get(name)
+            location: Location | None = None
             try:
                 location = await beside(partial(self.catalogue.find, name, version))
                 if stage:
                     return (await self._stage(location)).version
                 return await self._put(location)
-            except (UnknownModel, UnknownVersion):
+            except UnknownModel:
                 raise
+            except UnknownVersion:
+                serves = before is not None
+                raise UnknownVersion(name, version or "", before.version if before else None, serving=serves) from None
             except StagewrightError as error:
+                problem = self._discreet(error, location)
                 if before is None:
-                    self._reasons[name] = str(error)
+                    self._reasons[name] = problem
+                logs.event("load_refused", level=logging.ERROR, model=name, version=version, error=str(error))
                 status = getattr(error, "status", 503 if isinstance(error, ServiceUnavailable) else 400)
                 serving = None if before is None else before.version or "the one before"
-                raise LoadFailed(name, str(error), serving, status=status) from error
+                raise LoadFailed(name, problem, serving, status=status) from error
 
     async def unload(self, name: str, *, staged: bool = False) -> None:
         """Serve a model no longer, or, if `staged`, take away only the version that stands beside the served one.
@@ -136,7 +148,7 @@ class Fleet:
         """
         async with self._lock:
             if name not in (self._staged if staged else self._served):
-                raise UnknownModel(name, self._served)
+                raise UnknownModel(name)
             self._staged.pop(name, None)
             if staged:
                 await self._all(lambda member: member.discard(name))
@@ -186,12 +198,16 @@ class Fleet:
                 if location is not None:
                     self._given_up.add(location)
                 if before is None:
-                    self._reasons[name] = str(error)
+                    self._reasons[name] = self._discreet(error, location)
                     self._expected.discard(name)
                     await self._all(lambda member: member.remove(name))
                 logs.event(
                     "load_failed", level=logging.ERROR, model=name, error=str(error), serving=before.version if before else None
                 )
+
+    def _discreet(self, error: StagewrightError, location: Location | None = None) -> str:
+        """What callers read of an error; the log has all of it."""
+        return discreet(str(error), location.uri if location else "", self.catalogue.repository or "")
 
     async def _put(self, location: Location) -> str | None:
         """Load a version in every process, unless all have it beside the served one, and let it take that one's place."""

@@ -23,19 +23,27 @@ class GracefulServer(uvicorn.Server):
     """A uvicorn server that ends without losing a request.
 
     Args:
+        backlog: Connections that may wait to be accepted; the configuration says how many are accepted at once.
         before: Awaited before the first connection is accepted.
         tick: Called several times a second.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, before: Callable[[], Awaitable[None]], tick: Callable[[], None] = lambda: None
+        self,
+        config: uvicorn.Config,
+        *,
+        backlog: int,
+        before: Callable[[], Awaitable[None]],
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
-        self._before, self._tick = before, tick
+        self._backlog, self._before, self._tick = backlog, before, tick
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._before()
         await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(self._backlog)  # which listening with the configuration's has made shorter
 
     async def on_tick(self, counter: int) -> bool:
         self._tick()

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from threading import Lock
-from typing import TypeVar
+from time import time
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -40,6 +41,25 @@ _IN_FLIGHT = Described("stagewright_requests_in_flight", "Requests being answere
 
 Instrument = TypeVar("Instrument", Count, Distribution, Levels)
 
+_TIMES, _LAST = "times", "last_inference"  # which Triton's statistics tell, and Prometheus does not
+
+
+class Times(NamedTuple):
+    """What was counted of a model's predictions: requests, seconds, the last in milliseconds since 1970, rows, inferences."""
+
+    answered: float
+    seconds: float
+    queue: float
+    convert: float
+    infer: float
+    encode: float
+    failed: float
+    failed_seconds: float
+    last: float
+    rows: float
+    inferences: float
+
+
 _EARLIEST, _SMALLEST = "process_start_time_seconds", "process_max_fds"
 
 
@@ -66,6 +86,7 @@ class Metrics(Collector):
         # What happens with every request is written here in one go, not by one instrument after the other: half the time.
         self._answers: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._inferences: dict[str, tuple[int, int, int]] = {}
+        self._times: dict[str, tuple[int, int]] = {}
         self._lock = Lock()
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -108,6 +129,49 @@ class Metrics(Collector):
             numbers[buckets + bisect_left(SECONDS, seconds)] += 1.0
             numbers[buckets + _SECONDS_SUM] += seconds
 
+    def inferred(self, model: str, started: float, waiting: float, moments: tuple[float, float, float], done: float) -> None:
+        """Count how long the parts of an answered prediction took; every moment is one of `perf_counter`.
+
+        Args:
+            started: The request came.
+            waiting: It was decoded, and waited for its inference.
+            moments: Its batch was begun, converted, and answered by the model.
+            done: Its answer was written.
+        """
+        begun, converted, answered = moments
+        parts = (begun - waiting, waiting - started + converted - begun, answered - converted, done - answered)
+        place, last = self._times_of(model)
+        numbers = self._counters.numbers
+        with self._lock:
+            numbers[place] += 1.0
+            numbers[place + 1] += done - started
+            for at, seconds in enumerate(parts, place + 2):
+                numbers[at] += max(0.0, seconds)
+            numbers[last] = time() * 1000
+
+    def failed(self, model: str, seconds: float) -> None:
+        """Count a prediction that was not answered, and how long that took."""
+        place, _ = self._times_of(model)
+        with self._lock:
+            self._counters.numbers[place + 6] += 1.0
+            self._counters.numbers[place + 7] += seconds
+
+    def times(self, models: Iterable[str]) -> dict[str, Times]:
+        """What was counted of predictions, over all processes."""
+        sums = self._counters.sums()
+
+        def of(name: str, model: str, count: int) -> list[float]:
+            return sums.get((name, (model,)), [0.0] * count)
+
+        inferences = len(SECONDS) + 2
+        return {
+            model: Times(
+                *of(_TIMES, model, 8), *of(_LAST, model, 1), *of(_PREDICTED.name, model, 1),
+                sum(of(_INFERENCE.name, model, inferences)[:_SECONDS_SUM]),
+            )
+            for model in models
+        }  # fmt: skip
+
     def predicted(self, model: str, rows: int, seconds: float) -> None:
         """Count the rows of one inference and how long it took."""
         places = self._inferences.get(model)
@@ -147,6 +211,13 @@ class Metrics(Collector):
         for name, instrument in self._instruments.items():
             yield instrument.family(by_name[name])
         yield from _processes(self._counters.pids() or [os.getpid()])
+
+    def _times_of(self, model: str) -> tuple[int, int]:
+        places = self._times.get(model)
+        if places is None:
+            places = self._counters.place(_TIMES, (model,), 8), self._counters.place(_LAST, (model,), shared="max")
+            self._times[model] = places
+        return places
 
     def _add(self, described: Described, instrument: Instrument) -> Instrument:
         self._instruments[described.name] = instrument

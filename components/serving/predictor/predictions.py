@@ -10,7 +10,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-from stagewright.components.serving.predictor import v1, v2, v2_outputs
+from stagewright.components.serving.predictor import cloudevents, v1, v2, v2_outputs
 from stagewright.components.serving.predictor.asgi import (
     HEADER_LENGTH,
     REQUEST_ID,
@@ -24,6 +24,7 @@ from stagewright.components.serving.predictor.asgi import (
 )  # fmt: skip
 from stagewright.components.serving.predictor.limits import Limits
 from stagewright.components.serving.predictor.messages import Answer
+from stagewright.components.serving.predictor.metrics import Metrics
 from stagewright.components.serving.predictor.repository import Served
 
 if TYPE_CHECKING:
@@ -40,12 +41,15 @@ class Predictions:
     Args:
         limits: What requests may hold.
         pool: Threads for what would hold up the event loop.
+        metrics: Counts how long each part of a prediction took.
         payloads: Takes note of every prediction; None where nothing is logged.
     """
 
-    def __init__(self, limits: Limits, pool: ThreadPoolExecutor, payloads: "PayloadLog | None" = None) -> None:
+    def __init__(
+        self, limits: Limits, pool: ThreadPoolExecutor, metrics: Metrics, payloads: "PayloadLog | None" = None
+    ) -> None:
         self.limits, self.room = limits, Room(limits.held_bytes)
-        self._pool, self._payloads = pool, payloads
+        self._pool, self._metrics, self._payloads = pool, metrics, payloads
 
     async def answer(self, served: Served, action: str, scope: Scope, receive: Receive) -> Answer:
         """One prediction.
@@ -62,23 +66,37 @@ class Predictions:
         now = get_running_loop().time()
         timeout = timeout_seconds(headers, self.limits.timeout_seconds)
         deadline = None if timeout is None else now + timeout
+        event = None
+        if cloudevents.SPECVERSION in headers or b"cloudevents" in headers.get(cloudevents.CONTENT_TYPE, b"").lower():
+            event = cloudevents.mode(headers, structured=action == "predict")
         body = await read_body(headers, receive, self.limits.body_bytes, self.room)
+        size = len(body)
         try:
-            if action == "infer":
-                return await self._infer(served, body, headers, deadline, receive, started)
-            model = served.model
-            if len(body) > SMALL_BODY:
-                given = await self._beside(partial(v1.decode, model.columns, body, max_rows=self.limits.rows))
-            else:
-                given = v1.decode(model.columns, body, max_rows=self.limits.rows)
-            share = await served.batcher.predict(given, deadline, receive)
-            large = given.rows > LARGE_ANSWER
-            answer = await self._beside(partial(v1.encode, model, share)) if large else v1.encode(model, share)
-            if self._payloads is not None:
-                return self._payloads.noted(answer, model, share, None, headers.get(REQUEST_ID), len(body), started)
-            return answer
+            if event == "structured":
+                body = cloudevents.data(body)
+            predict = self._infer if action == "infer" else self._predict
+            answer = await predict(served, body, headers, deadline, receive, started)
+            return answer if event is None else cloudevents.sealed(event, served.model.name, answer)
         finally:
-            self.room.leave(body)
+            self.room.leave(size)
+
+    async def _predict(
+        self, served: Served, body: bytes, headers: Mapping[bytes, bytes], deadline: float | None, receive: Receive,
+        started: float,
+    ) -> Answer:  # fmt: skip
+        model = served.model
+        if len(body) > SMALL_BODY:
+            given = await self._beside(partial(v1.decode, model.columns, body, max_rows=self.limits.rows))
+        else:
+            given = v1.decode(model.columns, body, max_rows=self.limits.rows)
+        waiting = perf_counter()
+        share = await served.batcher.predict(given, deadline, receive)
+        large = given.rows > LARGE_ANSWER
+        answer = await self._beside(partial(v1.encode, model, share)) if large else v1.encode(model, share)
+        self._metrics.inferred(model.name, started, waiting, share.answers.moments, perf_counter())
+        if self._payloads is not None:
+            return self._payloads.noted(answer, model, share, None, headers.get(REQUEST_ID), len(body), started)
+        return answer
 
     async def _infer(
         self, served: Served, body: bytes, headers: Mapping[bytes, bytes], deadline: float | None, receive: Receive,
@@ -90,9 +108,11 @@ class Predictions:
         if request.timeout is not None:
             own = get_running_loop().time() + request.timeout
             deadline = own if deadline is None else min(deadline, own)
+        waiting = perf_counter()
         share = await served.batcher.predict(request.given, deadline, receive)
         encode = partial(v2_outputs.encode, model, request.outputs, request.id, share)
         answer = await self._beside(encode) if request.given.rows > LARGE_ANSWER else encode()
+        self._metrics.inferred(model.name, started, waiting, share.answers.moments, perf_counter())
         if self._payloads is not None:
             return self._payloads.noted(answer, model, share, request.id, headers.get(REQUEST_ID), len(body), started)
         return answer

@@ -4,6 +4,7 @@ import errno
 import gc
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import uvicorn
 
@@ -11,13 +12,14 @@ from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.serving.predictor import asgi, cpu
 from stagewright.components.serving.predictor.app import Application
 from stagewright.components.serving.predictor.arguments import Settings
+from stagewright.components.serving.predictor.browsers import Guard
 from stagewright.components.serving.predictor.graceful import GracefulServer
 from stagewright.components.serving.predictor.grpc import option as grpc_option
 from stagewright.components.serving.predictor.metrics import Metrics
 from stagewright.components.serving.predictor.protocol import Protocol
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75  # longer than proxies and client pools wait, so that it is not us who cut a request off
+ACCEPTED_AT_ONCE = 32  # connections, before those that are too many make room
 GRACE_SECONDS = 25  # below Kubernetes' 30, after which the process would be killed
 END_SECONDS = 3  # for what follows the last answer
 GARBAGE_OBJECTS = 10_000  # allocated between two looks for cycles, which requests do not make
@@ -46,7 +48,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 def make_application(settings: Settings, metrics: Metrics | None = None) -> Application:
     """An application without a model yet."""
-    return Application(limits=settings.limits, workers=max(2, cpu.available()), metrics=metrics, payload=settings.payload)
+    guard = Guard.listening(settings.host, settings.allow_hosts, settings.allow_origins)
+    return Application(
+        limits=settings.limits, workers=max(2, cpu.available()), metrics=metrics, payload=settings.payload, guard=guard
+    )  # fmt: skip
 
 
 def make_server(settings: Settings, application: Application, *, before: Callable[[], Awaitable[None]]) -> GracefulServer:
@@ -60,8 +65,9 @@ def make_server(settings: Settings, application: Application, *, before: Callabl
     answering: asgi.Application = grpc_option.beside(settings, application)
     configuration = uvicorn.Config(
         answering,  # type: ignore[arg-type]
-        http=Protocol, lifespan="on", ws="none", interface="asgi3",
+        http=partial(Protocol, limits=settings.limits.connections),  # type: ignore[arg-type]
+        lifespan="on", ws="none", interface="asgi3",
         access_log=False, log_level="error", log_config=None, server_header=False, date_header=False, proxy_headers=False,
-        backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=ACCEPTED_AT_ONCE, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
-    return GracefulServer(configuration, before=before, tick=application.models.count_waiting)
+    return GracefulServer(configuration, backlog=BACKLOG, before=before, tick=application.models.count_waiting)

@@ -121,7 +121,7 @@ class Repository:
         try:
             served = self._served[name]
         except KeyError:
-            raise UnknownModel(name, self.names) from None
+            raise UnknownModel(name) from None
         if version is not None and (served is None or version != served.model.version):
             return self._find_staged(name, version, served)
         if served is None:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from stagewright.components.serving.predictor.errors import MethodNotAllowed, NoSuchPath
 
@@ -22,20 +23,23 @@ class Route(NamedTuple):
 def find(method: str, path: str) -> Route:
     """The route of a request.
 
+    Args:
+        path: As it was sent: a slash that is part of a name is `%2F`.
+
     Raises:
         NoSuchPath: If nothing is served there.
         MethodNotAllowed: If it is, for another method.
     """
     route = _known(path) if len(path) < LONGEST_KNOWN else _route(path)
     if route is None:
-        raise NoSuchPath(path)
+        raise NoSuchPath(unquote(path))
     if method not in route.methods:
-        raise MethodNotAllowed(method[:20], path, " or ".join(route.methods))
+        raise MethodNotAllowed(method[:20], unquote(path), " or ".join(route.methods))
     return route
 
 
 def _route(path: str) -> Route | None:
-    return _match(path.rstrip("/").split("/")[1:])
+    return _match([unquote(segment) if "%" in segment else segment for segment in path.rstrip("/").split("/")[1:]])
 
 
 _known = lru_cache(maxsize=1024)(_route)  # a server is asked for the same few paths again and again
@@ -79,8 +83,8 @@ def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912
             return Route("ready", "v2")
         case ["v2"]:
             return Route("server", "v2")
-        case ["v1", "models"]:
-            return Route("models", "v1")
+        case ["v1" | "v2" as protocol, "models"]:
+            return Route("models", protocol)
         case ["v1", "models", name]:
             return Route("model_status", "v1", READ, name)
         case ["openapi.json"]:

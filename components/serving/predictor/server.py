@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.serving.predictor import beside, patience, process, source
+from stagewright.components.serving.predictor import beside, connections, patience, process, source
 from stagewright.components.serving.predictor.administration import Administration
 from stagewright.components.serving.predictor.arguments import Settings
 from stagewright.components.serving.predictor.catalogue import Catalogue, Location
@@ -35,6 +35,7 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads once there is something to reload; until then it must not end us
     started = time.perf_counter()
+    connections.raise_descriptors()
     listener = process.bind(settings.host, settings.port)
     settings, _reserved = grpc_option.reserve(settings)
     catalogue = catalogue_of(settings)

@@ -4,18 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from stagewright.components.serving.predictor.batching import BATCH_MILLISECONDS, BATCH_ROWS
-from stagewright.components.serving.predictor.metrics import Metrics
+from stagewright.components.serving.predictor.metrics import Metrics, Times
 from stagewright.components.serving.predictor.model import Model
 
 EXTENSIONS = ["model_repository", "model_configuration", "statistics"]
 
 _NANOSECONDS = 1e9
-_READ = {
-    "stagewright_rows_total": "rows",
-    "stagewright_inference_seconds_count": "inferences",
-    "stagewright_inference_seconds_sum": "inference_seconds",
-    "stagewright_request_seconds_sum": "request_seconds",
-}
 
 
 def configuration(model: Model, *, max_rows: int) -> dict[str, Any]:
@@ -41,41 +35,38 @@ def configuration(model: Model, *, max_rows: int) -> dict[str, Any]:
 
 
 def statistics(models: Iterable[Model], metrics: Metrics) -> dict[str, Any]:
-    """What was counted since the process began, over all its workers; times are sums in nanoseconds.
+    """What was counted of each model's predictions, over all workers; times are sums in nanoseconds.
 
-    A request that failed takes its time from `success` too: it is counted by status, and timed by model.
+    A request's time has four parts: it waits in the queue, its values are read and converted, the model computes, the answer is
+    written. Those of a batch compute together, and the time of its inference counts for each of them.
     """
-    found: dict[str, dict[str, float]] = {model.name: {} for model in models}
-    for family in metrics.registry.collect():
-        for sample in family.samples:
-            numbers = found.get(sample.labels.get("model", ""))
-            if numbers is None:
-                continue
-            key = _READ.get(sample.name)
-            if sample.name == "stagewright_requests_total":
-                key = "succeeded" if sample.labels["status"] == "200" else "failed"
-            if key is not None:
-                numbers[key] = numbers.get(key, 0.0) + sample.value
-    return {"model_stats": [_statistics(model, found[model.name]) for model in models]}
+    served = list(models)
+    counted = metrics.times(model.name for model in served)
+    return {"model_stats": [_statistics(model, counted[model.name]) for model in served]}
 
 
-def _statistics(model: Model, numbers: dict[str, float]) -> dict[str, Any]:
-    def number(key: str) -> int:
-        return int(numbers.get(key, 0))
+def _statistics(model: Model, times: Times) -> dict[str, Any]:
+    def duration(count: float, seconds: float) -> dict[str, int]:
+        return {"count": int(count), "ns": int(seconds * _NANOSECONDS)}
 
-    def nanoseconds(key: str) -> int:
-        return int(numbers.get(key, 0.0) * _NANOSECONDS)
-
+    answered = times.answered
     return {
         "name": model.name,
         "version": model.version or "",
-        "inference_count": number("rows"),
-        "execution_count": number("inferences"),
+        "last_inference": int(times.last),
+        "inference_count": int(times.rows),
+        "execution_count": int(times.inferences),
         "inference_stats": {
-            "success": {"count": number("succeeded"), "ns": nanoseconds("request_seconds")},
-            "fail": {"count": number("failed")},
-            "compute_infer": {"count": number("inferences"), "ns": nanoseconds("inference_seconds")},
+            "success": duration(answered, times.seconds),
+            "fail": duration(times.failed, times.failed_seconds),
+            "queue": duration(answered, times.queue),
+            "compute_input": duration(answered, times.convert),
+            "compute_infer": duration(answered, times.infer),
+            "compute_output": duration(answered, times.encode),
+            "cache_hit": duration(0, 0),
+            "cache_miss": duration(0, 0),
         },
+        "batch_stats": [],
     }
 
 

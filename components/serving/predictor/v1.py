@@ -24,6 +24,8 @@ def decode(columns: Columns, body: bytes, *, max_rows: int) -> Given:
     document = json_object(body)
     key = "instances" if "instances" in document else "inputs"
     if key not in document:
+        if "specversion" in document and isinstance(document.get("data"), dict):  # a CloudEvent that says it is plain JSON
+            return decode(columns, json_bytes(document["data"]), max_rows=max_rows)
         raise RequestError('the body has neither "instances" nor "inputs"; send {"instances": [row, ...]}')
     given = document[key]
     if key == "inputs" and isinstance(given, dict):

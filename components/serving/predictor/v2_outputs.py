@@ -13,6 +13,7 @@ from stagewright.components.serving.predictor.messages import Answer, json_bytes
 from stagewright.components.serving.predictor.model import Model
 
 BINARY = b"application/octet-stream"
+SHARED_MEMORY = "shared_memory_"  # parameters of Triton's extension, which is not offered
 
 
 class Wanted(NamedTuple):
@@ -84,6 +85,9 @@ def read_parameters(owner: dict[str, Any], where: str) -> dict[str, Any]:
         return {}
     if not isinstance(parameters, dict):
         raise RequestError(f"{where}: 'parameters' is {shown(parameters)}; expected an object")
+    foreign = next((name for name in parameters if name.startswith(SHARED_MEMORY)), None)
+    if foreign is not None:
+        raise RequestError(f"{where}: parameter {shown(foreign)} is not taken: tensors are sent and answered, not shared")
     return parameters
 
 

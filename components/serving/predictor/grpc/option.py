@@ -26,7 +26,11 @@ def beside(settings: Settings, application: Application) -> Application:
     if settings.grpc_port is None:
         return application
     with_grpc: Application = _server().WithGrpc(
-        application, settings.host, settings.grpc_port, message_bytes=settings.limits.body_bytes
+        application,
+        settings.host,
+        settings.grpc_port,
+        message_bytes=settings.limits.body_bytes,
+        limits=settings.limits.connections,
     )
     return with_grpc
 

@@ -6,10 +6,12 @@ import grpc
 
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.serving.predictor.asgi import Application, Message, Receive, Scope, Send
+from stagewright.components.serving.predictor.connections import ConnectionLimits
 from stagewright.components.serving.predictor.grpc.service import Service
 
 GRACE_SECONDS = 5.0  # after HTTP's own: calls that are still running then are cut off
 ROOM = 64 * 1024  # of a message beside its tensors
+AGES = 10  # a connection's life, in those of a body: clients open another one by themselves
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -47,15 +49,24 @@ class WithGrpc:
         application: Answers both.
         port: Reserved by this process or its parent.
         message_bytes: Largest request.
+        limits: How long connections may be idle or silent, and how many there may be.
     """
 
-    def __init__(self, application: Application, host: str, port: int, *, message_bytes: int) -> None:
+    def __init__(self, application: Application, host: str, port: int, *, message_bytes: int, limits: ConnectionLimits) -> None:
         self._application = application
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._options = (
             ("grpc.max_receive_message_length", message_bytes + ROOM),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 1),
+            ("grpc.server_handshake_timeout_ms", _milliseconds(limits.head_seconds)),
+            ("grpc.max_connection_idle_ms", _milliseconds(limits.idle_seconds)),
+            # A call that never sends its message waits for good; the end of its connection is the end of it.
+            ("grpc.max_connection_age_ms", _milliseconds(AGES * limits.body_seconds)),
+            ("grpc.max_connection_age_grace_ms", _milliseconds(limits.body_seconds)),
+            ("grpc.keepalive_time_ms", _milliseconds(limits.idle_seconds)),
+            ("grpc.keepalive_timeout_ms", _milliseconds(limits.head_seconds)),
+            ("grpc.max_allowed_incoming_connections", max(1, limits.most // 2)),
         )
         self._server: grpc.aio.Server | None = None
 
@@ -80,3 +91,7 @@ class WithGrpc:
     async def _stop(self) -> None:
         if self._server is not None:
             await self._server.stop(GRACE_SECONDS)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, min(2**31 - 1, int(seconds * 1000)))

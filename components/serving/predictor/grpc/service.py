@@ -1,6 +1,7 @@
 """The methods of `inference.GRPCInferenceService`: each is the HTTP request of the same meaning to the same application.
 
-Statuses become codes and the sentences stay what they are; the call's deadline travels along as the request's.
+A request's names go to the application as they are: put into a path, some of them would mean something else there. Statuses
+become codes and the sentences stay what they are; the call's deadline travels along as the request's.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from typing import Any
 
 import grpc
 import orjson
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
 from stagewright.components.runtime import logs
@@ -17,6 +19,7 @@ from stagewright.components.serving.predictor.errors import RequestError
 from stagewright.components.serving.predictor.grpc import messages as pb
 from stagewright.components.serving.predictor.grpc import tensors
 from stagewright.components.serving.predictor.messages import Answer, json_bytes
+from stagewright.components.serving.predictor.routes import READ, SEND, Route
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -30,6 +33,7 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+INDEX = Route("repository_index", "repository", SEND)
 TIMEOUT = b"x-request-timeout-ms"
 RETRY = b"retry-after"
 
@@ -45,8 +49,8 @@ class Refused(Exception):
         self.status, self.headers = answer.status, dict(answer.headers)
 
 
-async def ask(application: Application, method: str, path: str, headers: Headers, body: bytes = b"") -> Answer:
-    """The application's answer to one HTTP request, without a socket.
+async def ask(application: Application, route: Route, headers: Headers, body: bytes = b"") -> Answer:
+    """The application's answer to one HTTP request of this meaning, without a socket.
 
     Raises:
         Refused: For any status but 200.
@@ -63,7 +67,7 @@ async def ask(application: Application, method: str, path: str, headers: Headers
         sent.append(message)
 
     scope: Scope = {
-        "type": "http", "http_version": "2", "scheme": "http", "method": method, "path": path, "raw_path": path.encode(),
+        "type": "http", "http_version": "2", "scheme": "http", "method": route.methods[0], "path": route.action, "route": route,
         "query_string": b"", "headers": headers, "client": None, "server": None, "extensions": {},
     }  # fmt: skip
     await application(scope, receive, send)
@@ -96,14 +100,14 @@ class Service:
         return grpc.method_handlers_generic_handler(pb.service.full_name, methods)
 
     async def ServerLive(self, _request: pb.Message, context: Any) -> pb.Message:  # noqa: N802 - the protocol's names
-        return pb.ServerLiveResponse(live=(await self._read("/v2/health/live", context))["live"])
+        return pb.ServerLiveResponse(live=(await self._read(Route("live", "v2"), context))["live"])
 
     async def ServerReady(self, _request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
-        return pb.ServerReadyResponse(ready=await self._holds("/v2/health/ready", context))
+        return pb.ServerReadyResponse(ready=await self._holds(Route("ready", "v2"), context))
 
     async def ModelReady(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
         try:
-            ready = await self._holds(f"{_path(request.name, request.version)}/ready", context)
+            ready = await self._holds(_about("model_ready", request), context)
         except Refused:
             if request.name not in await self._known(context):  # a name that is known, but not loaded, is no error
                 raise
@@ -111,50 +115,67 @@ class Service:
         return pb.ModelReadyResponse(ready=ready)
 
     async def ServerMetadata(self, _request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
-        found = await self._read("/v2", context)
+        found = await self._read(Route("server", "v2"), context)
         return pb.ServerMetadataResponse(name=found["name"], version=found["version"], extensions=found["extensions"])
 
     async def ModelMetadata(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
-        found = await self._read(_path(request.name, request.version), context)
+        found = await self._read(_about("metadata", request), context)
         tensors = {side: [_tensor(one) for one in found[side]] for side in ("inputs", "outputs")}
         return pb.ModelMetadataResponse(name=found["name"], versions=found["versions"], platform=found["platform"], **tensors)
 
     async def ModelInfer(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
         body = tensors.request_body(request)
         headers = [(HEADER_LENGTH, str(body.header_length).encode()), *_deadline(context)]
-        path = f"{_path(request.model_name, request.model_version)}/infer"
-        answer = await ask(self._application, "POST", path, headers, body.content)
+        route = Route("infer", "v2", SEND, request.model_name, request.model_version or None)
+        answer = await ask(self._application, route, headers, body.content)
         length = int(dict(answer.headers)[HEADER_LENGTH])
         return tensors.response(answer.body, length, raw=body.raw)
 
     async def RepositoryIndex(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
-        found = await self._send("/v2/repository/index", context, {"ready": True} if request.ready else {})
+        if request.repository_name:
+            raise RequestError("repository_name is not taken: this server has one repository")
+        found = await self._send(INDEX, context, {"ready": True} if request.ready else {})
         fields = ("name", "version", "state", "reason")
         return pb.RepositoryIndexResponse(models=[{name: one.get(name) or "" for name in fields} for one in found])
 
     async def RepositoryModelLoad(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
-        name = request.model_name or request.model_or_repository_name
-        await self._send(f"/v2/repository/models/{name}/load", context)
+        name = await self._change("load", request, context)
         return pb.RepositoryModelLoadResponse(model_name=name, is_loaded=True)
 
     async def RepositoryModelUnload(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
-        name = request.model_name or request.model_or_repository_name
-        await self._send(f"/v2/repository/models/{name}/unload", context)
+        name = await self._change("unload", request, context)
         return pb.RepositoryModelUnloadResponse(model_name=name, is_unloaded=True)
 
-    async def _read(self, path: str, context: Any) -> Any:
-        return orjson.loads((await ask(self._application, "GET", path, _deadline(context))).body)
+    async def ModelConfig(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
+        found = await self._read(_about("configuration", request), context)
+        return ParseDict({"config": found}, pb.ModelConfigResponse())
 
-    async def _send(self, path: str, context: Any, document: Any = None) -> Any:
-        answer = await ask(self._application, "POST", path, _deadline(context), json_bytes(document or {}))
+    async def ModelStatistics(self, request: pb.Message, context: Any) -> pb.Message:  # noqa: N802
+        route = _about("statistics", request) if request.name else Route("statistics", "v2")
+        return ParseDict(await self._read(route, context), pb.ModelStatisticsResponse())
+
+    async def _change(self, action: str, request: pb.Message, context: Any) -> str:
+        """Load or unload a model; its name."""
+        if request.model_name and request.model_or_repository_name:
+            raise RequestError("repository_name is not taken: this server has one repository")
+        name: str = request.model_name or request.model_or_repository_name
+        parameters = {key: _parameter(value) for key, value in request.parameters.items()}
+        await self._send(Route(f"repository_{action}", "repository", SEND, name), context, {"parameters": parameters})
+        return name
+
+    async def _read(self, route: Route, context: Any) -> Any:
+        return orjson.loads((await ask(self._application, route, _deadline(context))).body)
+
+    async def _send(self, route: Route, context: Any, document: Any = None) -> Any:
+        answer = await ask(self._application, route, _deadline(context), json_bytes(document or {}))
         return orjson.loads(answer.body or b"null")
 
     async def _known(self, context: Any) -> set[str]:
-        return {one["name"] for one in await self._send("/v2/repository/index", context)}
+        return {one["name"] for one in await self._send(INDEX, context)}
 
-    async def _holds(self, path: str, context: Any) -> bool:
+    async def _holds(self, route: Route, context: Any) -> bool:
         try:
-            await self._read(path, context)
+            await self._read(route, context)
         except Refused as refused:
             if refused.status == 503:  # not yet, or not any more
                 return False
@@ -188,8 +209,15 @@ def _answering(method: Callable[..., Awaitable[pb.Message]], kind: Any) -> Calla
     return answer
 
 
-def _path(name: str, version: str) -> str:
-    return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+def _about(action: str, request: pb.Message) -> Route:
+    """What is asked about a model."""
+    return Route(action, "v2", READ, request.name, request.version or None)
+
+
+def _parameter(value: pb.Message) -> Any:
+    choice = value.WhichOneof("parameter_choice")
+    given = None if choice is None else getattr(value, choice)
+    return given.decode("latin-1") if isinstance(given, bytes) else given
 
 
 def _tensor(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class Sender:
         """Try once; how often in a row it has failed."""
         try:
             self._to.write(file.path, file.data)
-        except Exception as error:  # noqa: BLE001 - whatever a store does, the log goes on
+        except BaseException as error:  # noqa: BLE001 - whatever a store does, the log goes on
             self._counter.failed()
             if not failures:
                 logs.event("payload_upload_failed", path=file.path, reason=str(error) or type(error).__name__)

@@ -148,18 +148,23 @@ class PayloadLog:
         closing = False
         while not closing:
             closing = self._closing.wait(POLL_SECONDS)
-            self._drain(hurry=closing)
-            self._flush(everything=closing)
+            try:
+                self._drain(hurry=closing)
+                self._flush(everything=closing)
+            except BaseException as error:  # noqa: BLE001 - whatever happens here, the next rows are logged
+                self._failed(error, 0)
 
     def _drain(self, *, hurry: bool) -> None:
         since = time.thread_time()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), POPPED))]
-            for group in _groups(batch):
-                since = self._collect(group, since, hurry=hurry)
-            # Only now, so that the bound covers what is being worked on.
-            self._rows_out += sum(entry.rows for entry in batch)
-            self._bytes_out += sum(entry.size for entry in batch)
+            try:
+                for group in _groups(batch):
+                    since = self._collect(group, since, hurry=hurry)
+            finally:
+                # Only now, so that the bound covers what is being worked on.
+                self._rows_out += sum(entry.rows for entry in batch)
+                self._bytes_out += sum(entry.size for entry in batch)
             del batch, group
             self._flush()
 
@@ -175,7 +180,7 @@ class PayloadLog:
                 buffer.bytes += made.nbytes
                 left -= made.num_rows
                 since = since if hurry else rest(since)
-        except Exception as error:  # noqa: BLE001 - requests that cannot be logged do not end the log
+        except BaseException as error:  # noqa: BLE001 - what cannot be logged does not end the log; arro3's panics are no Exception
             self._failed(error, left)
         return since
 
@@ -207,10 +212,10 @@ class PayloadLog:
         try:
             data = parquet(buffer.batches, buffer.layout.metadata)
             self._sender.put(File(buffer.layout.name, moment(buffer.time), data, buffer.rows))
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             self._failed(error, buffer.rows)
 
-    def _failed(self, error: Exception, rows: int) -> None:
+    def _failed(self, error: BaseException, rows: int) -> None:
         self._counter.dropped("error", rows)
         logs.LOGGER.error("payload_not_logged", exc_info=error, extra={"fields": {"rows": rows, "error": str(error)}})
 
