@@ -124,6 +124,7 @@ class Catalogue:
         if newest is None and version is not None and newest_first:
             raise UnknownVersion(name, version, None, serving=False)
         if newest is None:
+            self.names()  # a repository that cannot be read says so itself
             raise UnknownModel(name)
         return Location(name, shelf.uri(name, newest), newest)
 

@@ -31,5 +31,6 @@ def discreet(sentence: str, *places: str) -> str:
     'row 3 of 4: 1/2 is not a number'
     """
     for place in sorted(filter(None, places), key=len, reverse=True):
-        sentence = re.sub(rf"(['\"]?){re.escape(place)}(?:/[^\s'\",;:()]*)?\1", HIDDEN, sentence)
+        below = r"(?:/[^\s'\",;:()]*)" + ("?" if "/" in place else "")  # a bare name may be a word of the sentence
+        sentence = re.sub(rf"(?<![\w/.-])(['\"]?){re.escape(place)}{below}(?![\w-])\1", HIDDEN, sentence)
     return _PLACES.sub(HIDDEN, sentence)
