@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -64,3 +65,22 @@ def test_number_takes_the_parameters_own_type() -> None:
 
     assert resolved == {"rate": 1.0, "depth": 4, "limit": None}
     assert [type(resolved[name]) for name in ("rate", "depth")] == [float, int]
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_whole_numbers_and_their_doubles_are_the_same(name: str) -> None:
+    """A cluster hands over 3 for 3.0, kfp.local once handed over 3.0 for 3; neither may change the model."""
+    module = framework(name)
+    tables = module.PARAMETERS if name == "sklearn" else {None: module.PARAMETERS}
+    tried = 0
+    for model, table in tables.items():
+        for parameter, entry in table.items():
+            whole = math.floor(entry.minimum or 0) + 1
+            if entry.type not in (int, float) or (entry.maximum is not None and whole > entry.maximum):
+                continue
+            chosen = {"model": model} if model else {}
+            as_int, as_double = (module.plan(chosen | {parameter: value}).params for value in (whole, float(whole)))
+            assert as_int == as_double
+            assert repr(as_int[parameter]) == repr(as_double[parameter]) == repr(entry.type(whole))
+            tried += 1
+    assert tried > 3
