@@ -1,6 +1,7 @@
 """The command `stagewright`: run pipelines here, compile and submit them, look after what serves on this machine."""
 
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -181,8 +182,20 @@ def describe_(name: Annotated[str, typer.Argument(help="A pipeline or a componen
     describe.show(Console(), name)
 
 
+def _clean_up_when_ended() -> None:
+    """Let a signal that ends this program pass through its `finally` blocks, as Ctrl-C does."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores one of them
+            signal.signal(number, end)
+
+
 def main() -> None:
     """Run the command line; what a user can mend is one sentence on standard error and an exit code."""
+    _clean_up_when_ended()
     try:
         app()
     except (StagewrightError, OSError) as error:

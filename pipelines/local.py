@@ -115,7 +115,9 @@ def run(
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
             steps = this.folder / BUCKET
             with runner(steps) as chosen, nulls.kept(), _one_at_a_time(pipeline):
-                local.init(chosen, pipeline_root=str(steps), raise_on_error=False)
+                # kfp makes a workspace, and leaves it behind, unless it is given one.
+                workspace = this.folder / "workspace"
+                local.init(chosen, pipeline_root=str(steps), workspace_root=str(workspace), raise_on_error=False)
                 pipeline(**arguments)
         _forget(follower)
         follower.close()

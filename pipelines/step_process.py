@@ -5,12 +5,14 @@ is told another one; what a step gets and what it calls stay the same.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stagewright.pipelines.backend_form import Form, backend_form
+from stagewright.pipelines.step_life import end_with_the_run, run_step
 
 if TYPE_CHECKING:
     from kfp.local import SubprocessRunner
@@ -31,10 +33,11 @@ def processes(steps: Path) -> Iterator["SubprocessRunner"]:
 
     form = Form(steps, mount=steps.parent)
     theirs = subprocess_task_handler.run_local_subprocess
+    temporary = steps.parent / "tmp"
 
     def ours(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
         command = [part.replace(_EXECUTOR, _OURS) if at == 2 else part for at, part in enumerate(full_command)]
-        code: int = theirs(command, {**(env_vars or {}), MOUNT: str(form.mount)})
+        code = run_step(command, {**(env_vars or {}), MOUNT: str(form.mount)}, folder=temporary)
         return code or form.check(full_command)
 
     subprocess_task_handler.run_local_subprocess = ours
@@ -43,9 +46,11 @@ def processes(steps: Path) -> Iterator["SubprocessRunner"]:
             yield local.SubprocessRunner(use_venv=False)
     finally:
         subprocess_task_handler.run_local_subprocess = theirs
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def main() -> None:
+    end_with_the_run()
     from kfp.dsl import executor_main
     from kfp.dsl.types import artifact_types
 

@@ -62,7 +62,7 @@ def predictor(
         "--host", HOST, "--port", str(port), *options,
     ]  # fmt: skip
     began = time.perf_counter()
-    process = processes.start(with_prefix(limit, command), log=log)
+    process = processes.start(with_prefix(limit, command), log=log, outlives=False)
     try:
         _wait(process, port, request, log)
         yield Served(f"http://{HOST}:{port}", process, time.perf_counter() - began)

@@ -1,9 +1,11 @@
 """Background processes of a laptop: started detached, found again by pid and start time, ended without guessing."""
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,11 @@ from pathlib import Path
 from stagewright.components.runtime.errors import InputError
 
 STOP_SECONDS = 10.0
+# In a step: the TMPDIR outside of it. The step's own is removed with it, and what outlives it needs another.
+OUTER_TEMPORARY = "STAGEWRIGHT_OUTER_TMPDIR"
 _PRIVATE = 0o077
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +33,21 @@ class Process:
         return _began(self.pid) == self.began
 
 
-def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Process:
-    """Start a command that outlives this program, in a session of its own, with its output in a file.
+def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, outlives: bool = True) -> Process:
+    """Start a command in a session of its own, with its output in a file. It outlives this program.
 
     Only the user who starts it may read the files that it writes.
 
     Args:
         log: Receives standard output and standard error; what it held before is replaced.
         environment: Variables on top of this program's own.
+        outlives: False to have the system kill it when the thread that started it ends, by whatever cause (Linux).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, umask=_PRIVATE,
-            env={**os.environ, **(environment or {})},
+            env={**_environment(), **(environment or {})}, preexec_fn=None if outlives else _die_with_parent,  # noqa: PLW1509
         )  # fmt: skip
     return Process(child.pid, _began(child.pid) or "")
 
@@ -90,6 +97,19 @@ def last_line(log: Path) -> str:
     """The last line that is not blank of a log, for an error message."""
     lines = log.read_text(errors="replace").split("\n") if log.is_file() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), f"{log} is empty")
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: nothing but a system call, so that a lock that another thread holds does no harm."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _environment() -> dict[str, str]:
+    variables = dict(os.environ)
+    if OUTER_TEMPORARY in variables:
+        variables["TMPDIR"] = variables.pop(OUTER_TEMPORARY)
+    return variables
 
 
 def _bind(port: int, host: str) -> int:
