@@ -18,6 +18,7 @@ from stagewright.components.serving.predictor.payload.settings import PayloadSet
 from stagewright.components.serving.predictor.source import GRAPH, MOUNTED, SERVING
 
 MEGABYTE = 1024 * 1024
+LOAD_SECONDS = 600.0
 _NAMED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9._]*)=(.+)")
 
 
@@ -31,6 +32,7 @@ class Settings:
         repository: A folder or `s3://` that holds further models.
         repository_api: Whether requests may load and unload models.
         watch: Seconds between looks for new versions; None never looks.
+        load_seconds: Longest time in which a model must be loaded.
         threads: Of ONNX Runtime, in each worker, where neither the model's settings nor `overrides` say anything.
         payload: How predictions are logged; None logs nothing.
         overrides: Fields of ServingSettings that the command line says and a model's own settings do not replace.
@@ -50,6 +52,7 @@ class Settings:
     workers: int
     threads: int
     limits: Limits
+    load_seconds: float = LOAD_SECONDS
     grpc_port: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     payload: PayloadSettings | None = None
@@ -89,6 +92,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         allow_origins=_listed(given.allow_origin),
         arguments=tuple(arguments),
         limits=_limits(given),
+        load_seconds=_above_zero("load-seconds", given.load_seconds),
     )
 
 
@@ -133,6 +137,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     add("timeout", variable="STAGEWRIGHT_TIMEOUT", default="60",
         text="seconds after which a request that still waits is given up, unless it says otherwise (default: 60)")  # fmt: skip
+    add("load-seconds", variable="STAGEWRIGHT_LOAD_SECONDS", default=f"{LOAD_SECONDS:g}",
+        text=f"seconds in which a model must be loaded (default: {LOAD_SECONDS:g})")  # fmt: skip
     add("batch-rows", variable="STAGEWRIGHT_BATCH_ROWS", text="most rows put together (default: the model's settings)")
     add("batch-milliseconds", variable="STAGEWRIGHT_BATCH_MILLISECONDS",
         text="longest wait for other requests (default: the model's settings)")  # fmt: skip

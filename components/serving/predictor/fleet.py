@@ -1,11 +1,13 @@
 """Every process that serves, as one: a version is loaded by all of them or by none, and all change to it together.
 
 A load has two steps. Each process loads the new version beside the one it serves; only if all of them succeeded does each put
-it in place. What fails leaves everything as it was. Loads and unloads happen one after another.
+it in place. What fails leaves everything as it was. Loads and unloads of one model happen one after another; those of different
+models side by side, so that one that takes its time keeps no other waiting.
 """
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +24,8 @@ from stagewright.components.serving.predictor.errors import LoadFailed, UnknownM
 from stagewright.components.serving.predictor.loading import Member
 
 Result = TypeVar("Result")
+AT_ONCE = 4  # models of a repository that load side by side
+ENDING = "the server is ending; nothing is loaded any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class Fleet:
         self._reasons: dict[str, str] = {}
         self._expected: set[str] = set()
         self._given_up: set[Location] = set()
-        self._lock = asyncio.Lock()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loading: set[asyncio.Task[list[str | None]]] = set()
+        self._ended = False
 
     @property
     def size(self) -> int:
@@ -56,16 +62,36 @@ class Fleet:
         return len(self._members)
 
     async def join(self, member: Member) -> None:
-        """Bring a process to where the others are; it then takes part in everything."""
-        async with self._lock:
-            for name in self._expected - self._served.keys():
-                await member.expect(name)
-            for held in self._served.values():
-                await member.stage(held.location)
-                await member.commit(held.location.name, False)
-            for held in self._staged.values():
-                await member.stage(held.location)
-            self._members.append(member)
+        """Bring a process to where the others are; it then takes part in everything.
+
+        Nobody waits for it meanwhile, nor does it wait for what is being loaded: who loads sees to it that whoever has joined
+        by then takes part.
+        """
+        there: dict[tuple[str, str], _Held | None] = {}
+        while (wanted := self._state()) != there:
+            for key in [key for key in there if key not in wanted]:
+                del there[key]
+                if key[0] != "expected" and key[1] not in {name for _, name in wanted}:
+                    await member.remove(key[1])
+            for (what, name), held in wanted.items():
+                if (what, name) in there and there[what, name] == held:
+                    continue
+                if held is None:
+                    await member.expect(name)
+                else:
+                    await member.stage(held.location)
+                    if what == "served":
+                        await member.commit(name, False)
+                there[what, name] = held
+        self._members.append(member)
+
+    def _state(self) -> dict[tuple[str, str], "_Held | None"]:
+        """What a process is to have: models expected, served, and standing beside those that are served."""
+        return {
+            **{("expected", name): None for name in self._expected - self._served.keys()},
+            **{("served", name): held for name, held in self._served.items()},
+            **{("staged", name): held for name, held in self._staged.items()},
+        }
 
     def leave(self, member: Member) -> None:
         """A process has ended."""
@@ -84,12 +110,19 @@ class Fleet:
         Raises:
             StagewrightError: If a model of the command line cannot be loaded; one of the repository is logged and left out.
         """
-        for name in self.catalogue.given:
-            async with self._lock:
-                await self._put(self.catalogue.given[name])
+        given = [asyncio.ensure_future(self._begin(location)) for location in self.catalogue.given.values()]
+        try:
+            await asyncio.gather(*given)
+        finally:
+            for one in given:
+                one.cancel()
         if self.catalogue.repository:
             await self.reload(only_new=True)
         self._expected.clear()
+
+    async def _begin(self, location: Location) -> None:
+        async with self._locks[location.name]:
+            await self._put(location)
 
     async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
         """As the V2 repository extension answers: name, version, state, reason."""
@@ -118,7 +151,7 @@ class Fleet:
             UnknownModel, UnknownVersion: If the catalogue has no such model.
             LoadFailed: If a process could not load it; all go on serving what they did.
         """
-        async with self._lock:
+        async with self._locks[name]:
             before = self._served.get(name)
             location: Location | None = None
             try:
@@ -146,7 +179,7 @@ class Fleet:
         Raises:
             UnknownModel: If it is not served.
         """
-        async with self._lock:
+        async with self._locks[name]:
             if name not in (self._staged if staged else self._served):
                 raise UnknownModel(name)
             self._staged.pop(name, None)
@@ -170,9 +203,13 @@ class Fleet:
         except StagewrightError as error:
             logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
             return
-        for name in names:
-            if self._reasons.get(name) != "unloaded":
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def refresh(name: str) -> None:
+            async with at_once:
                 await self._refresh(name, only_new)
+
+        await asyncio.gather(*(refresh(name) for name in names if self._reasons.get(name) != "unloaded"))
 
     async def watch(self, seconds: float) -> None:
         """Look for new versions again and again."""
@@ -184,7 +221,7 @@ class Fleet:
                 logs.LOGGER.exception("watch_failed")
 
     async def _refresh(self, name: str, only_new: bool) -> None:
-        async with self._lock:
+        async with self._locks[name]:
             location: Location | None = None
             before = self._served.get(name)
             if only_new and before is not None and before.location.chosen:
@@ -216,19 +253,24 @@ class Fleet:
         if held is None or held.location != location:
             held = await self._stage(location)
         together = len(self._members) > 1
+        # At once, and before anything is awaited: who joins from here on brings itself to what is served now.
+        self._staged.pop(name, None)
+        self._served[name] = held
         await self._all(lambda member: member.commit(name, together))
         if together:
             await self._all(lambda member: member.release(name))
-        del self._staged[name]
-        self._served[name] = held
         self._reasons.pop(name, None)
         self._announce(name, held.version)
         return held.version
 
     async def _stage(self, location: Location) -> _Held:
         self._staged.pop(location.name, None)
+        versions: list[str | None] = []
+        done: list[Member] = []
         try:
-            versions = await self._all(lambda member: member.stage(location))
+            while missing := [member for member in self._members if member not in done]:  # some may have joined meanwhile
+                versions += await self._stage_on(missing, location)
+                done += missing
         except BaseException:
             await self._all(lambda member: member.discard(location.name))
             raise
@@ -237,13 +279,35 @@ class Fleet:
         held = self._staged[location.name] = _Held(location, versions[0])
         return held
 
-    async def _all(self, do: Callable[[Member], Awaitable[Result]]) -> list[Result]:
+    async def _stage_on(self, members: list[Member], location: Location) -> list[str | None]:
+        if self._ended:
+            raise ServiceUnavailable(ENDING)
+        task = asyncio.ensure_future(self._all(lambda member: member.stage(location), members))
+        self._loading.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._ended:
+                raise ServiceUnavailable(ENDING) from None
+            raise
+        finally:
+            self._loading.discard(task)
+
+    def end(self) -> None:
+        """Give up what is being loaded, and load nothing more: the server ends."""
+        self._ended = True
+        for task in self._loading:
+            task.cancel()
+
+    async def _all(self, do: Callable[[Member], Awaitable[Result]], members: Iterable[Member] | None = None) -> list[Result]:
         """The same in every process; one that ends meanwhile is left out, for its successor comes to the same state.
 
         Raises:
             StagewrightError: The first that a process raised, once all have finished.
         """
-        done = await asyncio.gather(*(do(member) for member in self._members), return_exceptions=True)
+        done = await asyncio.gather(
+            *(do(member) for member in (self._members if members is None else members)), return_exceptions=True
+        )
         failures = [result for result in done if isinstance(result, BaseException) and not isinstance(result, Lost)]
         if failures:
             raise failures[0]

@@ -38,6 +38,7 @@ class GracefulServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._backlog, self._before, self._tick = backlog, before, tick
+        self.ending: Callable[[], None] = lambda: None  # called when the server begins to end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._before()
@@ -50,6 +51,7 @@ class GracefulServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.ending()
         await self._accept_waiting(sockets or [])
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]

@@ -1,5 +1,7 @@
 """Models of one process: read and built in a thread beside those that serve, and then put in their place."""
 
+import asyncio
+import threading
 from typing import Any, Protocol
 
 from stagewright.components.runtime import logs
@@ -56,7 +58,23 @@ class Loader:
             InputError: If the model cannot be loaded or cannot answer.
             ServiceUnavailable: If the store that holds it does not answer.
         """
-        model = await beside(lambda: self._load(location))
+        abandoned = threading.Event()
+
+        def work() -> Model:
+            model = self._load(location)
+            if abandoned.is_set():
+                model.close()
+            return model
+
+        seconds = self._settings.load_seconds
+        try:
+            model = await asyncio.wait_for(beside(work), seconds)
+        except TimeoutError:
+            raise InputError(
+                f"the model at {location.uri} was not loaded within {seconds:g} seconds (--load-seconds)"
+            ) from None
+        finally:
+            abandoned.set()
         self._repository.stage(model)
         return model.version
 

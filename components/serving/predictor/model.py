@@ -22,6 +22,7 @@ Outputs = Mapping[str, np.ndarray]
 
 _LABELS = {"BYTES": "tensor(string)", "INT64": "tensor(int64)", "BOOL": "tensor(bool)"}
 FOREIGN = "onnx"  # the framework of a graph that was made elsewhere
+REHEARSAL_SECONDS = 30.0  # in which a model must answer its first row
 _BLANK = {"float": np.float32(0), "int64": np.int64(0), "uint8": np.uint8(0), "string": ""}
 
 
@@ -119,7 +120,12 @@ class OnnxModel:
         """One inference before the first request: it finds graphs that load but cannot run, and warms what is lazy."""
         feeds = {given.name: self._blank(given) for given in self.signature.inputs}
         try:
+            self.session.rehearse(self._names, feeds, REHEARSAL_SECONDS)
             outputs = self.run(feeds)
+        except TimeoutError:
+            raise InputError(
+                f"the model at {location} did not answer one row within {REHEARSAL_SECONDS:g} seconds; it may never end"
+            ) from None
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
             raise InputError(f"the model at {location} loads but cannot answer a row: {_first_line(error)}") from None
         self.session.prove({name: _varied(np.repeat(row, LEAST_ROWS, axis=0)) for name, row in feeds.items()})

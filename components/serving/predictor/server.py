@@ -91,6 +91,7 @@ def _serve_alone(settings: Settings, listener: socket.socket, fleet: Fleet, name
         begin(load_all())
 
     server: GracefulServer = process.make_server(settings, application, before=before)
+    server.ending = fleet.end
     server.run([listener])
     if failures:
         raise failures[0]

@@ -29,6 +29,7 @@ from stagewright.components.serving.predictor.patience import SILENCE_SECONDS
 MODULE = "stagewright.components.serving.predictor.supervised"
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 10.0  # before a worker that does not live long is started again
 LONG_LIFE_SECONDS = 30.0
+MOST_FAILURES = 3  # of a worker that never served, one after another: the next would fail too
 LOOK_SECONDS = 1.0  # between two questions whether a worker lives
 
 
@@ -80,6 +81,7 @@ class Supervisor:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._ending, self._told_to_reload = asyncio.Event(), asyncio.Event()
         self._started = False
+        self._accepted: set[int] = set()  # workers that have served, by their number
 
     async def run(self, names: list[str], watch: float | None) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -134,14 +136,15 @@ class Supervisor:
 
     async def _keep(self, index: int) -> None:
         """Run a worker, and another in its place when it ends."""
-        wait = FIRST_WAIT_SECONDS
+        wait, failures = FIRST_WAIT_SECONDS, 0
         while not self._ending.is_set():
             began = time.monotonic()
             code = await self._live(index)
             self._memory.slab(index).pid = 0
             if self._ending.is_set():
                 return
-            if not self._started:
+            failures = 0 if index in self._accepted else failures + 1
+            if failures == MOST_FAILURES:
                 raise ServiceUnavailable(f"a worker ended with exit code {code} before it served; its log says why")
             wait = FIRST_WAIT_SECONDS if time.monotonic() - began > LONG_LIFE_SECONDS else min(wait * 2, LONGEST_WAIT_SECONDS)
             logs.event("worker_ended", level=logging.ERROR, worker=index, exit_code=code, next_in_seconds=wait)
@@ -199,6 +202,7 @@ class Supervisor:
         try:
             await self._fleet.join(member)
             await member.channel.ask("accept")
+            self._accepted.add(index)
         except StagewrightError as error:
             if not self._ending.is_set():
                 logs.event("worker_failed", level=logging.ERROR, worker=index, error=str(error))
@@ -219,6 +223,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Ask every worker to end, and insist when it takes too long."""
+        self._fleet.end()
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self._processes.values():
                 if process.returncode is None:
