@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from stagewright.components.runtime import positive
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import model_name
 from stagewright.pipelines import description
@@ -29,6 +30,8 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
         model_name(arguments["name"])
         _check_service(arguments, "cluster" if remote else "local")
     _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
+    if pipeline == "train-model" and "threshold" in arguments:
+        positive.check(arguments["threshold"])
     check_bounds(pipeline, arguments)
     _check_split(arguments)
     for name, check_value in _BY_LOGIC.items():

@@ -44,7 +44,7 @@ def problem(sources: "Sources") -> str:
             f"For each row the model answers one of {len(metadata.classes)} classes ({classes}{more}) and their probabilities."
         )
         if metadata.task == "binary":
-            answer += f" It answers {escape(metadata.classes[1])} from a probability of 0.5 on."
+            answer += f" It answers {escape(metadata.classes[1])} from a probability of {metadata.threshold:g} on."
     owner = for_owner("why this is predicted, who decides what with the answer, and what a mistake of each kind costs.")
     return f"{answer}\n\n{owner}"
 

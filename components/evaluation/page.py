@@ -44,7 +44,11 @@ def page(evaluation: Evaluation) -> report.Page:
 
 def _subtitle(evaluation: Evaluation) -> str:
     metadata, rows = evaluation.metadata, {split: len(found) for split, found in evaluation.outcomes.items()}
-    positive = f", positive class '{evaluation.test.labels[1]}'" if evaluation.task is Task.BINARY else ""
+    positive = (
+        f", positive class '{evaluation.test.labels[1]}' from a probability of {metadata.threshold:g} on"
+        if evaluation.task is Task.BINARY
+        else ""
+    )
     return (
         f"{_KINDS[evaluation.task]} of '{metadata.target}'{positive} · {metadata.framework} ({metadata.algorithm}) · "
         f"{metadata.training_rows:,} rows to train on, {rows['validation']:,} to validate, {rows['test']:,} to test"

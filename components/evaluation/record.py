@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from stagewright.components.evaluation.curves import confusion, roc
 from stagewright.components.evaluation.evaluate import Evaluation
+from stagewright.components.evaluation.remarks import remarks
 from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
@@ -35,6 +36,8 @@ def to_log(evaluation: Evaluation) -> None:
     champion = evaluation.champion
     if champion is not None and not champion.comparable:
         logs.event("champion_not_comparable", level=logging.WARNING, version=champion.version, reason=champion.reason)
+    for sentence in remarks(evaluation):
+        logs.notice(sentence)
 
 
 def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: "dsl.ClassificationMetrics") -> None:

@@ -72,6 +72,8 @@ def validate_data(
     expected: dict = {},  # noqa: B006
     leakage: str = "error",
     suite: dict = {},  # noqa: B006
+    positive_class: str = "",
+    threshold: float = 0.5,
 ) -> str:
     """Check a table against its schema, inferred when none is given, and stop the run with the list of what is wrong.
 
@@ -85,6 +87,9 @@ def validate_data(
             are not checked. Empty to infer one.
         leakage: error or warn: what a column that predicts the target almost perfectly means.
         suite: A Great Expectations suite, as a JSON object, to check as well.
+        positive_class: The class that a model of two classes is to be about; empty: the second in sorted order. A class that is
+            not there is refused.
+        threshold: Probability of the positive class from which it is to be answered, above 0 and below 1.
 
     Returns:
         The task: binary, multiclass or regression.
@@ -97,6 +102,7 @@ def validate_data(
         found = validate(
             dataset.path, schema.path, report.path,
             target=target, task=task, expected=expected, leakage=leakage, suite=suite,
+            positive_class=positive_class, threshold=threshold,
             notes=str(dataset.metadata.get("notes", "")).splitlines(),
         )  # fmt: skip
         schema.metadata.update({"target": target, "task": str(found.task), "columns": len(found.columns)})

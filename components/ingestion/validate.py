@@ -13,8 +13,9 @@ from stagewright.components.ingestion.kinds import inferred, target_figures, tas
 from stagewright.components.ingestion.leakage import leaks
 from stagewright.components.ingestion.notes import flag, listed
 from stagewright.components.ingestion.profile import ColumnProfile, Profile, profile
-from stagewright.components.runtime import logs, tables
+from stagewright.components.runtime import logs, positive, tables
 from stagewright.components.runtime.errors import GateFailed, one_of
+from stagewright.components.runtime.model import THRESHOLD
 from stagewright.components.runtime.schema import Schema, Task
 
 SHOWN = 10  # names in a list
@@ -43,6 +44,8 @@ def validate(
     expected: dict[str, Any] | None = None,
     leakage: str = "error",
     suite: dict[str, Any] | None = None,
+    positive_class: str = "",
+    threshold: float = THRESHOLD,
     notes: Sequence[str] = (),
 ) -> Schema:
     """Check a table; the report and the schema are written before anything is raised.
@@ -57,6 +60,8 @@ def validate(
         expected: A schema, as `expected.py` describes it.
         leakage: Whether a column that gives the target away is an error or a warning.
         suite: A Great Expectations suite.
+        positive_class: The one of two classes that a model is to be about; empty: the second in sorted order.
+        threshold: Probability of the positive class from which it is to be answered.
         notes: How the files were understood, for the report.
 
     Raises:
@@ -69,6 +74,9 @@ def validate(
     figures = profile(table)
     goal = target_figures(figures, target)
     chosen = task_of(goal, task)
+    positive.check(threshold, positive_class, binary=chosen is Task.BINARY, task=chosen.value)
+    if positive_class:
+        positive.last(sorted((value for value, _ in class_counts(table, target)), key=str), positive_class)
     holds = completed(expected, figures, target, chosen) if expected else inferred(figures, target, chosen)
     found = examine(table, figures, holds, leakage=leakage, suite=suite)
     holds.write(schema)
@@ -94,7 +102,8 @@ def examine(
     wrong = differences(schema, figures) + _of_target(goal, schema.task, classes) + _of_values(figures, schema)
     wrong += violations(table, schema, figures)
     told = _left_out(figures, schema)
-    odd = told + _oddities(figures, schema, classes)
+    remarks = _remarks(figures, schema, classes)
+    odd = told + _oddities(figures, schema) + remarks
     suspects = [str(leak) for leak in leaks(figures.sample, schema)] if goal.distinct > 1 else []
     (wrong if leakage == "error" else odd).extend(suspects)
     if not schema.features:
@@ -103,7 +112,7 @@ def examine(
         from stagewright.components.ingestion.suites import failures
 
         wrong += failures(table, suite)
-    return Findings(wrong, odd, told)
+    return Findings(wrong, odd, told + remarks)
 
 
 def class_counts(table: str | Path, target: str) -> list[tuple[Any, int]]:
@@ -179,7 +188,7 @@ def _left_out(figures: Profile, schema: Schema) -> list[str]:
     return found
 
 
-def _oddities(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) -> list[str]:
+def _oddities(figures: Profile, schema: Schema) -> list[str]:
     found = []
     if figures.duplicates and schema.max_duplicate_share is None:
         found.append(f"{figures.duplicates} rows are equal to an earlier row ({figures.duplicate_share:.1%})")
@@ -189,6 +198,13 @@ def _oddities(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) 
             found.append(f"column '{column.name}' has the same value in every row; it stays, but tells a model nothing")
         elif column.present and column.null_share > 0.5:
             found.append(f"column '{column.name}' is missing in {column.null_share:.0%} of the rows")
+    return found
+
+
+def _remarks(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) -> list[str]:
+    """Columns and classes that a model learns nothing or little of."""
+    found = []
+    goal = figures.columns[schema.target or ""]
     identifiers = [
         column.name
         for column in schema.columns

@@ -14,7 +14,7 @@ from stagewright.components.runtime import folders, logs, parity, tables
 from stagewright.components.runtime.content import BASELINE, GRAPH
 from stagewright.components.runtime.errors import GateFailed, InputError
 from stagewright.components.runtime.feature_graph import session
-from stagewright.components.runtime.model import MANY_LAYERS, SERVING, THRESHOLD, Model, ModelMetadata, Predictions
+from stagewright.components.runtime.model import MANY_LAYERS, SERVING, Model, ModelMetadata, Predictions
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.signature import TENSOR_KINDS, Signature
 
@@ -72,7 +72,7 @@ def export_model(
         native = loaded.predict(table)
         answered = answer(session(graph), loaded.features, table, metadata.classes)
         scale = _spread(loaded, table, native)
-        found = parity.compare(native, answered, tolerance, spread=scale)
+        found = parity.compare(native, answered, tolerance, spread=scale, threshold=metadata.threshold)
     failures = found.failures(native, answered, tolerance)
     if failures:
         raise GateFailed(f"export of model '{metadata.name}'", failures)
@@ -110,7 +110,7 @@ def _signature(model: Model) -> Signature:
         task=metadata.task,
         inputs=model.features.inputs,
         classes=metadata.classes,
-        threshold=THRESHOLD,
+        threshold=metadata.threshold,
         target=metadata.target,
         framework=metadata.framework,
     )

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from stagewright.components.runtime.feature_graph import OUTPUT
-from stagewright.components.runtime.model import THRESHOLD, Label, Model
+from stagewright.components.runtime.model import GRAPH_THRESHOLD, Label, Model
 
 PREFIX = "estimator/"
 PROBABILITIES, LABEL, PREDICTION = "probabilities", "label", "prediction"
@@ -25,7 +25,7 @@ def whole(model: Model) -> onnx.ModelProto:
     rows = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param or None
     if classes:
         _rename(graph, PREFIX + PROBABILITIES, PROBABILITIES)
-        head, constants = _label_head(classes)
+        head, constants = _label_head(classes, model.metadata.threshold)
         outputs = [
             helper.make_tensor_value_info(LABEL, _element(classes), [rows]),
             helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [rows, len(classes)]),
@@ -58,13 +58,13 @@ def _rename(graph: onnx.ModelProto, old: str, new: str) -> None:
         node.output[:] = [new if name == old else name for name in node.output]
 
 
-def _label_head(classes: Sequence[Label]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _label_head(classes: Sequence[Label], decided_from: float) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes and constants of `runtime.model.decide`: the second of two classes from the threshold on, or the likeliest."""
     names = _constant("head/classes", classes)
     constants = [names]
     if len(classes) == 2:
         second = numpy_helper.from_array(np.array(1, np.int64), "head/second")
-        threshold = numpy_helper.from_array(np.array(THRESHOLD, np.float32), "head/threshold")
+        threshold = numpy_helper.from_array(np.array(decided_from, np.float32), GRAPH_THRESHOLD)
         constants += [second, threshold]
         nodes = [
             helper.make_node("Gather", [PROBABILITIES, second.name], ["head/probability"], axis=1),

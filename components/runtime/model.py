@@ -35,6 +35,8 @@ PACKAGES = {
 }  # fmt: skip
 THRESHOLD = 0.5  # of a binary model: from this probability of the second class on, that class is the answer
 
+GRAPH_THRESHOLD = "head/threshold"  # that of an exported graph: the name of a constant in it
+
 Label = str | int | bool
 
 
@@ -64,10 +66,11 @@ class ModelMetadata:
     Attributes:
         algorithm: The framework's method: "hist_gradient_boosting", "gradient_boosted_trees", "mlp".
         task: binary, multiclass or regression.
-        classes: Labels in the order of the probabilities, sorted; None for regression.
+        classes: Labels in the order of the probabilities: sorted, but the positive one of two is second; None for regression.
         params: Every hyperparameter with the value that was used.
         features: Each feature's name, source column and kind, in the order of the matrix.
         data: SHA-256 of each table by its use: train, validation.
+        threshold: Probability of the second of two classes, the positive one, from which the model answers it.
         libraries: Version of each package that made the model.
         schema: The schema that was in force, as JSON.
         recipe: Hash of framework, algorithm, params, features, target and columns; equal for a retraining on new data.
@@ -95,6 +98,7 @@ class ModelMetadata:
     name: str = ""
     run_id: str = ""
     class_weight: str = "none"
+    threshold: float = THRESHOLD
     best_iteration: int | None = None
     importances: dict[str, float] = field(default_factory=dict)
     target_spread: float | None = None
@@ -171,7 +175,7 @@ class Model:
             InputError: Naming a column that is missing or of the wrong type.
         """
         parts = [self.estimator.predict(self.features.transform(part)) for part in self._parts(table)]
-        return answers(parts[0] if len(parts) == 1 else np.concatenate(parts), self.metadata.classes)
+        return answers(parts[0] if len(parts) == 1 else np.concatenate(parts), self.metadata.classes, self.metadata.threshold)
 
     def _parts(self, table: "pl.DataFrame") -> "list[pl.DataFrame]":
         """The table in parts whose matrix fits into memory: the whole of it, but for many large images."""
@@ -181,7 +185,7 @@ class Model:
         return [table.slice(start, rows) for start in range(0, table.height, max(rows, 1))] or [table]
 
 
-def answers(raw: np.ndarray, classes: Sequence[Label] | None) -> Predictions:
+def answers(raw: np.ndarray, classes: Sequence[Label] | None, threshold: float = THRESHOLD) -> Predictions:
     """Predictions from an estimator's output.
 
     Args:
@@ -190,17 +194,17 @@ def answers(raw: np.ndarray, classes: Sequence[Label] | None) -> Predictions:
     raw = np.asarray(raw, dtype=np.float32)
     if classes is None:
         return Predictions(values=raw.reshape(-1))
-    return Predictions(labels=np.asarray(classes)[decide(raw)], probabilities=raw)
+    return Predictions(labels=np.asarray(classes)[decide(raw, threshold)], probabilities=raw)
 
 
-def decide(probabilities: np.ndarray) -> np.ndarray:
+def decide(probabilities: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     """Index of the answered class of each row, [N]: the same rule as in the exported graph.
 
     >>> decide(np.array([[0.5, 0.5], [0.6, 0.4]], dtype=np.float32)).tolist()
     [1, 0]
     """
     if probabilities.shape[1] == 2:
-        return (probabilities[:, 1] >= np.float32(THRESHOLD)).astype(np.int64)
+        return (probabilities[:, 1] >= np.float32(threshold)).astype(np.int64)
     return probabilities.argmax(axis=1)
 
 

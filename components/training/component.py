@@ -17,6 +17,8 @@ def train_model(
     framework: str = "xgboost",
     params: dict = {},  # noqa: B006
     class_weight: str = "none",
+    positive_class: str = "",
+    threshold: float = 0.5,
     seed: int = 0,
 ) -> str:
     """Train a model on fitted features and record the run in MLflow: parameters, losses by iteration, data hashes, versions.
@@ -32,6 +34,9 @@ def train_model(
         params: Hyperparameters of the framework by name; with sklearn, "model" is linear, random_forest or
             hist_gradient_boosting.
         class_weight: none, or balanced, by which rare classes count as much as frequent ones.
+        positive_class: The one of two classes that metrics, threshold and headline are about; empty: the second in sorted order
+            (yes of no and yes, 1 of 0 and 1).
+        threshold: Probability of the positive class from which it is answered, above 0 and below 1.
         seed: Equal seeds and equal inputs make equal models.
 
     Returns:
@@ -52,6 +57,8 @@ def train_model(
             framework=framework,
             params=params,
             class_weight=class_weight,
+            positive_class=positive_class,
+            threshold=threshold,
             seed=seed,
         )
         model.metadata["framework"] = trained.framework

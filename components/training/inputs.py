@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from stagewright.components.runtime import tables
+from stagewright.components.runtime import positive, tables
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import FeatureGraph
 from stagewright.components.runtime.learned import Learned, learned_from
@@ -25,7 +25,7 @@ class Inputs:
     """A checked training job's data.
 
     Attributes:
-        classes: Sorted labels; None for regression.
+        classes: Sorted labels, but the positive one of two is second; None for regression.
         hashes: SHA-256 of each table by its use.
         example: A few rows of the raw columns.
         learned: The rows of both tables.
@@ -42,8 +42,13 @@ class Inputs:
     learned: Learned
 
 
-def prepare(train: Path, validation: Path, features: Path, schema_file: Path, class_weight: str) -> Inputs:
+def prepare(
+    train: Path, validation: Path, features: Path, schema_file: Path, class_weight: str, positive_class: str = ""
+) -> Inputs:
     """Read, check and transform both splits.
+
+    Args:
+        positive_class: The one of two classes that the model is about; none: the second in sorted order.
 
     Raises:
         InputError: For a schema, features or a target that cannot be used, naming it.
@@ -62,7 +67,7 @@ def prepare(train: Path, validation: Path, features: Path, schema_file: Path, cl
         y, y_validation = targets.values(train_target, "training"), targets.values(validation_target, "validation")
         weights = weights_validation = None
     else:
-        classes = targets.classes_of(train_target, task)
+        classes = positive.last(targets.classes_of(train_target, task), positive_class if task is Task.BINARY else "")
         y = targets.codes(train_target, classes, "training")
         y_validation = targets.codes(validation_target, classes, "validation")
         by_class = targets.class_shares(class_weight, y)

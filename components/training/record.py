@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stagewright.components.runtime import content
-from stagewright.components.runtime.model import ModelMetadata
+from stagewright.components.runtime import content, positive
+from stagewright.components.runtime.model import THRESHOLD, ModelMetadata
 from stagewright.components.runtime.parity import spread
+from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.tracking import Run
 from stagewright.components.training.frameworks._base import Fit, Plan
@@ -34,6 +35,7 @@ class Job:
     class_weight: str
     seed: int
     libraries: Mapping[str, str]
+    threshold: float = THRESHOLD
 
     def parameters(self) -> dict[str, Any]:
         """MLflow's parameters of the run."""
@@ -44,12 +46,19 @@ class Job:
             "task": self.inputs.task.value,
             "target": self.inputs.target,
             "class_weight": self.class_weight,
+            **self.decision(),
             "seed": self.seed,
             "training_rows": len(data.train.y),
             "validation_rows": len(data.validation.y),
             "features": len(data.features),
         }
         return general | {f"params.{parameter}": value for parameter, value in self.plan.params.items()}
+
+    def decision(self) -> dict[str, Any]:
+        """The positive class and its threshold; nothing for what is not one of two classes."""
+        if self.inputs.task is not Task.BINARY or self.inputs.classes is None:
+            return {}
+        return {"positive_class": positive.name(self.inputs.classes[1]), "threshold": self.threshold}
 
     def tags(self) -> dict[str, str]:
         """MLflow's tags of the run: what was used, by hash and by version."""
@@ -58,6 +67,7 @@ class Job:
             "stagewright.task": self.inputs.task.value,
             "stagewright.recipe": self.recipe(),
             "stagewright.features": self.inputs.features.hash,
+            **{f"stagewright.{name}": str(value) for name, value in self.decision().items()},
             **{f"stagewright.data.{use}": digest for use, digest in self.inputs.hashes.items()},
             **{f"stagewright.library.{package}": number for package, number in self.libraries.items()},
         }
@@ -74,6 +84,8 @@ class Job:
             "task": self.inputs.task.value,
             "columns": sorted((column.name, column.kind.value) for column in self.inputs.schema.features),
         }
+        if self.threshold != THRESHOLD:
+            document["threshold"] = self.threshold
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -100,6 +112,7 @@ class Job:
             name=self.name,
             run_id=run_id,
             class_weight=self.class_weight,
+            threshold=self.threshold,
             best_iteration=fit.best_iteration,
             target_spread=None if inputs.classes else spread(inputs.data.train.y),
             importances={} if weights is None else dict(zip(inputs.features.names, map(float, weights), strict=True)),

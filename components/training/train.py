@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.runtime import folders, logs, naming, tracking
-from stagewright.components.runtime.model import ModelMetadata
+from stagewright.components.runtime import folders, logs, naming, positive, tracking
+from stagewright.components.runtime.model import THRESHOLD, ModelMetadata
 from stagewright.components.runtime.model import framework as framework_module
+from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.seeds import checked_seed
 from stagewright.components.training import folder as model_folder
 from stagewright.components.training import record
@@ -29,6 +30,8 @@ def train_model(
     framework: str = "xgboost",
     params: Mapping[str, Any] | None = None,
     class_weight: str = "none",
+    positive_class: str = "",
+    threshold: float = THRESHOLD,
     seed: int = 0,
 ) -> ModelMetadata:
     """Train on one table, watch another, write the model folder and record all of it in MLflow.
@@ -42,6 +45,8 @@ def train_model(
         name: Of the model, and of the MLflow experiment.
         framework: sklearn, xgboost, lightgbm, torch, torch_vision or transformers.
         params: Hyperparameters by name; the framework's own defaults for those not given.
+        positive_class: The one of two classes that metrics and threshold are about; empty: the second in sorted order.
+        threshold: Probability of the positive class from which it is answered.
         class_weight: none, or balanced for classes that count the same however rare they are.
 
     Returns:
@@ -53,16 +58,19 @@ def train_model(
     """
     naming.model_name(name)
     checked_seed(seed)
+    positive.check(threshold)
     library: Framework = framework_module(framework)
     job = record.Job(
         name=name,
         framework=framework,
         plan=library.plan(params or {}),
-        inputs=prepare(Path(train), Path(validation), Path(features), Path(schema), class_weight),
+        inputs=prepare(Path(train), Path(validation), Path(features), Path(schema), class_weight, positive_class),
         class_weight=class_weight,
         seed=seed,
         libraries=model_folder.libraries(framework),
+        threshold=float(threshold),
     )
+    positive.check(threshold, positive_class, binary=job.inputs.task is Task.BINARY, task=job.inputs.task.value)
     made_for = job.inputs.features.framework
     if made_for != framework:
         logs.event("features_of_another_framework", level=logging.WARNING, made_for=made_for, used_by=framework)

@@ -39,6 +39,8 @@ def train_model(
     time_column: str = "",
     group_column: str = "",
     class_weight: str = "none",
+    positive_class: str = "",
+    threshold: float = 0.5,
     minimum: dict[str, float] = {},  # noqa: B006
     slices: list[str] = [],  # noqa: B006
     compare_with_champion: bool = True,
@@ -86,6 +88,8 @@ def train_model(
         time_column: Column to order by, for split=time.
         group_column: Column whose values stay together, for split=group.
         class_weight: Weight of classes in training. One of none, balanced.
+        positive_class: The one of two classes that the model is about; empty for the second in sorted order, such as yes or 1.
+        threshold: Probability of the positive class from which it is answered, above 0 and below 1.
         minimum: Thresholds that the test metrics must reach, as JSON; for errors they are the largest value allowed.
         slices: Columns by whose values metrics are reported.
         compare_with_champion: Whether the model must not be worse than the one registered as champion, on test rows that
@@ -117,7 +121,14 @@ def train_model(
         image_colours=image_colours,
     )
     validated = validate_data(
-        dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, suite=suite, leakage=leakage
+        dataset=ingested.outputs["dataset"],
+        target=target,
+        task=task,
+        expected=schema,
+        suite=suite,
+        leakage=leakage,
+        positive_class=positive_class,
+        threshold=threshold,
     )
     splits = split_data(
         dataset=ingested.outputs["dataset"],
@@ -144,6 +155,8 @@ def train_model(
         framework=framework,
         params=params,
         class_weight=class_weight,
+        positive_class=positive_class,
+        threshold=threshold,
         seed=seed,
     )
     return prove_and_serve(

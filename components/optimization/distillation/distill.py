@@ -181,7 +181,7 @@ def _teacher_outcome(teacher: Teacher, rows: pl.DataFrame, target: str, *, split
     answered, truth, signature = teacher.answer(rows), rows[target], teacher.signature
     if signature.classes is None:
         return regression(truth.cast(pl.Float64).to_numpy(), answered, split=split)
-    labels = [signature.classes[code] for code in decide(answered.astype(np.float32))]
+    labels = [signature.classes[code] for code in decide(answered.astype(np.float32), signature.threshold)]
     return classification(Task(signature.task), signature.classes, truth.to_list(), labels, answered, split=split)
 
 

@@ -134,7 +134,9 @@ class Classroom:
         key = f"{student.framework} {student.algorithm_params} {columns}"
         if student.is_deep:  # it reads what its teacher reads
             features = self.teacher.folder / FEATURES
-            self._prepared.setdefault(key, prepare(self.train, self.validation, features, self.schema_file, "none"))
+            self._prepared.setdefault(
+                key, prepare(self.train, self.validation, features, self.schema_file, "none", self.teacher.positive_class)
+            )
         if key not in self._prepared:
             graph = fit_features(
                 self.train, self.schema, framework=student.framework, params=student.algorithm_params,
@@ -144,7 +146,9 @@ class Classroom:
                 graph = taking(graph, self.inputs(student).features.inputs)
             with tempfile.TemporaryDirectory(prefix="features-") as folder:
                 graph.save(folder)
-                self._prepared[key] = prepare(self.train, self.validation, Path(folder), self.schema_file, "none")
+                self._prepared[key] = prepare(
+                    self.train, self.validation, Path(folder), self.schema_file, "none", self.teacher.positive_class
+                )
         return self._prepared[key]
 
     def teach(self, student: Student) -> Taught | None:
@@ -228,6 +232,7 @@ class Classroom:
             class_weight="none",
             seed=self.seed,
             libraries=model_folder.libraries(student.framework),
+            threshold=self.teacher.signature.threshold,
         )
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from stagewright.components.runtime.content import GRAPH, Content, content
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import DESCRIPTION_FILE, FeatureGraph, batch_rows, session
 from stagewright.components.runtime.model import FEATURES, METADATA_FILE, SERVING, Label, ModelMetadata
+from stagewright.components.runtime.positive import name
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.signature import Signature
 
@@ -67,6 +68,12 @@ class Teacher:
         """Its own preprocessing, where it brings it."""
         folder = self.folder / FEATURES
         return FeatureGraph.load(folder) if (folder / DESCRIPTION_FILE).is_file() else None
+
+    @property
+    def positive_class(self) -> str:
+        """The second of its two classes, where that is not the second in sorted order."""
+        classes: list[Any] = list(self.signature.classes or ())
+        return name(classes[1]) if len(classes) == 2 and classes != sorted(classes) else ""
 
     def require(self, task: str, classes: tuple[Label, ...] | None, target: str) -> None:
         """Stop if a student of this data could not answer in the teacher's terms.

@@ -37,7 +37,8 @@ class TorchReference:
 
     def predictions(self, parts: Sequence[Feeds]) -> Predictions:
         """What it answers for rows."""
-        return answers(np.concatenate([self(part) for part in parts]), self._model.metadata.classes)
+        known = self._model.metadata
+        return answers(np.concatenate([self(part) for part in parts]), known.classes, known.threshold)
 
 
 def network_of(folder: Path) -> Model | None:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from stagewright.components.runtime.content import BASELINE, GRAPH
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.model import SERVING
+from stagewright.components.runtime.model import GRAPH_THRESHOLD, SERVING, THRESHOLD
 from stagewright.components.runtime.signature import Signature
 
 
@@ -49,14 +51,24 @@ class Exported:
         names = sorted({column.tokenizer for column in self.signature.inputs if column.tokenizer is not None})
         return [self.serving / name for name in names]
 
-    def require_half(self, server: str) -> None:
+    def require_threshold(self, server: str) -> None:
         """Stop for a threshold that a server which only runs the graph cannot keep to.
 
         Raises:
-            InputError: If the label is decided elsewhere than at one half.
+            InputError: If the label is decided elsewhere than in the graph.
         """
-        if self.signature.threshold != 0.5:
+        decided_from = _threshold(self.graph)
+        if self.signature.task == "binary" and np.float32(self.signature.threshold) != np.float32(decided_from):
             raise InputError(
                 f"the model answers its second class from a probability of {self.signature.threshold:g}, and {server} runs the "
-                "graph, which decides at 0.5; read the probabilities there, or serve it with our predictor"
+                f"graph, which decides at {decided_from:g}; read the probabilities there, or serve it with our predictor"
             )
+
+
+def _threshold(graph: bytes) -> float:
+    """The probability from which a graph answers its second class: the constant that our export writes; one half for others."""
+    import onnx
+
+    found = {constant.name: constant for constant in onnx.load_from_string(graph).graph.initializer}
+    known = found.get(GRAPH_THRESHOLD)
+    return THRESHOLD if known is None else float(onnx.numpy_helper.to_array(known))

@@ -31,10 +31,10 @@ def write_archive(folder: str | Path, archive: str | Path, *, name: str, version
         version: TorchServe's version of the model.
 
     Raises:
-        InputError: If the model has no graph, or decides elsewhere than at one half.
+        InputError: If the model has no graph, or decides elsewhere than its graph.
     """
     model = Exported.read(folder)
-    model.require_half("TorchServe")
+    model.require_threshold("TorchServe")
     path = Path(archive) if str(archive).endswith(".mar") else Path(archive) / f"{model_name(name)}.mar"
     path.parent.mkdir(parents=True, exist_ok=True)
     packages = ["numpy", "onnxruntime", *(["tokenizers"] if model.tokenizers else [])]

@@ -86,7 +86,7 @@ def write_repository(
         The model's folder in the repository.
 
     Raises:
-        InputError: If the model has no graph, or decides elsewhere than at one half.
+        InputError: If the model has no graph, or decides elsewhere than its graph.
         BadParameter: For an option that cannot be.
     """
     options = options or Options()
@@ -94,7 +94,7 @@ def write_repository(
     if version < 1:
         raise BadParameter("version", got=version, expected="a whole number of at least 1")
     model = Exported.read(folder)
-    model.require_half(SERVER)
+    model.require_threshold(SERVER)
     place = Path(repository) / model_name(name)
     with folders.written(place) as made:
         (made / CONFIG).write_text(config(model.signature, name=name, options=options), encoding="utf-8")

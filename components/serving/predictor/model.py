@@ -110,7 +110,7 @@ class OnnxModel:
         return dict(zip(self._names, self.session.run(self._names, feeds), strict=True))
 
     def _decide_again(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Labels by the signature's threshold; the graph's own head decides at one half."""
+        """Labels by the signature's threshold; the graph of another export decides at one half."""
         if self.signature.task == "binary" and self.signature.classes is not None:
             classes = np.array(self.signature.classes, dtype=outputs["label"].dtype)
             outputs["label"] = classes[(outputs["probabilities"][:, 1] >= np.float32(self.signature.threshold)).astype(int)]

@@ -289,3 +289,19 @@ def test_great_expectations_suites_are_checked(tmp_path: Path) -> None:
         check(tmp_path, table, "y", suite={"name": "x"})
     with pytest.raises(InputError, match=r"^parameter 'suite': expectation expect_the_best cannot be used: .*$"):
         check(tmp_path, table, "y", suite={"expectations": [{"type": "expect_the_best", "kwargs": {}}]})
+
+
+def test_a_positive_class_is_checked_as_soon_as_the_classes_are_known(tmp_path: Path) -> None:
+    table = small()
+    check(tmp_path, table, "y", positive_class="a", threshold=0.3)
+    check(tmp_path, table.with_columns(y=(pl.col("y") == "a").cast(pl.Int64)), "y", positive_class="0")
+    check(tmp_path, table.with_columns(y=pl.col("y") == "a"), "y", positive_class="false")
+    for target, options, sentence in (
+        ("y", {"positive_class": "c"}, "parameter 'positive_class' is 'c'; expected one of a, b"),
+        ("y", {"threshold": 0.0}, "parameter 'threshold' is 0.0; expected a number above 0 and below 1"),
+        ("x", {"positive_class": "a"}, "parameter 'positive_class' is 'a'; expected none, because the task is regression"),
+        ("x", {"threshold": 0.6}, "parameter 'threshold' is 0.6; expected 0.5, because the task is regression"),
+    ):
+        with pytest.raises(BadParameter) as refused:
+            check(tmp_path, table, target, **options)
+        assert str(refused.value) == sentence

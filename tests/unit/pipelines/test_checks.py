@@ -27,6 +27,8 @@ def test_good_arguments_pass_here_and_on_a_cluster(tmp_path: Path) -> None:
         ({"data": "churn.csv"}, True, "parameter 'data' is churn.csv, a file of this machine; .* s3://data/churn.csv"),
         ({"tolerance": 1.0}, False, "parameter 'tolerance' is 1.0; expected a number of at least 0 and below 1$"),
         ({"tolerance": -1e-9}, True, "parameter 'tolerance' is -1e-09; expected a number of at least 0 and below 1$"),
+        ({"threshold": 1.0}, False, "parameter 'threshold' is 1.0; expected a number above 0 and below 1$"),
+        ({"threshold": 0.0}, True, "parameter 'threshold' is 0.0; expected a number above 0 and below 1$"),
         ({"seed": "one"}, False, "parameter 'seed' is 'one'; expected a value of type int"),
         ({"sed": 1}, False, r"pipeline 'train-model' has no parameter 'sed' \(did you mean 'seed'\?\)"),
     ],
