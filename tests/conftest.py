@@ -37,6 +37,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def object_store(laptop: Path) -> Iterator[str]:
     """Endpoint of a real S3 server; the AWS_* variables point to it."""
     patch = pytest.MonkeyPatch()
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        patch.delenv(name, raising=False)  # a run inside an earlier test may have set them
     settings = services.environment()
     for name, value in settings.items():
         if name.startswith("AWS_"):
