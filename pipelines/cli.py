@@ -12,7 +12,7 @@ from rich.console import Console
 
 from stagewright.components.runtime import disk_faults
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.pipelines import catalog, cluster_commands, export_command, options, render_command
+from stagewright.pipelines import catalog, cluster_commands, doctor_command, export_command, options, render_command
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -49,6 +49,7 @@ app.add_typer(_group(_run, _RUN_OPTIONS), name="run", help="Run a pipeline on th
 cluster_commands.register(app)
 render_command.register(app)
 export_command.register(app)
+doctor_command.register(app)
 
 
 @app.command()

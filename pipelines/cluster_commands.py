@@ -113,7 +113,7 @@ def _create(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> 
     )
 
 
-def _connected(action: Callable[..., None]) -> Callable[..., None]:
+def connected(action: Callable[..., None]) -> Callable[..., None]:
     """A command with the options of a connection, which it gets as its first parameter together with the namespace."""
 
     def call(**given: Any) -> None:
@@ -131,7 +131,7 @@ def _connected(action: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-@_connected
+@connected
 def _follow(at: Place, run_id: RunId, only_json: OnlyJson = False) -> None:
     """Follow a run on a cluster to its end."""
     from stagewright.pipelines.submit_command import follow_command
@@ -140,7 +140,7 @@ def _follow(at: Place, run_id: RunId, only_json: OnlyJson = False) -> None:
 
 
 @schedule.command("list")
-@_connected
+@connected
 def _list(at: Place, only_json: OnlyJson = False) -> None:
     """Show the schedules and when each runs next."""
     from stagewright.pipelines.kubeflow import reach
@@ -156,7 +156,7 @@ def _list(at: Place, only_json: OnlyJson = False) -> None:
 
 
 @schedule.command("pause")
-@_connected
+@connected
 def _pause(at: Place, name: Wanted) -> None:
     """Start no more runs of a schedule until it is resumed."""
     from stagewright.pipelines.kubeflow import reach
@@ -166,7 +166,7 @@ def _pause(at: Place, name: Wanted) -> None:
 
 
 @schedule.command("resume")
-@_connected
+@connected
 def _resume(at: Place, name: Wanted) -> None:
     """Start runs of a schedule again."""
     from stagewright.pipelines.kubeflow import reach
@@ -176,7 +176,7 @@ def _resume(at: Place, name: Wanted) -> None:
 
 
 @schedule.command("remove")
-@_connected
+@connected
 def _remove(at: Place, name: Wanted) -> None:
     """Remove a schedule; the runs that it started stay."""
     from stagewright.pipelines.kubeflow import reach

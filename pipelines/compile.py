@@ -115,7 +115,8 @@ def described(pipeline: GraphComponent) -> str:
     """A pipeline's description with what must be filled in before all else: a form lists parameters by the alphabet."""
     text = pipeline.description or ""
     required = [name for name, given in (pipeline.component_spec.inputs or {}).items() if not given.optional]
-    return f"Required: {', '.join(required)}. {text}".strip() if required else text
+    first = f"Required: {', '.join(required)}."
+    return f"{first} {text}".strip() if required and not text.startswith(first) else text
 
 
 def spec_of(pipeline: GraphComponent) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -55,7 +55,7 @@ class KubernetesApi:
             config.load_kube_config(config_file=files, context=context, client_configuration=configuration)
             contexts, active = config.list_kube_config_contexts(files)
         except (config.ConfigException, OSError, ValueError) as error:
-            raise InputError(f"no Kubernetes cluster: {' '.join(str(error).split())}; set KUBECONFIG") from None
+            raise InputError(f"no Kubernetes cluster: {' '.join(str(error).split()).rstrip('.')}; set KUBECONFIG") from None
         chosen = next((one for one in contexts if one["name"] == context), active) if context else active
         return cls(_patient(configuration), (chosen or {}).get("context", {}).get("namespace"))
 
