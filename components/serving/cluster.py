@@ -14,14 +14,15 @@ from stagewright.components.serving import client
 from stagewright.components.serving.cluster_client import FIELD_MANAGER, Document, InferenceServices, in_cluster
 from stagewright.components.serving.exporters.triton import triton_version
 from stagewright.components.serving.inference_service import VERSION_ANNOTATION
-from stagewright.components.serving.readiness import Readiness, readiness
+from stagewright.components.serving.readiness import Readiness
 from stagewright.components.serving.restoration import restoring
+from stagewright.components.serving.rollout import Observation, Rollout
 from stagewright.components.serving.serving_runtime import TRITON_RUNTIME
 
 POLL_SECONDS = 2.0
 # A pod that fails to load is started again: a store that was away for a moment is no reason to roll back.
 SETTLE_SECONDS = 20.0
-ANSWER_SECONDS, MINIMUM_ANSWER_SECONDS = 5.0, 0.2
+ANSWER_SECONDS, MINIMUM_ANSWER_SECONDS = 2.0, 0.2
 
 
 class ServingSettings(settings.EnvironmentSettings):
@@ -79,13 +80,16 @@ def deploy(
     headers = settings.load(ServingSettings, "a served model may ask for a token").headers()
     services = InferenceServices.connect(namespace)
     previous = services.get(name)
+    rollout = Rollout(services, document)
+    rollout.begin()
     deadline = clock.now() + timeout
     applied = services.apply(document, force=force)
+    rollout.generation = applied.get("metadata", {}).get("generation", 0)
     logs.event("inference_service_applied", name=name, namespace=namespace, created=previous is None)
     gate = f"the deployment of {name} {document['metadata']['annotations'][VERSION_ANNOTATION]} to namespace '{namespace}'"
+    patience = _Patience(gate, deadline, poll, settle, clock)
     try:
-        ready = _wait(services, document, applied, gate, deadline, poll, settle, clock)
-        return _smoke_test(ready, document, gate, baseline, headers, deadline, poll, clock)
+        return _wait(rollout, patience, baseline, headers)
     except GateFailed as failed:
         undone = _undo(services, document, previous)
         raise GateFailed(gate, [*failed.failures, undone]) from failed
@@ -94,58 +98,89 @@ def deploy(
         raise
 
 
-def _wait(
-    services: InferenceServices, document: Document, applied: Document, gate: str, deadline: float, poll: float, settle: float,
-    clock: Clock,
-) -> Readiness:  # fmt: skip
-    name = document["metadata"]["name"]
-    generation = applied.get("metadata", {}).get("generation", 0)
+@dataclass(slots=True)
+class _Patience:
+    """How long a deployment may take, and how long a failure must last until it counts.
+
+    Attributes:
+        deadline: When it must answer.
+        failing_since: When the failure began that lasts now; one that passed does not count towards the next.
+    """
+
+    gate: str
+    deadline: float
+    poll: float
+    settle: float
+    clock: Clock
     failing_since: float | None = None
-    said = ""
+
+    def take(self, seen: Observation, unanswered: str) -> None:
+        """Wait until the next look.
+
+        Args:
+            unanswered: Why the version did not answer although it should be ready.
+
+        Raises:
+            GateFailed: If a failure has lasted, or the time is over.
+        """
+        now = self.clock.now()
+        if not seen.failed:
+            self.failing_since = None
+        elif self.failing_since is None:
+            self.failing_since = now
+        elif now - self.failing_since >= self.settle:
+            raise GateFailed(self.gate, seen.failures)
+        if now + self.poll > self.deadline:
+            raise GateFailed(self.gate, [unanswered or "it was not ready in time", *seen.failures])
+        self.clock.sleep(self.poll)
+
+
+def _wait(rollout: Rollout, patience: _Patience, baseline: bytes | None, headers: dict[str, str]) -> str:
+    """Look at the status and ask, in turns, until the version answers; the address at which it does.
+
+    KServe says ready while it still speaks of the revision before: only an answer of this very version ends the wait, and
+    until it comes the status is read on.
+    """
+    name, said, unanswered = rollout.document["metadata"]["name"], "", ""
     with progress(f"wait for {name}") as advance:
         while True:
-            state = readiness(services.get(name) or {}, generation)
-            if state.ready:
-                return state
-            if state.summary != said:
-                said = state.summary
+            seen = rollout.observe()
+            if seen.summary != said:
+                said = seen.summary
                 logs.event("deployment_waiting", name=name, state=said)
-            failing_since = (failing_since or clock.now()) if state.failed else None
-            if failing_since is not None and clock.now() - failing_since >= settle:
-                raise GateFailed(gate, state.failures)
-            if clock.now() + poll > deadline:
-                raise GateFailed(gate, ["it was not ready in time", *state.failures])
-            clock.sleep(poll)
-            advance(poll)
+            if seen.ready:
+                left = patience.deadline - patience.clock.now()
+                try:
+                    return _ask(seen.status, rollout.document, patience.gate, baseline, headers, left)
+                except (ServiceUnavailable, InputError) as error:
+                    unanswered = f"the smoke test had no answer: {error}"
+            patience.take(seen, unanswered if seen.ready else "")
+            advance(patience.poll)
 
 
-def _smoke_test(
-    ready: Readiness, document: Document, gate: str, baseline: bytes | None, headers: dict[str, str], deadline: float,
-    poll: float, clock: Clock,
-) -> str:  # fmt: skip
-    """Ask for this very version: while replicas are replaced, one of the version before may still answer."""
+def _ask(ready: Readiness, document: Document, gate: str, baseline: bytes | None, headers: dict[str, str], left: float) -> str:
+    """Ask for this very version: while replicas are replaced, one of the version before may still answer.
+
+    Raises:
+        ServiceUnavailable, InputError: If it does not answer.
+        GateFailed: If it answers something else than the model.
+    """
     endpoint = ready.address if in_cluster() and ready.address else ready.url or ready.address
     if not endpoint:
-        raise GateFailed(gate, ["it is ready, but its status names no address"])
-    metadata = document["metadata"]
-    versioned = f"{metadata['name']}/versions/{_served_version(document)}"
-    while True:
-        try:
-            left = max(MINIMUM_ANSWER_SECONDS, deadline - clock.now())
-            client.wait_until_ready(endpoint, versioned, min(ANSWER_SECONDS, left), headers=headers)
-            if baseline is None:
-                logs.event("smoke_test_skipped", name=metadata["name"], reason="the model has no baseline")
-                return endpoint
-            test = client.smoke_test(endpoint, versioned, baseline, headers=headers)
-        except GateFailed as failed:
-            raise GateFailed(gate, failed.failures) from failed
-        except (ServiceUnavailable, InputError) as error:
-            if clock.now() + poll > deadline:
-                raise GateFailed(gate, [f"the smoke test had no answer: {error}"]) from error
-            clock.sleep(poll)
-        else:
-            logs.event("smoke_test_passed", name=metadata["name"], rows=test.rows, largest_difference=test.largest_difference)
-            return endpoint
+        raise ServiceUnavailable("it is ready, but its status names no address")
+    name = document["metadata"]["name"]
+    versioned = f"{name}/versions/{_served_version(document)}"
+    seconds = min(ANSWER_SECONDS, max(MINIMUM_ANSWER_SECONDS, left))
+    client.wait_until_ready(endpoint, versioned, seconds, headers=headers)
+    if baseline is None:
+        logs.event("smoke_test_skipped", name=name, reason="the model has no baseline")
+        return endpoint
+    try:
+        test = client.smoke_test(endpoint, versioned, baseline, headers=headers)
+    except GateFailed as failed:
+        raise GateFailed(gate, failed.failures) from failed
+    logs.event("smoke_test_passed", name=name, rows=test.rows, largest_difference=test.largest_difference)
+    return endpoint
 
 
 def _served_version(document: Document) -> str:

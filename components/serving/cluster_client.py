@@ -1,33 +1,30 @@
 """The few requests to a Kubernetes API that deploying needs, and a sentence for each way in which they fail."""
 
 import json
-import logging
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime import cluster
+from stagewright.components.runtime.cluster import REQUEST_SECONDS, in_cluster
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable, StagewrightError
 from stagewright.components.serving.inference_service import API_VERSION, KIND, PLURAL
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+__all__ = ["FIELD_MANAGER", "REQUEST_SECONDS", "Conflict", "Document", "InferenceServices", "in_cluster"]
+
 Document = dict[str, Any]
 
 FIELD_MANAGER = "stagewright"
-REQUEST_SECONDS = 30.0
+SERVICE_LABEL = "serving.kserve.io/inferenceservice"  # on each pod of a service
 _GROUP = API_VERSION.partition("/")[0]
 _SHOWN = 300
 
 
 class Conflict(InputError):
     """Fields of the object are managed by somebody else."""
-
-
-def in_cluster() -> bool:
-    """Whether this program runs in a pod."""
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +41,7 @@ class InferenceServices:
         Raises:
             InputError: If there is neither.
         """
-        from kubernetes import client, config
-
-        configuration = client.Configuration()
-        try:
-            if in_cluster():
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                # Said explicitly: the library looks at KUBECONFIG only when it is imported.
-                files = os.environ.get("KUBECONFIG") or "~/.kube/config"
-                config.load_kube_config(config_file=files, client_configuration=configuration)
-        except config.ConfigException as error:
-            raise InputError(f"no cluster to deploy to: {error}; set KUBECONFIG or run inside the cluster") from error
-        configuration.retries = 2
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would tell of each retry before we tell of the failure
-        return cls(client.ApiClient(configuration), namespace)
+        return cls(cluster.connect(), namespace)
 
     def get(self, name: str) -> Document | None:
         """The object, or None."""
@@ -81,6 +64,33 @@ class InferenceServices:
         """Delete the object; nothing happens if there is none."""
         self._call("DELETE", name, missing_is_none=True)
 
+    def pods(self, name: str) -> list[Document] | None:
+        """The pods of a service; None where they may not be looked at, which deploying can do without."""
+        return self._list("pods", [("labelSelector", f"{SERVICE_LABEL}={name}")])
+
+    def events(self, **fields: str) -> list[Document]:
+        """What Kubernetes tells of an object, by its kind, name or the reason; nothing where it may not be looked at."""
+        names = {"kind": "involvedObject.kind", "name": "involvedObject.name", "reason": "reason"}
+        selector = ",".join(f"{names[field]}={value}" for field, value in fields.items())
+        return self._list("events", [("fieldSelector", selector)]) or []
+
+    def _list(self, resource: str, query: list[tuple[str, str]]) -> list[Document] | None:
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            answer = self._ask(f"/api/v1/namespaces/{self.namespace}/{resource}", "GET", {"Accept": "application/json"}, query)
+        except (ApiException, HTTPError):
+            return None
+        found: list[Document] = json.loads(answer.data)["items"]
+        return found
+
+    def _ask(self, path: str, method: str, headers: dict[str, str], query: list[tuple[str, str]], body: Any = None) -> Any:
+        return self.api.call_api(
+            path, method, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"],
+            _preload_content=False, _return_http_data_only=True, _request_timeout=REQUEST_SECONDS,
+        )  # fmt: skip
+
     def _call(
         self, method: str, name: str, *, query: list[tuple[str, str]] | None = None, body: Document | None = None,
         missing_is_none: bool = False,
@@ -93,10 +103,7 @@ class InferenceServices:
             headers["Content-Type"] = "application/apply-patch+yaml"
         path = f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURAL}/{name}"
         try:
-            answer = self.api.call_api(
-                path, method, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"],
-                _preload_content=False, _return_http_data_only=True, _request_timeout=REQUEST_SECONDS,
-            )  # fmt: skip
+            answer = self._ask(path, method, headers, query or [], body)
         except ApiException as error:
             if error.status == 404 and missing_is_none:
                 self._require_kserve()
@@ -112,10 +119,7 @@ class InferenceServices:
         from kubernetes.client import ApiException
 
         try:
-            self.api.call_api(
-                f"/apis/{API_VERSION}", "GET", header_params={"Accept": "application/json"}, auth_settings=["BearerToken"],
-                _preload_content=False, _return_http_data_only=True, _request_timeout=REQUEST_SECONDS,
-            )  # fmt: skip
+            self._ask(f"/apis/{API_VERSION}", "GET", {"Accept": "application/json"}, [])
         except ApiException as error:
             if error.status == 404:
                 raise ServiceUnavailable(f"the cluster at {self._host} has no {API_VERSION} {KIND}: install KServe") from error
