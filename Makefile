@@ -8,7 +8,7 @@ SHARED ?= ../shared
 COMPILED := $(wildcard components/serving/predictor/*.c components/serving/predictor/*/*.c)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast cases lint format golden docs lock bench images test-images manifests clean
+.PHONY: help run test test-fast test-cluster cases lint format golden docs lock bench images test-images manifests clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(VENV)/dev.stamp ## Run every test.
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds each.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-cluster: $(VENV)/dev.stamp ## Try manifests and deploying on a real API server: that of KUBEBUILDER_ASSETS, or of SHARED/bin.
+	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cluster
 
 cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare what it prints with what is right.
 	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cases

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from stagewright.components.images import image
 from stagewright.components.registry.promote import promote
+from stagewright.components.runtime.access import check_deploying
+from stagewright.components.runtime.cluster import own_namespace
 from stagewright.components.runtime.content import BASELINE
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import SERVING
@@ -48,6 +50,8 @@ def prepare(name: str, arguments: Mapping[str, Any]) -> Prepared:
     deploy_to = str(arguments.get("deploy_to", defaults.get("deploy_to", "none")))
     pipeline = pipeline_with_images(name, arguments)
     check(pipeline, with_predictor=deploy_to == "local")
+    if deploy_to == "cluster":  # from here, not from a container, which does not see the kubeconfig
+        check_deploying(str(arguments.get("namespace") or own_namespace()))
     shared = share_inputs(arguments)
     if "deploy_to" in defaults:
         shared["deploy_to"] = "none"

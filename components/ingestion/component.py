@@ -23,6 +23,8 @@ def ingest_data(
     on_bad_row: str = "error",
     image_size: str = "",
     image_colours: str = "auto",
+    deploy_to: str = "",
+    namespace: str = "",
 ) -> None:
     """Read raw data from files, an object store, the web or a database into one table.
 
@@ -46,11 +48,17 @@ def ingest_data(
         on_bad_row: error stops at the first row or picture that cannot be read; quarantine sets such rows aside and goes on.
         image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
         image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
+        deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
+            services that the last steps need are checked before anything is read; empty checks nothing.
+        namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
     """
     from stagewright.components.runtime.step import step
 
     with step("ingest_data"):
         from stagewright.components.ingestion.ingest import ingest
+        from stagewright.components.runtime.access import check_access
+
+        check_access(deploy_to, namespace)
 
         done = ingest(
             data, dataset.path, quarantine.path,

@@ -1,9 +1,10 @@
 """The Kubernetes cluster that a step runs in or speaks to: how to reach it, and which namespace is its own."""
 
+import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime.errors import InputError
 
@@ -39,6 +40,24 @@ def connect() -> "ApiClient":
     configuration.retries = 2
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would tell of each retry before we tell of the failure
     return client.ApiClient(configuration)
+
+
+def request(
+    api: "ApiClient", method: str, path: str, *, query: list[tuple[str, str]] | None = None, body: Any = None,
+    content_type: str = "application/json",
+) -> Any:  # fmt: skip
+    """One request to the cluster; the answer's JSON.
+
+    Raises:
+        kubernetes.client.ApiException: For an answer that is no success.
+        urllib3.exceptions.HTTPError: If there is none.
+    """
+    headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "stagewright"}
+    answer = api.call_api(
+        path, method, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"],
+        _preload_content=False, _return_http_data_only=True, _request_timeout=REQUEST_SECONDS,
+    )  # fmt: skip
+    return json.loads(answer.data)
 
 
 def own_namespace(*, ask_kubeconfig: bool = True) -> str:

@@ -64,6 +64,16 @@ def client(purpose: str) -> "MlflowClient":
         ) from error
 
 
+def check(purpose: str) -> None:
+    """See that what MLFLOW_TRACKING_URI names is there, without MLflow's slow import.
+
+    Raises:
+        MissingSetting: If it is not set.
+        ServiceUnavailable: If nothing answers there.
+    """
+    _probe(settings.load(settings.TrackingSettings, purpose).tracking_uri, purpose)
+
+
 @contextmanager
 def answering(purpose: str) -> Iterator[None]:
     """Turn what MLflow's client raises inside the block, whatever went wrong there, into one sentence.

@@ -79,17 +79,11 @@ class InferenceServices:
         from urllib3.exceptions import HTTPError
 
         try:
-            answer = self._ask(f"/api/v1/namespaces/{self.namespace}/{resource}", "GET", {"Accept": "application/json"}, query)
+            answer = cluster.request(self.api, "GET", f"/api/v1/namespaces/{self.namespace}/{resource}", query=query)
         except (ApiException, HTTPError):
             return None
-        found: list[Document] = json.loads(answer.data)["items"]
+        found: list[Document] = answer["items"]
         return found
-
-    def _ask(self, path: str, method: str, headers: dict[str, str], query: list[tuple[str, str]], body: Any = None) -> Any:
-        return self.api.call_api(
-            path, method, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"],
-            _preload_content=False, _return_http_data_only=True, _request_timeout=REQUEST_SECONDS,
-        )  # fmt: skip
 
     def _call(
         self, method: str, name: str, *, query: list[tuple[str, str]] | None = None, body: Document | None = None,
@@ -98,12 +92,10 @@ class InferenceServices:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER}
-        if method == "PATCH":
-            headers["Content-Type"] = "application/apply-patch+yaml"
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
         path = f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURAL}/{name}"
         try:
-            answer = self._ask(path, method, headers, query or [], body)
+            document: Document = cluster.request(self.api, method, path, query=query, body=body, content_type=kind)
         except ApiException as error:
             if error.status == 404 and missing_is_none:
                 self._require_kserve()
@@ -111,7 +103,6 @@ class InferenceServices:
             raise self._explain(error, method, name) from error
         except HTTPError as error:
             raise ServiceUnavailable(f"the cluster at {self._host} does not answer: {_reason(error)}") from error
-        document: Document = json.loads(answer.data)
         return document
 
     def _require_kserve(self) -> None:
@@ -119,7 +110,7 @@ class InferenceServices:
         from kubernetes.client import ApiException
 
         try:
-            self._ask(f"/apis/{API_VERSION}", "GET", {"Accept": "application/json"}, [])
+            cluster.request(self.api, "GET", f"/apis/{API_VERSION}")
         except ApiException as error:
             if error.status == 404:
                 raise ServiceUnavailable(f"the cluster at {self._host} has no {API_VERSION} {KIND}: install KServe") from error
@@ -140,7 +131,7 @@ class InferenceServices:
         if error.status == 404:
             self._require_kserve()
             return InputError(f"{what} cannot be applied: {message or 'not found'}; does the namespace exist?")
-        if 400 <= error.status < 500:
+        if 400 <= error.status < 500 or "failed to create typed patch object" in message:  # a field that there is not: a 500
             return InputError(f"the cluster refuses {what}: {message}")
         return ServiceUnavailable(f"the cluster at {self._host} failed with {error.status}: {message}")
 

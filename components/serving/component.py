@@ -9,18 +9,24 @@ from stagewright.components.authoring import component
 
 # The tabular image, because a bare ONNX graph is adapted with the onnx package; cached it would miss what an alias points to.
 @component(group="tabular", cacheable=False)
-def import_model(source: str, model: dsl.Output[dsl.Model]) -> None:
+def import_model(source: str, model: dsl.Output[dsl.Model], deploy_to: str = "", namespace: str = "") -> None:
     """Take an existing model, wherever it is, as a model that can be registered, published and served.
 
     Args:
         source: A model folder, an .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/VERSION or
             runs:/ID/PATH.
         model: The model with its `serving/` folder: graph, signature and, if it has one, baseline.
+        deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
+            services that the last steps need are checked before anything is read; empty checks nothing.
+        namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
     """
     from stagewright.components.runtime.step import step
 
     with step("import_model"):
+        from stagewright.components.runtime.access import check_access
         from stagewright.components.serving.import_model import import_model as take
+
+        check_access(deploy_to, namespace)
 
         signature = take(source, model.path)
         model.metadata["task"] = signature.task
@@ -74,7 +80,7 @@ def deploy_model(
     target: str = "local",
     variant: str = "cpu",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     cpu_request: str = "250m",
     cpu_limit: str = "1",
     memory_request: str = "256Mi",
@@ -96,7 +102,7 @@ def deploy_model(
         target: local (a background process), cluster (KServe) or gitops (a file for a GitOps controller).
         variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
         mode: KServe's deployment mode: Standard or Knative.
-        namespace: The namespace of the service.
+        namespace: The namespace of the service; empty for the one that the step runs in.
         cpu_request: CPU that a replica is given, a Kubernetes quantity.
         cpu_limit: CPU that a replica may use at most.
         memory_request: Memory that a replica is given.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stagewright.components.runtime.cluster import own_namespace
 from stagewright.components.runtime.content import BASELINE, WORKER
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
@@ -57,7 +58,7 @@ def deploy(
     target: str = "local",
     variant: str = "cpu",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     resources: Resources = RESOURCES,
     replicas: Replicas = REPLICAS,
     service_account: str = SERVICE_ACCOUNT,
@@ -71,6 +72,8 @@ def deploy(
         model_uri: The published model, `s3://...`; for the local target a folder will do.
         target: local, cluster or gitops.
         variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton; each must have been published.
+        namespace: Of the service; empty for the pod's own. On a laptop that is the one of the kubeconfig's context for cluster,
+            and `default` otherwise: what is written for others does not depend on who writes it.
         gitops: For gitops: the folder that receives the manifest.
         timeout_seconds: How long the model may take to be ready.
         force: For cluster: take over fields that somebody else manages.
@@ -83,6 +86,7 @@ def deploy(
     one_of("target", target, TARGETS)
     if target == "local" and variants.find(variant).repository:
         raise BadParameter("variant", got=variant, expected="another one for target=local: this machine runs no Triton")
+    namespace = namespace or own_namespace(ask_kubeconfig=target == "cluster")
     served = variants.location(model_uri, variant)
     model = _look(served)
     if target == "local" and not is_remote(model_uri):

@@ -47,7 +47,7 @@ def train_model(
     tolerance: float = 1e-5,
     deploy_to: str = "local",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     gitops: str = "",
     seed: int = 0,
 ) -> str:
@@ -98,7 +98,7 @@ def train_model(
             value as a share of the target's spread, the distance from its 5% to its 95% quantile.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service.
+        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
         gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
         seed: Seed of everything random.
 
@@ -119,6 +119,8 @@ def train_model(
         on_bad_row=on_bad_row,
         image_size=image_size,
         image_colours=image_colours,
+        deploy_to=deploy_to,
+        namespace=namespace,
     )
     validated = validate_data(
         dataset=ingested.outputs["dataset"],

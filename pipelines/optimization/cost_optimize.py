@@ -19,7 +19,7 @@ def cost_optimize(
     prices: dict[str, Any] = {},  # noqa: B006
     present: str = "",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     headroom: float = 0.3,
     longest_wait_seconds: float = 0.0,
     pod_start_seconds: float = 3.0,
@@ -48,7 +48,7 @@ def cost_optimize(
         prices: Prices of a CPU and a GiB for an hour, of a machine, or the name of an example machine, as JSON.
         present: The present InferenceService, a YAML file or its text; by default what deploying asks for by itself.
         mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service.
+        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
         headroom: Share of a load that must fit on top of it.
         longest_wait_seconds: Longest that the first request after a pause may wait for a replica; 0 never scales to zero.
         pod_start_seconds: Seconds until a container begins to run on the cluster, which is not measured.

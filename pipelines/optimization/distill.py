@@ -54,7 +54,7 @@ def distill(
     export_tolerance: float = 1e-5,
     deploy_to: str = "local",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     gitops: str = "",
     seed: int = 0,
 ) -> str:
@@ -113,7 +113,7 @@ def distill(
             or of a value as a share of the target's spread, the distance from its 5% to its 95% quantile.
         deploy_to: Where to serve the student. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service.
+        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
         gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
         seed: Seed of everything random.
 
@@ -132,6 +132,8 @@ def distill(
         date_format=date_format,
         drop=drop,
         on_bad_row=on_bad_row,
+        deploy_to=deploy_to,
+        namespace=namespace,
     )
     validated = validate_data(dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, leakage=leakage)
     splits = split_data(

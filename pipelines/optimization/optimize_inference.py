@@ -22,7 +22,7 @@ def optimize_inference(
     rounds: int = 5,
     deploy_to: str = "local",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     gitops: str = "",
 ) -> str:
     """Find how a model is served best on this CPU, publish it with these settings and serve it.
@@ -43,13 +43,13 @@ def optimize_inference(
         rounds: How often the largest rate is looked for in the proof; at least 5, and 8 can bear one that was disturbed.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service.
+        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
         gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
 
     Returns:
         Version under which the model was published, like v1.0.1.
     """
-    imported = import_model(source=model)
+    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace)
     measured = benchmark_model(
         model=imported.outputs["model"],
         data=data,

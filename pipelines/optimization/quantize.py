@@ -34,7 +34,7 @@ def quantize(
     date_format: str = "auto",
     deploy_to: str = "local",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     gitops: str = "",
     seed: int = 0,
 ) -> bool:
@@ -69,14 +69,14 @@ def quantize(
         date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
         deploy_to: Where to serve the variant. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service.
+        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
         gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
         seed: Seed of everything random.
 
     Returns:
         Whether there is a variant; there is none where nothing is to be gained.
     """
-    imported = import_model(source=model)
+    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace)
     ingested = ingest_data(
         data=data, query=query, format=format, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format
     )

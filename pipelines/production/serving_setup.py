@@ -13,7 +13,7 @@ def serving_setup(
     name: str,
     deploy_to: str = "local",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     gitops: str = "",
 ) -> str:
     """Publish a model that exists already and serve it.
@@ -23,13 +23,13 @@ def serving_setup(
         name: Name under which to publish and serve it: lower-case letters, digits and dashes.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service.
+        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
         gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
 
     Returns:
         Version under which the model was published, like v1.0.0.
     """
-    imported = import_model(source=model)
+    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace)
     registered = register_model(model=imported.outputs["model"], name=name)
     published = publish_model(model=imported.outputs["model"], name=name, version=registered.outputs["Output"])
     deploy_and_promote(

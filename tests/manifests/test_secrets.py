@@ -2,28 +2,17 @@
 
 import base64
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
-from support import cluster as clusters
-from support.cluster import KServeCluster
 from support.manifests import MANIFESTS, find, kustomizations, objects, rendered
 from typer.testing import CliRunner
 
-from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.serving.serving_runtime import STORAGE_SECRET
 from stagewright.pipelines.cli import app
-from stagewright.pipelines.secrets import CREDENTIALS, apply, documents
+from stagewright.pipelines.secrets import CREDENTIALS, documents
 
 NAMES = [credentials.name for credentials in CREDENTIALS]
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KServeCluster]:
-    with clusters.running(tmp_path, patch=monkeypatch) as running:
-        yield running
 
 
 def _values(document: dict) -> dict[str, str]:
@@ -51,48 +40,6 @@ def test_the_predictors_secret_tells_kserve_where_the_store_is() -> None:
     annotations = secret["metadata"]["annotations"]
     assert annotations["serving.kserve.io/s3-endpoint"] == "minio.ml.svc:9000"
     assert annotations["serving.kserve.io/s3-usehttps"] == "0"
-
-
-def test_secrets_are_created_once_and_then_left(cluster: KServeCluster) -> None:
-    first = documents("stagewright")
-    created = apply(first, "stagewright")
-    again = apply(documents("stagewright"), "stagewright")
-
-    assert created.created == tuple(NAMES)
-    assert created.kept == ()
-    assert again.created == ()
-    assert again.kept == tuple(NAMES)
-
-
-def test_a_secret_without_a_key_is_told_and_not_changed(cluster: KServeCluster) -> None:
-    broken = documents("stagewright")
-    broken[0]["data"].pop("MINIO_ROOT_PASSWORD")
-    apply(broken[:1], "stagewright")
-
-    with pytest.raises(
-        InputError, match=r"Secret stagewright/minio-root exists without MINIO_ROOT_PASSWORD; add it, or delete"
-    ):
-        apply(documents("stagewright"), "stagewright")
-
-
-def test_a_cluster_that_is_away_is_one_sentence(
-    cluster: KServeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = yaml.safe_load((tmp_path / "kubeconfig").read_text())
-    content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
-    (tmp_path / "away").write_text(yaml.safe_dump(content))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "away"))
-
-    with pytest.raises(ServiceUnavailable, match=r"the cluster at http://127\.0\.0\.1:9 does not answer"):
-        apply(documents("stagewright"), "stagewright")
-
-
-def test_the_command_says_where_and_what_but_no_value(cluster: KServeCluster) -> None:
-    shown = CliRunner().invoke(app, ["secrets", "--namespace", "stagewright"])
-
-    assert shown.exit_code == 0, shown.output
-    assert shown.output.splitlines()[0].startswith("cluster  http://127.0.0.1:")
-    assert [line.split() for line in shown.output.splitlines()[1:]] == [["created", name] for name in NAMES]
 
 
 def test_the_command_prints_objects_only_when_asked() -> None:

@@ -1,9 +1,10 @@
 """The tree of manifests, rendered as a cluster would get it."""
 
+import copy
 import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ MANIFESTS = ROOT / "manifests"
 SHARED = ROOT.parent / "shared"
 VALIDATOR, CRDS = SHARED / "tools/validate_manifests.py", SHARED / "crds"
 KUBECTL = Path(sys.prefix) / "bin/kubectl"
+CLUSTER_SCOPED = {"ClusterStorageContainer"}
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -81,3 +83,16 @@ def validate(*paths: Path) -> subprocess.CompletedProcess[str]:
     """Check files strictly against the schemas of Kubernetes, KServe, Kubeflow, Argo CD, Flux and the Prometheus operator."""
     command = [sys.executable, str(VALIDATOR), "--crds", str(CRDS), *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def in_namespace(items: Iterable[Document], namespace: str) -> list[Document]:
+    """The same objects in another namespace, and the Namespace itself under its name."""
+    moved = copy.deepcopy(list(items))
+    for item in moved:
+        if item["kind"] == "Namespace":
+            item["metadata"]["name"] = namespace
+        elif item["kind"] not in CLUSTER_SCOPED:
+            item["metadata"]["namespace"] = namespace
+        for subject in item.get("subjects") or []:
+            subject["namespace"] = namespace
+    return moved

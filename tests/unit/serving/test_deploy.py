@@ -9,10 +9,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from support import cluster as emulated
-from support.cluster import KServeCluster, ready
 from support.exported_models import write_wine_model
-from support.predictors import predictor
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
@@ -28,12 +25,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "home"
     for deployment in local.services():
         processes.stop(deployment.process)
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KServeCluster]:
-    with emulated.running(tmp_path, patch=monkeypatch) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +70,6 @@ def test_a_baseline_of_another_model_stops_a_deployment(home: Path, store: Objec
     assert local.services() == []
 
 
-def test_cluster_applies_and_tests(cluster: KServeCluster, published: Published, model: Path) -> None:
-    with predictor(model, name="wine", version="v1.0.0") as url:
-        cluster.controller = ready(url)
-        deployed = deploy(
-            name="wine", version="v1.0.0", model_uri=published.uri, target="cluster", namespace="models", timeout_seconds=20
-        )
-
-    assert deployed.endpoint == url
-    [(document, _)] = cluster.applied
-    assert yaml.safe_load(deployed.manifest) == document
-
-
 def test_gitops_writes_the_same_manifest(published: Published, tmp_path: Path) -> None:
     (tmp_path / "apps").mkdir()
 
@@ -112,12 +91,11 @@ def test_gitops_writes_the_same_manifest(published: Published, tmp_path: Path) -
     assert yaml.safe_load(rendered) == yaml.safe_load(deployed.manifest)
 
 
-def test_a_model_that_is_not_published_is_told_before_anything_changes(cluster: KServeCluster, store: ObjectStore) -> None:
+def test_a_model_that_is_not_published_is_told_before_the_cluster_is_asked(store: ObjectStore) -> None:
     store.ensure_bucket("models")
 
     with pytest.raises(InputError, match=r"no model is published at s3://models/nobody/v1.0.0/"):
         deploy(name="wine", version="v1.0.0", model_uri="s3://models/nobody/v1.0.0/", target="cluster")
-    assert cluster.applied == []
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,22 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from google.protobuf import text_format
-from support import cluster as emulated
-from support.cluster import KServeCluster, ready
 from support.exported_models import write_wine_model
 from support.manifests import VALIDATOR, validate
 from support.predictors import predictor
 from support.triton_schema import SCHEMA as triton_schema
 from typer.testing import CliRunner
 
-from stagewright.components.runtime.errors import BadParameter, GateFailed
+from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import client
-from stagewright.components.serving import cluster as target
 from stagewright.components.serving.deploy import deploy
 from stagewright.components.serving.exporters import tensorflow_serving
 from stagewright.components.serving.exporters.triton import write_variant
@@ -39,12 +35,6 @@ def service(**changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wine_model(tmp_path_factory.mktemp("wine") / "model")
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KServeCluster]:
-    with emulated.running(tmp_path, patch=monkeypatch) as cluster:
-        yield cluster
 
 
 def test_triton_is_given_its_repository_and_a_gpu() -> None:
@@ -129,19 +119,6 @@ def test_the_smoke_test_speaks_as_triton_wants_it(model: Path, tmp_path: Path) -
         assert tensor["datatype"] == types[triton_schema.DataType.Name(given.data_type)]
         assert tensor["shape"] == [table.height, *given.dims]
         assert None not in tensor["data"]
-
-
-def test_a_deployed_triton_service_is_asked_for_its_own_number(model: Path, cluster: KServeCluster, tmp_path: Path) -> None:
-    write_variant(model, tmp_path / "variant", name="wine", version="v1.1.0")
-    baseline = (tmp_path / "variant/serving/baseline.parquet").read_bytes()
-    quick = {"timeout": 3.0, "poll": 0.05, "settle": 0.2}
-
-    with predictor(model, name="wine", version="1001000") as url:
-        cluster.controller = ready(url)
-        assert target.deploy(service(variant="gpu-triton"), baseline=baseline, **quick) == url
-        cluster.controller = ready(url)
-        with pytest.raises(GateFailed, match="the smoke test had no answer"):
-            target.deploy(service(version="v1.2.0", variant="gpu-triton"), baseline=baseline, **quick)
 
 
 def test_clients_of_tensorflow_serving_get_the_promised_answer(model: Path, tmp_path: Path) -> None:
