@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import cluster as clusters
+from support import kserve
 from support.manifests import MANIFESTS, ROOT, find, kustomizations, objects
 
 from stagewright.components.serving.cluster_client import _verb
@@ -106,6 +106,15 @@ def test_the_runner_may_do_to_services_what_deploy_model_does() -> None:
     assert all("resourceNames" in rule for rule in rules if {"secrets", "configmaps"} & set(rule["resources"]))
 
 
+def test_kubeflows_own_account_may_do_what_ours_may() -> None:
+    """It is the one of a run whose form on the dashboard leaves the account empty."""
+    subjects = find("overlays/kind", "RoleBinding", "stagewright-runner")["subjects"]
+
+    assert [(subject["name"], subject["namespace"]) for subject in subjects] == [
+        ("stagewright-runner", "stagewright"), ("pipeline-runner", "stagewright"),
+    ]  # fmt: skip
+
+
 def test_the_launcher_finds_its_credentials() -> None:
     data = find("base/pipelines", "ConfigMap", "kfp-launcher")["data"]
     rules = find("base/pipelines", "Role", "stagewright-runner")["rules"]
@@ -121,12 +130,12 @@ HEALTH = {
         {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]},
         "Progressing",
     ),
-    "ready": (clusters.ready("http://churn")({"metadata": {"generation": 2}}, 1), "Healthy"),
+    "ready": (kserve.ready("http://churn")({"metadata": {"generation": 2}}, 1), "Healthy"),
     "waiting": (
         {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Waiting"}]},
         "Progressing",
     ),
-    "cannot be loaded": (clusters.failing({"metadata": {"generation": 2}}, 1), "Degraded"),
+    "cannot be loaded": (kserve.failing({"metadata": {"generation": 2}}, 1), "Degraded"),
 }
 
 
