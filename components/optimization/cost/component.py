@@ -126,7 +126,7 @@ def optimize_cost(
     prices: dict = {},  # noqa: B006
     present: str = "",
     mode: str = "Standard",
-    namespace: str = "default",
+    namespace: str = "",
     headroom: float = 0.3,
     longest_wait_seconds: float = 0.0,
     pod_start_seconds: float = 3.0,
@@ -161,7 +161,7 @@ def optimize_cost(
             examples; with "currency" if it is not USD. Nothing takes an example machine.
         present: The present InferenceService, a YAML file or its text; by default what deploy_model asks for by itself.
         mode: KServe's deployment mode: Standard or Knative.
-        namespace: The namespace of the service.
+        namespace: The namespace of the service; empty for the one that the step runs in.
         headroom: Share of a load that must fit on top of it.
         longest_wait_seconds: Longest that the first request after a pause may wait for a replica; 0 never scales to zero.
         pod_start_seconds: Until a container begins to run on a cluster, which is not measured.
@@ -187,8 +187,10 @@ def optimize_cost(
         from stagewright.components.optimization.cost.measured import Measured
         from stagewright.components.optimization.cost.page import page
         from stagewright.components.runtime import logs
+        from stagewright.components.runtime.cluster import own_namespace
         from stagewright.components.runtime.yaml_text import to_yaml
 
+        namespace = namespace or own_namespace(ask_kubeconfig=False)
         found = cost.optimize_cost(
             model.path,
             name=name,
