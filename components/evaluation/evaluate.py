@@ -132,7 +132,8 @@ def evaluate(
     used = importance.permutation_importance(
         lambda table: answer(loaded, table, split="test"), rows["test"], several, seed=seed
     )
-    chosen = list(slice_columns) or list(used.losses)[:CHOSEN_SLICES]
+    texts = {given.name for given in inputs if given.kind == "text"}  # of which each row is a slice of its own
+    chosen = list(slice_columns) or [column for column in used.losses if column not in texts][:CHOSEN_SLICES]
     compared = _champion(name, loaded, outcomes["test"], rows["test"], paths, seed) if compare_with_champion else None
     checks = [*gate.threshold_checks(thresholds, measured["test"]), gate.baseline_check(metric, measured["test"], baseline)]
     against = gate.champion_check(compared) if compared else None

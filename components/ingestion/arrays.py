@@ -6,10 +6,12 @@ An array of bytes with two or three further axes holds images: [N, height, width
 
 from collections.abc import Iterator
 from math import prod
+from zipfile import ZipFile
 
 import numpy as np
 import polars as pl
 
+from stagewright.components.ingestion.bytestreams import check_ratio
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.valuetypes import ArrayType, Types, ValueType, dtype
 from stagewright.components.runtime.errors import InputError
@@ -49,8 +51,11 @@ class ArrayFile:
 
 def _read(file: RawFile) -> dict[str, np.ndarray]:
     try:
+        _check_announced(file)
         with np.load(file.path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001  a damaged archive fails in whatever way its content leads to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{file.name} cannot be read as a NumPy archive of plain arrays: {reason}") from None
@@ -60,6 +65,26 @@ def _read(file: RawFile) -> dict[str, np.ndarray]:
     if bare is not None:
         raise InputError(f"{file.name}: '{bare}' is a single value; every array has one entry a row")
     return {name: _channels_first(array) for name, array in arrays.items()}
+
+
+def _check_announced(file: RawFile) -> None:
+    """Refuse an archive whose arrays announce more than it holds, before memory is taken for them.
+
+    Raises:
+        InputError: Naming the array.
+    """
+    with ZipFile(file.path) as archive:
+        for member in archive.infolist():
+            check_ratio(member.file_size, member.compress_size, f"{file.name}: {member.filename}")
+            with archive.open(member) as content:
+                version = np.lib.format.read_magic(content)
+                read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read_header(content)
+            if prod(shape) * dtype.itemsize > member.file_size:
+                raise InputError(
+                    f"{file.name}: '{member.filename.removesuffix('.npy')}' announces {dtype} of shape {list(shape)}, "
+                    f"and holds {member.file_size:,} bytes: the file is damaged, or made to fill a machine"
+                )
 
 
 def _channels_first(array: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.ingestion import archives
+from stagewright.components.ingestion.bytestreams import FREE_BYTES, MOST_TIMES
 from stagewright.components.ingestion.source import RawFile, Reading
 from stagewright.components.ingestion.valuetypes import ArrayType, Types, ValueType
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
@@ -124,7 +125,13 @@ class ImageFolder:
 def _opened(path: Path) -> "Image":
     from PIL import Image
 
-    return Image.open(path)
+    picture = Image.open(path)
+    width, height = picture.size
+    size = path.stat().st_size
+    if (unpacked := width * height * len(picture.getbands())) > FREE_BYTES and unpacked > MOST_TIMES * size:
+        picture.close()
+        raise ValueError(f"it announces {width} x {height} pixels, and is a file of {size:,} bytes")
+    return picture
 
 
 def _broken() -> tuple[type[Exception], ...]:
