@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.runtime import positive
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import model_name
 from stagewright.pipelines import description
@@ -29,9 +28,6 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
     if "name" in arguments:
         model_name(arguments["name"])
         _check_service(arguments, "cluster" if remote else "local")
-    _check_tolerance("export_tolerance" if pipeline == "distill" else "tolerance", pipeline, arguments)
-    if pipeline == "train-model" and "threshold" in arguments:
-        positive.check(arguments["threshold"])
     check_bounds(pipeline, arguments)
     _check_split(arguments)
     for name, check_value in _BY_LOGIC.items():
@@ -54,14 +50,6 @@ def _check_split(arguments: Mapping[str, Any]) -> None:
     for method in ("time", "group"):
         if arguments.get("split") == method and not arguments.get(f"{method}_column"):
             raise InputError(f"split={method} needs --{method}-column: the column to split by")
-
-
-def _check_tolerance(parameter: str, pipeline: str, arguments: Mapping[str, Any]) -> None:
-    """Of the export; `tolerance` of other pipelines is points of quality."""
-    if pipeline in {"train-model", "distill"} and parameter in arguments:
-        from stagewright.components.runtime import parity
-
-        parity.check_tolerance(arguments[parameter], name=parameter)
 
 
 def _check_params(arguments: Mapping[str, Any]) -> None:

@@ -31,7 +31,8 @@ def test_lowest_value_passes_and_the_next_does_not(pipeline: str, name: str, low
 @pytest.mark.parametrize(
     ("pipeline", "name", "highest", "above"),
     [("train-model", "seed", 2**31 - 1, 2**31), ("distill", "augmentation", 100, 100.5), ("distill", "hard_weight", 1, 1.01),
-     ("distill", "minimum_agreement", 1, 1.01), ("quantize", "threads", 1024, 1025)],
+     ("distill", "minimum_agreement", 1, 1.01), ("train-model", "threshold", 1 - 1e-9, 1),
+     ("train-model", "tolerance", 0.99, 1.0), ("quantize", "threads", 1024, 1025)],
 )  # fmt: skip
 def test_highest_value_passes_and_the_next_does_not(pipeline: str, name: str, highest: float, above: float) -> None:
     check_bounds(pipeline, {name: highest})
