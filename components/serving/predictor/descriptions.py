@@ -21,7 +21,7 @@ def actions(models: Repository, metrics: Metrics, *, version: str, max_rows: int
     """
 
     def asked(route: Route) -> list[Model]:
-        return [models.find(route.model, route.version).model] if route.model else loaded(models)
+        return [models.find(route.model, route.version).model] if route.model is not None else loaded(models)
 
     return {
         "configuration": lambda route: json_answer(triton.configuration(asked(route)[0], max_rows=max_rows)),

@@ -170,7 +170,7 @@ class Protocol(HttpToolsProtocol):
         Raises:
             _Stop: If it was refused.
         """
-        if self._unsure and self._least_size() > HEAD_BYTES:
+        if self._unsure and self._usual_size() > HEAD_BYTES:
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
             raise _Stop
         hosts = 0
@@ -189,10 +189,10 @@ class Protocol(HttpToolsProtocol):
             self.refuse(HTTPStatus.BAD_REQUEST, "the request has more than one Host header; send one")
             raise _Stop
 
-    def _least_size(self) -> int:
-        """Bytes that the head has at least, without blanks that mean nothing."""
+    def _usual_size(self) -> int:
+        """Bytes that the head has as it is usually written, with one blank behind each colon."""
         line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n")
-        return line + sum(len(name) + len(value) + len(":\r\n") for name, value in self.headers) + len("\r\n")
+        return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + len("\r\n")
 
     def _watch_what_arrives(self) -> None:
         """Give what has begun to arrive its time."""

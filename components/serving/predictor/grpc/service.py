@@ -109,7 +109,8 @@ class Service:
         try:
             ready = await self._holds(_about("model_ready", request), context)
         except Refused:
-            if request.name not in await self._known(context):  # a name that is known, but not loaded, is no error
+            # A name that is known, but not loaded, is no error.
+            if request.version or request.name not in await self._known(context):
                 raise
             ready = False
         return pb.ModelReadyResponse(ready=ready)

@@ -12,9 +12,10 @@ import numpy as np
 import orjson
 
 from stagewright.components.serving.predictor import tensors
-from stagewright.components.serving.predictor.errors import BadTensor, RequestError, counted
+from stagewright.components.serving.predictor.errors import BadTensor, RequestError, counted, shown
 from stagewright.components.serving.predictor.grpc.messages import Message, ModelInferResponse
 from stagewright.components.serving.predictor.messages import json_bytes
+from stagewright.components.serving.predictor.v2_outputs import read_parameters
 
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -48,6 +49,8 @@ def request_body(request: Message) -> Body:
     Raises:
         RequestError: If contents and shape or datatype of a tensor contradict each other.
     """
+    for tensor in request.inputs:
+        read_parameters({"parameters": _parameters(tensor.parameters)}, f"input {shown(tensor.name)}")
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise RequestError(
