@@ -9,6 +9,7 @@ from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.content import GRAPH, WORKER
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, did_you_mean
+from stagewright.components.runtime.files import check_tree
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join, sha256
@@ -52,6 +53,8 @@ def _fetch(source: str, scratch: Path) -> Path:
     path = Path(source.removeprefix("file://")).expanduser()
     if not path.exists():
         raise InputError(f"there is no model at {source!r}; expected {KINDS}")
+    if path.is_dir():
+        check_tree(path)
     if (path / MANIFEST).is_file():
         _verify_folder(path)
     return path

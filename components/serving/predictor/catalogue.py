@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, StagewrightError
+from stagewright.components.runtime.files import content_of
 from stagewright.components.runtime.naming import Version
 from stagewright.components.serving.predictor.errors import UnknownModel, UnknownVersion
 from stagewright.components.serving.predictor.source import GRAPH, MANIFEST, SERVING
@@ -175,7 +176,7 @@ class _Folder:
     def entry(self, name: str) -> bytes | None:
         path = self._folder / f"{name}{ENTRY}"
         try:
-            return path.read_bytes() if path.stat().st_size <= _LARGEST_ENTRY else b""
+            return content_of(path, most=_LARGEST_ENTRY)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.files import content_of
 from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.signature import FILE as SIGNATURE
 
@@ -72,18 +73,19 @@ def name(location: str) -> str | None:
     else:
         _, serving = _find(Path(location.removeprefix("file://")))
         manifest = serving.parent / MANIFEST
-        content = _read_file(manifest) if serving.name == SERVING and manifest.is_file() else None
+        content = _read_file(manifest, serving.parent) if serving.name == SERVING and manifest.is_file() else None
     return None if content is None else _parse(location, content).get("name")
 
 
 def _read_folder(folder: Path) -> ModelFiles:
     root, serving = _find(folder)
     if serving.name != SERVING or not (root / MANIFEST).is_file():
-        signature = _read_file(serving / SIGNATURE)
-        extras = {name: _read_file(serving / name) for name in _extras(signature) if (serving / name).is_file()}
-        graph = b"" if WORKER in extras else _read_file(serving / GRAPH)
+        own = root if serving.name == SERVING else serving
+        signature = _read_file(serving / SIGNATURE, own)
+        extras = {name: _read_file(serving / name, own) for name in _extras(signature) if (serving / name).exists()}
+        graph = b"" if WORKER in extras else _read_file(serving / GRAPH, own)
         return ModelFiles(str(folder), graph, signature, extras=extras)
-    return _verified(str(root), lambda name: _read_file(root / name))
+    return _verified(str(root), lambda name: _read_file(root / name, root))
 
 
 def _find(folder: Path) -> tuple[Path, Path]:
@@ -93,14 +95,14 @@ def _find(folder: Path) -> tuple[Path, Path]:
             f"no model folder {folder}: the path does not exist" if not folder.exists() else f"{folder} is not a folder"
         )
     serving = folder / SERVING if (folder / SERVING).is_dir() else folder
-    if not any((serving / file).is_file() for file in (GRAPH, WORKER)):
+    if not any((serving / file).exists() for file in (GRAPH, WORKER)):
         raise InputError(f"no {GRAPH} in {folder} or in its {SERVING} folder: this is not an exported model")
     return serving.parent, serving
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path, root: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return content_of(path, inside=root)
     except FileNotFoundError:
         raise InputError(f"no {path.name} in {path.parent}: this is not an exported model") from None
     except OSError as error:

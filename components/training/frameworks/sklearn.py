@@ -16,6 +16,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.harmless import check_model
 from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks._base import (
     OPSETS,
@@ -109,6 +110,7 @@ def load(folder: Path) -> "SklearnEstimator":
         raise damaged(path, error) from None
     if foreign:
         raise InputError(f"{path} holds {foreign[0]}, which no model of ours is made of; it is not loaded")
+    check_model(model, str(path))
     return SklearnEstimator(model)
 
 

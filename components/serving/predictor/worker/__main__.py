@@ -6,6 +6,7 @@ end the server are for the parent to act on: this process goes on answering unti
 
 import argparse
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pulse", type=int, required=True, help="descriptor of the pipe that tells the parent of our life")
     given = parser.parse_args(arguments)
     pulse.beat(given.pulse)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

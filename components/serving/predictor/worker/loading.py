@@ -14,6 +14,7 @@ import pandas as pd
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.harmless import check_archive, check_model
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME
 from stagewright.components.serving.predictor.worker.formats import Field, Format
 
@@ -137,10 +138,13 @@ def _with_gaps(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
 def _sklearn(found: Format) -> Loaded:
     import skops.io
 
+    check_archive(found.file)
     foreign = sorted(set(skops.io.get_untrusted_types(file=found.file)) - TRUSTED_TYPES)
     if foreign:
         raise InputError(f"{found.file} holds {foreign[0]}, which is not known to be harmless; export the model to ONNX")
-    return _estimator(found, skops.io.load(found.file, trusted=sorted(TRUSTED_TYPES)), "sklearn")
+    model = skops.io.load(found.file, trusted=sorted(TRUSTED_TYPES))
+    check_model(model, str(found.file))
+    return _estimator(found, model, "sklearn")
 
 
 def _xgboost(found: Format) -> Loaded:

@@ -1,6 +1,7 @@
 """A model's process as its parent sees it: started, asked one thing at a time, ended."""
 
 import contextlib
+import ctypes
 import os
 import socket
 import subprocess
@@ -24,7 +25,12 @@ START_SECONDS = 120.0
 STOP_SECONDS = 2.0
 INTERPRETER = "STAGEWRIGHT_WORKER_PYTHON"
 _MODULE = "stagewright.components.serving.predictor.worker"
-_SECRET = ("AWS_", "MLFLOW_", "MINIO_", "S3_")  # the model needs none of what these let a process do
+# What a library needs to run; whatever else the server was given, secrets among it, is not the model's.
+_KEPT = (
+    "PATH", "LANG", "LC_", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON", "VIRTUAL_ENV", "CUDA_", "NVIDIA_",
+    "OMP_", "OPENBLAS_", "MKL_", "JOBLIB_", "COVERAGE_",
+)  # fmt: skip
+_NOT_DUMPABLE = 4  # of prctl: PR_SET_DUMPABLE
 _KEPT_LINES, _SHOWN = 20, 500
 _LEAST_SECONDS = 0.001  # a timeout of 0 would mean something else
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -49,6 +55,7 @@ class WorkerProcess:
 
     def __init__(self, folder: Path, name: str, *, threads: int = 1, interpreter: str | None = None) -> None:
         self.folder, self.name = folder, name
+        _hide()
         ours, theirs = socket.socketpair()
         self.pulse = Pulse()
         python = interpreter or os.environ.get(INTERPRETER) or sys.executable
@@ -164,7 +171,13 @@ class WorkerProcess:
                 logs.event("worker_output", model=self.name, worker=self._process.pid, line=text[:_SHOWN])
 
 
+def _hide() -> None:
+    """Keep what is in this process's memory and environment from its children, who run as the same user."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_NOT_DUMPABLE, 0, 0, 0, 0)
+
+
 def _environment(threads: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "STAGEWRIGHT_THREADS")
     return {**kept, **dict.fromkeys(names, str(threads)), "PYTHONUNBUFFERED": "1"}

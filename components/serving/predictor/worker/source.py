@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.files import check_tree
 from stagewright.components.serving.predictor.source import MANIFEST, SERVING, STORE
 
 
@@ -25,6 +26,7 @@ def local_folder(location: str) -> tuple[Path, Callable[[], None]]:
         return _download(location.rstrip("/").removesuffix(f"/{SERVING}"))
     folder = Path(location.removeprefix("file://"))
     root = folder.parent if folder.name == SERVING else folder
+    check_tree(root)
     if (root / MANIFEST).is_file():
         for name, digest in _files(str(root), (root / MANIFEST).read_bytes()).items():
             _verify(root, name, digest, str(root))
