@@ -15,7 +15,7 @@ from stagewright.components.ingestion.notes import flag, listed
 from stagewright.components.ingestion.profile import ColumnProfile, Profile, profile
 from stagewright.components.runtime import logs, positive, tables
 from stagewright.components.runtime.errors import GateFailed, one_of
-from stagewright.components.runtime.model import THRESHOLD
+from stagewright.components.runtime.positive import THRESHOLD
 from stagewright.components.runtime.schema import Schema, Task
 
 SHOWN = 10  # names in a list

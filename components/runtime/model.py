@@ -18,6 +18,7 @@ import numpy as np
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.positive import THRESHOLD
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +34,6 @@ PACKAGES = {
     "sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm", "torch": "torch", "torch_vision": "torch",
     "transformers": "torch",
 }  # fmt: skip
-THRESHOLD = 0.5  # of a binary model: from this probability of the second class on, that class is the answer
 
 GRAPH_THRESHOLD = "head/threshold"  # that of an exported graph: the name of a constant in it
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.runtime.model import THRESHOLD, Predictions
+from stagewright.components.runtime.model import Predictions
+from stagewright.components.runtime.positive import THRESHOLD
 
 TOLERANCE = 1e-5
 # Columns of a baseline, the same in each row: how its answers were judged when it was written.

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from stagewright.components.runtime.errors import BadParameter, did_you_mean
-from stagewright.components.runtime.model import THRESHOLD, Label
 
+THRESHOLD = 0.5
 SHOWN = 10
 
-L = TypeVar("L", bound=Label)
+L = TypeVar("L", bound=str | int | bool)
 
 
 def check(threshold: float, positive_class: str = "", *, binary: bool = True, task: str = "") -> None:

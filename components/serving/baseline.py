@@ -8,7 +8,8 @@ import polars as pl
 
 from stagewright.components.runtime import parity
 from stagewright.components.runtime.errors import GateFailed, InputError
-from stagewright.components.runtime.model import THRESHOLD, Predictions
+from stagewright.components.runtime.model import Predictions
+from stagewright.components.runtime.positive import THRESHOLD
 
 
 def judge(table: pl.DataFrame, outputs: Mapping[str, list[Any]], tolerance: float | None, *, gate: str) -> float:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.runtime import content, positive
-from stagewright.components.runtime.model import THRESHOLD, ModelMetadata
+from stagewright.components.runtime.model import ModelMetadata
 from stagewright.components.runtime.parity import spread
+from stagewright.components.runtime.positive import THRESHOLD
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.tracking import Run

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime import folders, logs, naming, positive, tracking
-from stagewright.components.runtime.model import THRESHOLD, ModelMetadata
+from stagewright.components.runtime.model import ModelMetadata
 from stagewright.components.runtime.model import framework as framework_module
+from stagewright.components.runtime.positive import THRESHOLD
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.seeds import checked_seed
 from stagewright.components.training import folder as model_folder

@@ -8,7 +8,8 @@ import numpy as np
 
 from stagewright.components.runtime.content import BASELINE, GRAPH
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.model import GRAPH_THRESHOLD, SERVING, THRESHOLD
+from stagewright.components.runtime.model import GRAPH_THRESHOLD, SERVING
+from stagewright.components.runtime.positive import THRESHOLD
 from stagewright.components.runtime.signature import Signature
 
 
