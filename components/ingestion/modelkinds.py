@@ -10,6 +10,7 @@ from stagewright.components.ingestion.valuetypes import ValueType
 from stagewright.components.runtime.errors import InputError
 
 TEXTS = frozenset(("categorical", "text"))
+_TRUTHS = ("true", "false", "0", "1")
 _EXPECTED = {"numeric": "a number", "boolean": "true or false", "datetime": "a date"}
 _TYPES = {
     "numeric": (None, ValueType.INTEGER, ValueType.FLOAT),
@@ -33,7 +34,7 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
     form = settled.form
     complete = form is not None and tally.full(form)
     if settled.type not in _TYPES[kind] or not complete:
-        stray = _stray(tally)
+        stray = _stray(tally, kind)
         if not stray:
             raise InputError(
                 f"column '{name}' holds values such as '{_example(tally)}', which may be read in two ways or cannot be "
@@ -56,9 +57,11 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
         )
 
 
-def _stray(tally: Tally) -> str:
-    best = max(tally.fits.values(), key=lambda fit: fit.count, default=None)
-    return next(iter(best.strays), "") if best else ""
+def _stray(tally: Tally, kind: str) -> str:
+    """The first value that the likeliest form does not take."""
+    best = max(tally.fits.values() or tally.given_up, key=lambda fit: fit.count, default=None)
+    fine = _TRUTHS if kind == "boolean" else ()
+    return next((value for value in (best.strays if best else ()) if value.lower() not in fine), "")
 
 
 def _example(tally: Tally) -> str:

@@ -48,6 +48,7 @@ class Tally:
         small: Whole numbers of at most three digits without a sign.
         currencies: Currencies with their numbers of values, "" for none.
         percents: Values with a percent sign.
+        given_up: How forms fitted that too few values have.
     """
 
     rules: Rules
@@ -59,6 +60,7 @@ class Tally:
     currencies: Counter[str] = field(default_factory=Counter)
     percents: int = 0
     negatives: int = 0
+    given_up: list[Fit] = field(default_factory=list)
     _begun: bool = False
 
     @cached_property
@@ -101,7 +103,7 @@ class Tally:
                 plain = form.plain(present)
             _count(fit, present, plain)
             if fit.count < MIN_SHARE * self.present:
-                del self.fits[form]
+                self.given_up.append(self.fits.pop(form))
 
     def full(self, form: Form) -> bool:
         """Whether a form takes every value."""

@@ -9,7 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stagewright.components.ingestion.kinds import task_of
+from stagewright.components.ingestion.profile import profile
 from stagewright.components.ingestion.validate import validate
+from stagewright.components.ingestion.withtarget import rows_with_target
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.schema import Schema
@@ -305,3 +308,58 @@ def test_a_positive_class_is_checked_as_soon_as_the_classes_are_known(tmp_path: 
         with pytest.raises(BadParameter) as refused:
             check(tmp_path, table, target, **options)
         assert str(refused.value) == sentence
+
+
+COUNTED = {
+    "visits": ([300, 350, 180, 100, 50, 15, 4, 1], "regression"),
+    "the largest in nine rows": ([300, 200, 100, 9], "regression"),
+    "the largest in ten rows": ([300, 200, 100, 10], "multiclass"),
+    "three values": ([300, 200, 1], "multiclass"),
+    "digits": ([10, 12, 9, 11, 10, 8, 13, 9, 10, 8], "multiclass"),
+    "cultivars": ([59, 71, 48], "multiclass"),
+    "stars": ([8, 20, 60, 200, 300], "multiclass"),
+    "a fifth of the mean": ([60, 50, 51, 9], "multiclass"),
+}
+
+
+@pytest.mark.parametrize("case", list(COUNTED))
+def test_counts_peter_out_and_classes_do_not(tmp_path: Path, case: str) -> None:
+    rows, task = COUNTED[case]
+    values = [value for value, count in enumerate(rows) for _ in range(count)]
+    table = pl.DataFrame({"x": np.random.default_rng(0).normal(size=len(values)), "y": values})
+    tables.write(table, tmp_path / "table")
+
+    assert task_of(profile(tmp_path / "table").columns["y"], "auto") == task
+
+
+def test_rows_without_a_target_and_empty_columns_are_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = small().with_columns(y=pl.when(pl.int_range(pl.len()) >= 100).then("y"), z=pl.lit(None, pl.String))
+
+    schema = check(tmp_path, table, "y", notes=["column 'x': read as numbers with a decimal comma"])
+
+    assert [column.name for column in schema.features] == ["x"]
+    told = [record.fields["message"] for record in caplog.records if record.message == "notice"]
+    assert told == [
+        "100 of 200 rows have no target and are left out",
+        "column 'z' has no values at all and is left out",
+    ]
+    page = (tmp_path / "report.html").read_text()
+    assert "How the files were read" in page
+    assert "read as numbers with a decimal comma" in page
+    with rows_with_target(tmp_path / "table", schema) as kept:
+        assert tables.read(kept).height == 100
+    with rows_with_target(tmp_path / "table", schema.model_copy(update={"target": "x"})) as kept:
+        assert kept == tmp_path / "table"
+
+
+def test_a_leak_names_the_option_as_it_is_typed(tmp_path: Path) -> None:
+    table = small(1000).with_columns(pl.col("y").alias("it's y"))
+
+    (clause,) = violations(tmp_path, table, "y")
+
+    assert clause == (
+        "column 'it's y' alone predicts the target almost perfectly (accuracy 1.0000): it was probably known only after the "
+        "target; leave it out with --drop '[\"it'\"'\"'s y\"]', or set --leakage warn"
+    )
