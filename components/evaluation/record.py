@@ -1,6 +1,7 @@
 """Where an evaluation is told to others: Kubeflow's metrics, and the run in MLflow."""
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from stagewright.components.evaluation.curves import confusion, roc
@@ -41,9 +42,13 @@ def to_log(evaluation: Evaluation) -> None:
 
 
 def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: "dsl.ClassificationMetrics") -> None:
-    """Test metrics under their plain names, the others with the split in front; confusion matrix and, for two classes, ROC."""
+    """Test metrics under their plain names, the others with the split in front; confusion matrix and, for two classes, ROC.
+
+    A metric that is no number is left out: Kubeflow's launcher would refuse everything that the step returns.
+    """
     for name, value in by_split(evaluation, "_").items():
-        metrics.log_metric(name.removeprefix("test_"), value)
+        if math.isfinite(value):
+            metrics.log_metric(name.removeprefix("test_"), value)
     if evaluation.task is Task.REGRESSION:
         return
     test = evaluation.test

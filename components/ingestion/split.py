@@ -79,7 +79,7 @@ class Split:
     def metadata(self, number: int, schema: Schema) -> dict[str, Any]:
         """Metadata of a split's Dataset artifact."""
         proof = {"rows_shared": self.proof.rows_shared, "groups_shared": self.proof.groups_shared}
-        known = {"target": schema.target, "task": schema.task and schema.task.value}
+        known = {"target": schema.target or "", "task": schema.task.value if schema.task else ""}  # Kubeflow keeps no null
         how = {"method": self.method, "by": self.by, "moved": self.moved, "share": round(self.share(number), 6)}
         return self.tables[number].metadata() | known | {"split": SPLITS[number]} | how | {"proof": proof}
 

@@ -1,5 +1,6 @@
 """What a benchmark is asked and what it found."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -133,7 +134,7 @@ def figures(found: Benchmark) -> dict[str, float]:
     for name, held in (("before", found.proof.before), ("after", found.proof.after)):
         if held is not None:
             named |= {f"requests_per_second_{name}": held.requests_per_second, f"p99_ms_{name}": held.p99_ms}
-    return named
+    return {name: number for name, number in named.items() if math.isfinite(number)}
 
 
 def as_dict(found: Benchmark) -> dict[str, Any]:

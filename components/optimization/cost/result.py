@@ -137,7 +137,7 @@ def figures(found: Cost) -> dict[str, float]:
     }  # fmt: skip
     if found.savings is not None:
         named["savings"] = found.savings
-    return named
+    return {name: number for name, number in named.items() if math.isfinite(number)}
 
 
 def as_dict(found: Cost) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What is asked of quantization, and what it found."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,13 +116,17 @@ class Quantization:
         winner = self.winner
         found = {f"float_{name}": value for name, value in self.own["metrics"].items()} | {"float_bytes": self.own["bytes"]}
         if winner is None or winner.quality is None or winner.size is None or winner.size_ratio is None:
-            return found
+            return _finite(found)
         found |= winner.quality.metrics | {"bytes": winner.size, "size_ratio": winner.size_ratio}
         found |= {"points_lost": winner.quality.lost}
         if winner.speed is not None:
             found |= {f"speedup_{load}": times for load, times in winner.speed.speedup.items()}
-        return found
+        return _finite(found)
 
     def write(self, path: str | Path) -> None:
         """Write everything as JSON."""
         Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float]:
+    return {name: number for name, number in figures.items() if math.isfinite(number)}

@@ -1,7 +1,9 @@
 """Whole evaluations of real models: two classes, three classes, a regression."""
 
 import json
+import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -109,6 +111,19 @@ def test_kubeflow_gets_finite_numbers_of_every_task(evaluation: Evaluation) -> N
         Task.BINARY: {"confusionMatrix", "confidenceMetrics"}, Task.MULTICLASS: {"confusionMatrix"}, Task.REGRESSION: set(),
     }  # fmt: skip
     assert classification.metadata.keys() == expected[evaluation.task]
+
+
+def test_kubeflow_gets_no_metric_that_is_no_number(evaluation: Evaluation) -> None:
+    measured = evaluation.measured["test"]
+    first, *others = measured.values
+    spoilt = {**measured.values, first: math.nan, others[0]: math.inf}
+    metrics = dsl.Metrics()
+
+    changed = replace(evaluation, measured={**evaluation.measured, "test": replace(measured, values=spoilt)})
+    to_kubeflow(changed, metrics, dsl.ClassificationMetrics())
+
+    assert {first, others[0]} & metrics.metadata.keys() == set()
+    assert set(others[1:]) <= metrics.metadata.keys()
 
 
 def test_page_has_its_sections_and_plots_and_is_small(evaluation: Evaluation) -> None:

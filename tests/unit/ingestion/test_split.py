@@ -56,6 +56,13 @@ def test_telco_is_split_by_content_and_keeps_its_order(tmp_path: Path, telco: pl
     }  # fmt: skip
 
 
+def test_metadata_of_a_table_without_target_holds_no_null(tmp_path: Path, telco: pl.DataFrame) -> None:
+    done, _ = parts(tmp_path, telco, schema_of(telco, "churn"))
+    without = schema_of(telco, "churn").model_copy(update={"target": None, "task": None})
+
+    assert (done.metadata(0, without)["target"], done.metadata(0, without)["task"]) == ("", "")
+
+
 def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path, wine: pl.DataFrame) -> None:
     schema = schema_of(wine, "cultivar", "multiclass")
     for name in ("a", "b", "c"):
