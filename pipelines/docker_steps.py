@@ -122,7 +122,8 @@ def own_containers(steps: Path) -> Iterator["DockerRunner"]:
     theirs = docker_task_handler.run_docker_container
 
     def ours(client: "DockerClient", image: str, command: list[str], volumes: Mapping[str, Any], **options: Any) -> int:
-        bound = {place: {**volume, "bind": str(STORE / BUCKET)} for place, volume in volumes.items()}
+        # kfp gives more than the steps' folder: a workspace, where one is set.
+        bound = {**volumes, str(steps): {**volumes[str(steps)], "bind": str(STORE / BUCKET)}}
         return run_container(client, image, command, bound, **options) or form.check(command)
 
     docker_task_handler.run_docker_container = ours

@@ -32,6 +32,16 @@ def test_input_travels_through_the_object_store(finished: Finished) -> None:
     assert '"source": "s3://inputs/' in source.read_text()
 
 
+def test_steps_see_what_the_backend_gives(finished: Finished) -> None:
+    output = next((finished.run.folder / "steps").glob("*/ingest-data/executor_output.json"))
+
+    table = json.loads(output.read_text())["artifacts"]["dataset"]["artifacts"][0]
+    assert table["uri"] == f"s3://steps/{output.parent.relative_to(finished.run.folder / 'steps')}/dataset"
+    log = finished.run.log.read_text()
+    assert '"instanceSchema": ""' in log
+    assert f'"outputFile": "/s3/steps/{output.relative_to(finished.run.folder / "steps")}"' in log
+
+
 def test_steps_are_not_root_and_their_outputs_can_be_read_here(finished: Finished) -> None:
     table = results.artifact(finished.run, "ingest-data", "dataset")
 

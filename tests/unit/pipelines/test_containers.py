@@ -1,5 +1,6 @@
 """Runs in containers, as far as no container is needed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,25 @@ def test_no_docker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, host: str) -
         ServiceUnavailable, match=f"^Docker does not answer at {host} .*; start it, or run without --runner docker$"
     ):
         docker_steps.connect()
+
+
+def test_a_step_finds_its_run_where_the_launcher_mounts_a_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, laptop: Path
+) -> None:
+    from kfp.local import docker_task_handler
+
+    steps, seen = tmp_path / "steps", []
+    monkeypatch.setattr(docker_steps, "run_container", lambda *given, **_: seen.append(given) or 0)
+    outputs = {"outputFile": "/s3/steps/a/out.json", "parameters": {"Output": {"outputFile": "/s3/steps/a/Output"}}}
+    command = ["sh", "--executor_input", json.dumps({"outputs": outputs})]
+    volumes = {str(steps): {"bind": str(steps), "mode": "rw"}, "/work": {"bind": "/kfp-workspace", "mode": "rw"}}
+
+    with docker_steps.own_containers(steps):
+        (steps / "a").mkdir()
+        missing = docker_task_handler.run_docker_container(None, "image", command, volumes)
+        (steps / "a/Output").write_text("3")
+        there = docker_task_handler.run_docker_container(None, "image", command, volumes)
+
+    assert (missing, there) == (1, 0)
+    bound = {str(steps): {"bind": "/s3/steps", "mode": "rw"}, "/work": {"bind": "/kfp-workspace", "mode": "rw"}}
+    assert [given[3] for given in seen] == [bound, bound]
