@@ -10,18 +10,16 @@ import os
 import secrets
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -61,7 +59,7 @@ class ApiServer:
     url: str
     folder: Path
     token: str
-    _context: ssl.SSLContext
+    _pool: urllib3.PoolManager
     _namespaces: int = field(default=0)
 
     def ask(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", user: str = "") -> Document:
@@ -74,13 +72,12 @@ class ApiServer:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind, "Accept": "application/json"}
         if user:
             headers["Impersonate-User"] = user
-        request = urllib.request.Request(self.url + path, content, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=60, context=self._context) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            text = error.read().decode()
-            raise Refused(error.code, json.loads(text) if text.startswith("{") else {"message": text}) from None
+        answer = self._pool.request(method, self.url + path, body=content, headers=headers, timeout=60, retries=False)
+        text = answer.data.decode()
+        document: Document = json.loads(text) if text.startswith("{") else {"message": text}
+        if answer.status >= 300:
+            raise Refused(answer.status, document)
+        return document
 
     def kubeconfig(self, namespace: str = "", token: str = "") -> Path:
         """A kubeconfig of the administrator, or of whose token it is."""
@@ -160,8 +157,8 @@ def running(folder: Path) -> Iterator[ApiServer]:
             "--service-account-key-file", folder / "accounts.key",
             "--service-account-signing-key-file", folder / "accounts.key",
         ]))  # fmt: skip
-        context = ssl.create_default_context(cafile=str(folder / "tls.crt"))
-        server = ApiServer(f"https://127.0.0.1:{ports[2]}", folder, token, context)
+        pool = urllib3.PoolManager(ca_certs=str(folder / "tls.crt"), maxsize=4)
+        server = ApiServer(f"https://127.0.0.1:{ports[2]}", folder, token, pool)
         _wait(server, started)
         yield server
     finally:
@@ -199,7 +196,7 @@ def _wait(server: ApiServer, started: list["subprocess.Popen[bytes]"]) -> None:
     while time.monotonic() < deadline and all(process.poll() is None for process in started):
         try:
             server.ask("GET", "/api/v1/namespaces/default")
-        except (Refused, OSError):
+        except (Refused, urllib3.exceptions.HTTPError):
             time.sleep(0.2)
         else:
             return
