@@ -417,3 +417,41 @@ def test_a_store_that_is_not_configured_is_told(tmp_path: Path, monkeypatch: pyt
         parse(["--model", str(tmp_path), "--payload-log", "s3://monitoring"], {})
     with pytest.raises(InputError, match="is not the URI of an object"):
         parse(["--model", str(tmp_path), "--payload-log", "s3://M"], {})
+
+
+class Panic(BaseException):
+    """What a library in Rust raises where it gives up: no Exception."""
+
+
+@pytest.mark.parametrize("place", ["columns", "parquet", "groups", "store"])
+def test_a_panic_does_not_end_the_log(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    from stagewright.components.serving.predictor.payload import columns, files, log
+
+    owner, name = {
+        "columns": (columns.Layout, "batch"), "parquet": (log, "parquet"), "groups": (log, "_groups"),
+        "store": (files._Folder, "write"),
+    }[place]  # fmt: skip
+    works, panicked = getattr(owner, name), []
+
+    def once(*given: Any, **named: Any) -> Any:
+        if not panicked:
+            panicked.append(True)
+            raise Panic("not yet implemented: Decimal256")
+        return works(*given, **named)
+
+    monkeypatch.setattr(owner, name, once)
+    logged = Logged(models, tmp_path / "log", flush_rows=1)
+    logged.predict(ROWS[:1], x_request_id="first")
+    deadline = time.monotonic() + 20
+    while not panicked and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    logged.predict(ROWS[:1], x_request_id="second")
+
+    wanted = {"first", "second"} if place == "store" else {"second"}  # what could not be sent is tried again
+    assert set(logged.table()["request_id"].to_list()) == wanted
+    log_of = logged.application.payloads
+    assert log_of is not None
+    assert (log_of._rows_in - log_of._rows_out, log_of._bytes_in - log_of._bytes_out) == (0, 0)
