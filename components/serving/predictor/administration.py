@@ -106,7 +106,7 @@ class Fixed:
 
 
 def _load_parameters(parameters: dict[str, Any]) -> tuple[str | None, bool]:
-    foreign = next((name for name in parameters if name == "config" or name.startswith("file:")), None)
+    foreign = next((name for name in sorted(parameters) if name == "config" or name.startswith("file:")), None)
     if foreign is not None:
         raise RequestError(f"parameter {shown(foreign)} is not taken: a model is loaded as it stands in the repository")
     _check_known(parameters, "load", ("version", "stage"))
@@ -117,7 +117,7 @@ def _load_parameters(parameters: dict[str, Any]) -> tuple[str | None, bool]:
 
 
 def _check_known(parameters: dict[str, Any], action: str, known: tuple[str, ...]) -> None:
-    foreign = next((name for name in parameters if name not in known), None)
+    foreign = next((name for name in sorted(parameters) if name not in known), None)
     if foreign is not None:
         raise RequestError(f"parameter {shown(foreign)} is not taken: {action} takes {' and '.join(known)}")
 
