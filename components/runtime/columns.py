@@ -13,6 +13,10 @@ from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, TENSOR_KINDS, Input
 from stagewright.components.runtime.tokens import Tokens
 
+_POLARS = {
+    "FP64": "Float64", "FP16": "Float32", "INT64": "Int64", "INT32": "Int32", "INT16": "Int16", "INT8": "Int8",
+    "UINT64": "UInt64", "UINT32": "UInt32", "UINT16": "UInt16", "UINT8": "UInt8", "BOOL": "Boolean",
+}  # fmt: skip
 _EXACT_INTEGERS = 2.0**53  # below this, an integral float is written as the integer it is
 
 
@@ -38,7 +42,27 @@ def feed_of(series: pl.Series, column: Input, tokens: Mapping[str, Tokens]) -> n
         return arrays(series, column.kind, column.shape)
     if column.tokenizer is not None:
         return tokens[column.name].ids(canonical(series, column.kind).to_list())
+    if column.exact is not None:
+        return _exact(series, column)
     return feed(series, column.kind)
+
+
+def _exact(series: pl.Series, column: Input) -> np.ndarray:
+    """A column [N, 1] in the very type that the graph takes; nothing is rounded on the way."""
+    wanted = getattr(pl, _POLARS[column.exact or "FP64"])
+    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
+        raise _wrong_type(series, column.kind, "numbers")
+    floats = column.exact in ("FP64", "FP16")
+    if series.null_count() and not floats:
+        row = int(series.is_null().arg_true()[0])
+        raise InputError(f"column '{series.name}' is missing in row {row}, and the model needs {column.exact}")
+    if series.dtype.is_float() and not floats and bool((series != series.floor()).any()):
+        raise InputError(f"column '{series.name}' holds numbers that are not whole; the model needs {column.exact}")
+    try:
+        values = series.cast(wanted).fill_null(float("nan")) if floats else series.cast(wanted)
+    except pl.exceptions.PolarsError:
+        raise InputError(f"column '{series.name}' holds numbers that do not fit {column.exact}") from None
+    return values.to_numpy().reshape(-1, 1).astype(np.float16 if column.exact == "FP16" else values.to_numpy().dtype)
 
 
 def arrays(series: pl.Series, kind: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -19,6 +19,11 @@ GRAPH_TYPES = {
     "image": "uint8", "tensor": "float",
 }  # fmt: skip
 TENSOR_KINDS = frozenset(("image", "tensor"))  # kinds whose rows are more than one value
+# Types in which a graph from elsewhere may want a number or a truth value: exactly so, and never missing unless it is a float.
+EXACT_TYPES = {
+    "FP64": "double", "FP16": "float16", "INT64": "int64", "INT32": "int32", "INT16": "int16", "INT8": "int8",
+    "UINT64": "uint64", "UINT32": "uint32", "UINT16": "uint16", "UINT8": "uint8", "BOOL": "bool",
+}  # fmt: skip
 TOKENIZED = "int64"  # of a text that is fed as token ids
 # What one inference of a network takes: it computes many numbers for each token of a text, and for each value of an image.
 TOKENS_AT_ONCE, VALUES_AT_ONCE = 16_384, 2_097_152
@@ -38,6 +43,7 @@ class Input:
         shape: Of one row's value: (1,) for a single value, (channels, height, width) for an image.
         tokenizer: File beside the signature that splits a text into token ids, in the format of Hugging Face's tokenizers;
             None for a text that the graph takes as it is.
+        exact: V2 datatype that the graph takes a number or a truth value in, where it is not float32.
         max_tokens: A tokenized text is cut to this many ids, those that mark its begin and end included.
     """
 
@@ -48,15 +54,18 @@ class Input:
     shape: tuple[int, ...] = (1,)
     tokenizer: str | None = None
     max_tokens: int | None = None
+    exact: str | None = None
 
     @property
     def datatype(self) -> str:
         """V2 datatype on the wire."""
-        return WIRE_DATATYPES[self.kind]
+        return self.exact or WIRE_DATATYPES[self.kind]
 
     @property
     def graph_type(self) -> str:
-        """Element type of the graph's input: float, int64, string or uint8."""
+        """Element type of the graph's input: float, int64, string or uint8, or another that it wants exactly."""
+        if self.exact is not None:
+            return EXACT_TYPES[self.exact]
         return GRAPH_TYPES[self.kind] if self.tokenizer is None else TOKENIZED
 
     @property
@@ -74,6 +83,8 @@ class Input:
         }
         if self.shape != (1,):
             document["shape"] = [-1, *self.shape]
+        if self.exact is not None:
+            document["exact"] = self.exact
         if self.tokenizer is not None:
             document |= {"tokenizer": self.tokenizer, "max_tokens": self.max_tokens}
         return document
@@ -88,6 +99,7 @@ class Signature:
     Attributes:
         task: binary, multiclass or regression.
         classes: Labels in the order of the probabilities; None for regression.
+        answers: V2 datatype of the probabilities or the prediction: FP32, or FP64 for a graph from elsewhere.
         threshold: Probability of the second class from which a binary model answers it.
     """
 
@@ -97,6 +109,7 @@ class Signature:
     threshold: float = 0.5
     target: str | None = None
     framework: str | None = None
+    answers: str = "FP32"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,15 +125,18 @@ class Signature:
     def outputs(self) -> list[dict[str, Any]]:
         """Outputs as V2 metadata: name, datatype, shape."""
         if self.classes is None:
-            return [{"name": "prediction", "datatype": "FP32", "shape": [-1]}]
+            return [{"name": "prediction", "datatype": self.answers, "shape": [-1]}]
         return [
             {"name": "label", "datatype": self.label_datatype, "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self.classes)]},
+            {"name": "probabilities", "datatype": self.answers, "shape": [-1, len(self.classes)]},
         ]
 
     def to_dict(self) -> dict[str, Any]:
         columns = [given.to_dict() | {"datatype": given.datatype, "shape": [-1, *given.shape]} for given in self.inputs]
-        return asdict(self) | {"inputs": columns, "outputs": self.outputs}
+        document = asdict(self) | {"inputs": columns, "outputs": self.outputs}
+        if self.answers == "FP32":
+            del document["answers"]
+        return document
 
     def write(self, folder: str | Path) -> None:
         (Path(folder) / FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
@@ -149,6 +165,7 @@ class Signature:
             threshold=document.get("threshold", 0.5),
             target=document.get("target"),
             framework=document.get("framework"),
+            answers=_answers(document.get("answers", "FP32")),
         )
 
 
@@ -169,8 +186,19 @@ def input_from_dict(document: dict[str, Any]) -> Input:
     tokenizer, limit = document.get("tokenizer"), document.get("max_tokens")
     if tokenizer is not None and (kind != "text" or type(limit) is not int or limit < 1 or Path(tokenizer).name != tokenizer):
         raise ValueError(f"input '{name}' has a tokenizer, which takes kind text, a file's name and max_tokens above 0")
+    exact = document.get("exact")
+    if exact is not None and (kind not in ("numeric", "boolean") or exact not in EXACT_TYPES):
+        raise ValueError(
+            f"input '{name}' is {kind} of exact type '{exact}'; expected a number in one of {', '.join(EXACT_TYPES)}"
+        )
     nullable, categories = document.get("nullable", True), _tuple(document.get("categories"))
-    return Input(name, kind, nullable, categories, shape[1:], tokenizer, limit)
+    return Input(name, kind, nullable, categories, shape[1:], tokenizer, limit, exact)
+
+
+def _answers(datatype: str) -> str:
+    if datatype not in ("FP32", "FP64"):
+        raise ValueError(f"the model's answers are {datatype}; expected FP32 or FP64")
+    return datatype
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

@@ -17,9 +17,15 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.onnx_labels import add_label, labels_of, named
 
-_NUMBERS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
+_EXACT = {
+    TensorProto.DOUBLE: "FP64", TensorProto.FLOAT16: "FP16", TensorProto.INT64: "INT64", TensorProto.INT32: "INT32",
+    TensorProto.INT16: "INT16", TensorProto.INT8: "INT8", TensorProto.UINT64: "UINT64", TensorProto.UINT32: "UINT32",
+    TensorProto.UINT16: "UINT16", TensorProto.UINT8: "UINT8", TensorProto.BOOL: "BOOL",
+}  # fmt: skip
+_NUMBERS = {TensorProto.FLOAT, *_EXACT}
+_DATATYPES = {datatype: element for element, datatype in _EXACT.items()}
 _LABELS = {TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL}
-_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE}
+_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}
 _DEFAULT_OPSET = 17
 _FLAT = "stagewright_flat_shape"
 
@@ -58,7 +64,9 @@ def adapt(proto: onnx.ModelProto, *, source: str) -> tuple[onnx.ModelProto, Sign
     inputs = _adapt_inputs(graph, source)
     task, classes = _adapt_outputs(graph, source, named(proto, source))
     onnx.checker.check_model(adapted)
-    return adapted, Signature(task=task, inputs=inputs, classes=classes, framework="onnx")
+    double = any(value.type.tensor_type.elem_type == TensorProto.DOUBLE for value in graph.output)
+    answers = "FP64" if double else "FP32"
+    return adapted, Signature(task=task, inputs=inputs, classes=classes, framework="onnx", answers=answers)
 
 
 def _adapt_inputs(graph: onnx.GraphProto, source: str) -> tuple[Input, ...]:
@@ -81,12 +89,12 @@ def _adapt_inputs(graph: onnx.GraphProto, source: str) -> tuple[Input, ...]:
                 "[N, 1] for each column"
             )
         names = [value.name] if width == 1 else [f"{value.name}_{position}" for position in range(width)]
-        columns += [Input(name, kind) for name in names]
-        nodes += _assemble(graph, value.name, element, names)
+        exact = _EXACT.get(element)
+        nullable = exact in (None, "FP64", "FP16")
+        columns += [Input(name, kind, nullable, exact=exact) for name in names]
+        nodes += _assemble(graph, value.name, TensorProto.FLOAT, names)
     del graph.input[:]
-    graph.input.extend(
-        helper.make_tensor_value_info(column.name, _fed(column.kind), ["N", *column.shape]) for column in columns
-    )
+    graph.input.extend(helper.make_tensor_value_info(column.name, _fed(column), ["N", *column.shape]) for column in columns)
     computation = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *computation])
@@ -130,7 +138,10 @@ def _assemble(graph: onnx.GraphProto, name: str, element: int, columns: Sequence
     return nodes
 
 
-def _fed(kind: str) -> int:
+def _fed(column: Input) -> int:
+    kind = column.kind
+    if column.exact is not None:
+        return int(_DATATYPES[column.exact])
     return int({"categorical": TensorProto.STRING, "image": TensorProto.UINT8}.get(kind, TensorProto.FLOAT))
 
 
@@ -147,18 +158,23 @@ def _adapt_outputs(graph: onnx.GraphProto, source: str, told: Sequence[Any]) -> 
     if len(given) == 2 and len(labels) == len(tables) == 1:
         label, table = labels[0], tables[0]
         classes = labels_of(graph, label, given[label][0], given[table][1][1], source, told)
-        _publish(graph, {label: ("label", given[label][0]), table: ("probabilities", TensorProto.FLOAT)}, len(classes))
+        _publish(graph, {label: ("label", given[label][0]), table: ("probabilities", _kept(given[table][0]))}, len(classes))
         return "binary" if len(classes) == 2 else "multiclass", classes
     if len(given) == len(tables) == 1:
         classes = _labelled(graph, tables[0], given[tables[0]][1][1], source, told)
         return "binary" if len(classes) == 2 else "multiclass", classes
     if len(given) == len(values) == 1:
-        _publish(graph, {values[0]: ("prediction", TensorProto.FLOAT)}, 0)
+        _publish(graph, {values[0]: ("prediction", _kept(given[values[0]][0]))}, 0)
         return "regression", None
     shown = ", ".join(f"'{name}' {_shown(shape)}" for name, (_, shape) in given.items())
     raise InputError(
         f"{source}: the graph answers {shown}; expected a label [N] and probabilities [N, classes], or one number [N]"
     )
+
+
+def _kept(element: int) -> int:
+    """The type of numbers that are answered: float64 stays, all else is float32."""
+    return int(TensorProto.DOUBLE if element == TensorProto.DOUBLE else TensorProto.FLOAT)
 
 
 def _labelled(graph: onnx.GraphProto, table: str, width: int | str | None, source: str, told: Sequence[Any]) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from stagewright.components.serving.predictor.columns import Columns, Feeds
 from stagewright.components.serving.predictor.portions import in_portions, is_large
 from stagewright.components.serving.predictor.session import Session
 from stagewright.components.serving.predictor.source import ModelFiles
+from stagewright.components.serving.predictor.tensors import NUMPY
 from stagewright.components.serving.predictor.trees.native import LEAST_ROWS
 
 Outputs = Mapping[str, np.ndarray]
@@ -140,6 +141,8 @@ class OnnxModel:
         """A row without content: zeros, an empty text, or the tokens of one."""
         if given.tokenizer is not None:
             return self.columns.find(given.name).from_values(["a"])
+        if given.exact is not None:
+            return np.zeros((1, *given.shape), dtype=NUMPY[given.exact])
         value = _BLANK[given.graph_type]
         return np.full((1, *given.shape), value, dtype=object if value == "" else None)
 
@@ -179,9 +182,10 @@ def _check(location: str, session: ort.InferenceSession, signature: Signature) -
         if not _fits(shape, given.graph_shape):
             sizes = ", ".join("tokens" if size is None else str(size) for size in given.graph_shape)
             raise InputError(f"the model at {location} takes input '{given.name}' of shape {shape}; expected [rows, {sizes}]")
-    answers = {"prediction": "tensor(float)"}
+    number = "tensor(double)" if signature.answers == "FP64" else "tensor(float)"
+    answers = {"prediction": number}
     if signature.classes is not None:
-        answers = {"label": _LABELS[signature.label_datatype], "probabilities": "tensor(float)"}
+        answers = {"label": _LABELS[signature.label_datatype], "probabilities": number}
     outputs = {node.name: node.type for node in session.get_outputs() if node.name in answers}
     _compare(location, "output", outputs, answers)
 
