@@ -41,7 +41,7 @@ class Guess:
         values = trimmed(text, missing)
         if self.type is not ValueType.STRING:
             values = self._widen(values)
-            if self.type is ValueType.STRING:
+            if self._is_text():
                 self.present, self.looks = self.measured, self.measured
             elif self.type is not ValueType.BOOLEAN:
                 self.measured += len(values) - values.null_count()
@@ -63,6 +63,9 @@ class Guess:
         if not (isinstance(self.type, ValueType) and fits(values, self.type)):
             self.type = widened(self.type, narrowest(values))
         return values
+
+    def _is_text(self) -> bool:
+        return self.type is ValueType.STRING
 
     @property
     def suspect(self) -> bool:

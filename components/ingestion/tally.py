@@ -113,7 +113,8 @@ class Tally:
         self._begun = True
         asked = self.rules.date_format
         dates = (DateForm(asked),) if asked else dateforms.likely(present.head(SAMPLE))
-        self.fits = {form: Fit() for form in (*self.numbers, ISO, *dates)}
+        forms: tuple[Form, ...] = (*self.numbers, ISO, *dates)
+        self.fits = {form: Fit() for form in forms}
 
     def _look(self, bare: numberforms.Bare) -> None:
         amounts = bare.amount.drop_nulls()
