@@ -78,7 +78,7 @@ READ = {
             "correct it, or say so with --missing '[\"unknown\"]'"
         ),
     ),
-    "05_target_trailing_spaces.csv": ("left", "income", "blanks around texts are taken away in column 'left' (335)"),
+    "05_target_trailing_spaces.csv": ("left", "income", "blanks around texts are taken away in column 'left' (334)"),
     "06_pandas_index.csv": (
         "left",
         "income",
@@ -99,7 +99,7 @@ def test_a_dirty_table_trains_like_the_clean_one(tmp_path: Path, file: str) -> N
 
     assert (run.code, run.status) == (0, "succeeded")
     assert run.inputs[number] == "numeric"
-    assert len(run.inputs) == 3
+    assert len(run.inputs) == (2 if file == "07_empty_column.csv" else 3)  # which holds no plan
     assert len(run.signature["classes"]) == 2
     assert not notice or any(told.endswith(notice) for told in run.notices)
     assert run.test["roc_auc"] > CLEAN_AUC
