@@ -152,7 +152,7 @@ def running(folder: Path) -> Iterator[ApiServer]:
         started.append(_start(folder / "apiserver.log", [
             apiserver, "--etcd-servers", database, "--bind-address", "127.0.0.1", "--secure-port", ports[2],
             "--tls-cert-file", folder / "tls.crt", "--tls-private-key-file", folder / "tls.key",
-            "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "RBAC",
+            "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "RBAC", "--request-timeout", "5m",
             "--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.0.0.0/24",
             "--service-account-key-file", folder / "accounts.key",
             "--service-account-signing-key-file", folder / "accounts.key",
