@@ -165,10 +165,10 @@ class Metrics(Collector):
 
         inferences = len(SECONDS) + 2
         return {
-            model: Times(
+            model: Times._make([
                 *of(_TIMES, model, 8), *of(_LAST, model, 1), *of(_PREDICTED.name, model, 1),
                 sum(of(_INFERENCE.name, model, inferences)[:_SECONDS_SUM]),
-            )
+            ])
             for model in models
         }  # fmt: skip
 
