@@ -84,7 +84,8 @@ def export_model(
         _signature(loaded).write(serving)
         for name, content in loaded.features.files.items():
             (serving / name).write_bytes(content)
-        rule = {parity.TOLERANCE_COLUMN: tolerance} | ({} if metadata.classes else {parity.SPREAD_COLUMN: scale})
+        spread = None if metadata.classes else scale
+        rule = parity.rule_columns(tolerance, spread=spread, threshold=metadata.threshold)
         baseline = _baseline(loaded, table, native, excluded=found.ties)
         tables.write(baseline.with_columns(**{name: pl.lit(value) for name, value in rule.items()}), serving / BASELINE)
     logs.event("model_exported", bytes=len(graph), rows=table.height, largest_difference=found.largest, ties=len(found.ties))

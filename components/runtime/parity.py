@@ -127,6 +127,29 @@ def compare(
     return Parity(*_worst(distances), tuple(differs[~tied].tolist()), tuple(differs[tied].tolist()))
 
 
+def rule_columns(tolerance: float, *, spread: float | None, threshold: float) -> dict[str, float]:
+    """Columns that a baseline carries so that its answers are judged elsewhere as they were here.
+
+    Args:
+        spread: Of the target; None for classes.
+        threshold: Of a binary model; told where it is not one half.
+    """
+    found = {TOLERANCE_COLUMN: tolerance}
+    if spread is not None:
+        found[SPREAD_COLUMN] = spread
+    if threshold != THRESHOLD:
+        found[THRESHOLD_COLUMN] = threshold
+    return found
+
+
+def margin(probabilities: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
+    """How far the answered class is from the next one, [N]: where the threshold is not one half, twice the distance to it."""
+    if probabilities.shape[1] == 2:
+        return np.asarray(2 * np.abs(probabilities[:, 1].astype(np.float64) - threshold))
+    top = np.sort(probabilities.astype(np.float64), axis=1)
+    return np.asarray(top[:, -1] - top[:, -2])
+
+
 def worst(native: Predictions, exported: Predictions, row: int) -> tuple[str, str, str]:
     """What differs most in a row, as the model and as the export answers it."""
     if native.values is not None and exported.values is not None:
@@ -140,12 +163,12 @@ def _tied(own: np.ndarray, other: np.ndarray, tolerance: float, threshold: float
     """Whether the model is in two minds about rows whose labels differ, [N]; never where both call for the same class."""
     if own.shape[1] == 2:
         chosen, theirs = (np.asarray(answered[:, 1], np.float32) >= np.float32(threshold) for answered in (own, other))
-        margin = 2 * np.abs(own[:, 1] - threshold)
+        apart = margin(own, threshold)
     else:
         rows = np.arange(len(own))
         chosen, theirs = own.argmax(axis=1), other.argmax(axis=1)
-        margin = own[rows, chosen] - own[rows, theirs]
-    return np.asarray((chosen != theirs) & (margin <= 2 * tolerance))
+        apart = own[rows, chosen] - own[rows, theirs]
+    return np.asarray((chosen != theirs) & (apart <= 2 * tolerance))
 
 
 def _worst(differences: np.ndarray) -> tuple[float, int]:

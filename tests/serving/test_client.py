@@ -148,6 +148,21 @@ def test_a_row_on_the_border_of_two_classes_may_be_answered_by_either(server: An
         client.smoke_test(server.url, "churn", parquet(sure), tolerance=0.2)
 
 
+def test_the_border_of_a_baseline_is_its_threshold(server: Any, baseline: pl.DataFrame) -> None:
+    """A model that answers its second class from a quarter on, in a row where it is in two minds; the server is in none."""
+    row = baseline["__label__"].to_list().index("No")
+    served = baseline["__probability_1__"][row]
+    threshold = served + 0.0005
+    border = baseline[[row]].with_columns(
+        __label__=pl.lit("Yes"), __probability_0__=pl.lit(0.999 - served), __probability_1__=pl.lit(served + 0.001)
+    )
+
+    judged = parquet(border.with_columns(__threshold__=pl.lit(threshold)))
+    assert client.smoke_test(server.url, "churn", judged, tolerance=0.002).rows == 1
+    with pytest.raises(GateFailed, match=r"row 0 is answered 'No', but the model says 'Yes'$"):
+        client.smoke_test(server.url, "churn", parquet(border), tolerance=0.002)
+
+
 @pytest.fixture(scope="module")
 def progressions(models: dict[str, Path], diabetes: pl.DataFrame) -> pl.DataFrame:
     """A regression's own answers, 442 of them, with the rule of an export."""

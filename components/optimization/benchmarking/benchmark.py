@@ -105,7 +105,7 @@ def _equal_answers(
     kept, dropped, differences = [], {}, {}
     for trial in [default, *finalists]:
         answered = _answers(bench, trial, rows)
-        found = parity.compare(own, answered, tolerance, spread=spread)
+        found = parity.compare(own, answered, tolerance, spread=spread, threshold=rows.signature.threshold)
         failures = found.failures(own, answered, tolerance)
         differences[trial.setting] = found.largest
         if failures and trial is default:

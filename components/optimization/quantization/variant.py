@@ -17,7 +17,7 @@ from stagewright.components.runtime import folders, logs, tables
 from stagewright.components.runtime.content import BASELINE, GRAPH, content
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import ESTIMATOR, SERVING, Predictions
-from stagewright.components.runtime.parity import SPREAD_COLUMN, TOLERANCE, TOLERANCE_COLUMN
+from stagewright.components.runtime.parity import TOLERANCE, margin, rule_columns
 from stagewright.components.runtime.signature import Signature
 
 RECORD = "quantization.json"
@@ -86,7 +86,7 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
         batch=answering.batch_effect(session, feeds, rows, signature, together, spread),
         error=float(np.sqrt(np.mean(moved**2))),
     )
-    kept = _certain(together, effect.tolerance)
+    kept = _certain(together, effect.tolerance, signature.threshold)
     if len(kept) < min(rows.height, 2):
         raise GateFailed(
             f"method '{winner.name}'", [f"its answers move by {effect.tolerance:.3g}, which leaves no row certain"]
@@ -97,7 +97,8 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
         for old in (made / SERVING).glob(f"{GRAPH}*"):
             old.unlink()
         (made / SERVING / GRAPH).write_bytes(winner.graph)
-        judged = {TOLERANCE_COLUMN: effect.tolerance} | ({SPREAD_COLUMN: spread} if signature.classes is None else {})
+        wide = spread if signature.classes is None else None
+        judged = rule_columns(effect.tolerance, spread=wide, threshold=signature.threshold)
         tables.write(_baseline(rows, truth, together, kept, judged), made / SERVING / BASELINE)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     logs.event("variant_written", method=winner.name, bytes=winner.size, batch_effect=effect.batch, tolerance=effect.tolerance)
@@ -113,12 +114,11 @@ def _rows(model: Path, data: str | Path, signature: Signature) -> tuple[pl.DataF
     return table.select(signature.names), truth
 
 
-def _certain(answered: Predictions, tolerance: float) -> np.ndarray:
+def _certain(answered: Predictions, tolerance: float, threshold: float) -> np.ndarray:
     """Rows whose label no difference within the tolerance can turn."""
     if answered.probabilities is None:
         return np.arange(len(answered))
-    top = np.sort(answered.probabilities, axis=1)
-    return np.flatnonzero(top[:, -1] - top[:, -2] > 2 * tolerance)
+    return np.flatnonzero(margin(answered.probabilities, threshold) > 2 * tolerance)
 
 
 def _baseline(

@@ -8,7 +8,16 @@ import pytest
 
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.model import Predictions, answers
-from stagewright.components.runtime.parity import ROUNDING, Parity, check_tolerance, compare, difference, spread
+from stagewright.components.runtime.parity import (
+    ROUNDING,
+    Parity,
+    check_tolerance,
+    compare,
+    difference,
+    margin,
+    rule_columns,
+    spread,
+)  # fmt: skip
 
 CLASSES = ("No", "Yes")
 THREE = ("a", "b", "c")
@@ -213,3 +222,17 @@ def test_a_classifier_is_not_compared_with_a_regressor() -> None:
     with pytest.raises(ValueError, match="a classifier is compared with a regressor"):
         compare(classified(0.1), values(0.1), 1e-5)
     assert Parity(0.0, 0, (), ()).spread == 1.0
+
+
+def test_a_baseline_tells_the_rule_by_which_it_is_judged() -> None:
+    assert rule_columns(1e-5, spread=None, threshold=0.5) == {"__tolerance__": 1e-5}
+    assert rule_columns(1e-4, spread=3.0, threshold=0.5) == {"__tolerance__": 1e-4, "__spread__": 3.0}
+    assert rule_columns(1e-5, spread=None, threshold=0.25) == {"__tolerance__": 1e-5, "__threshold__": 0.25}
+
+
+def test_margin_is_how_far_a_row_is_from_another_answer() -> None:
+    two = np.array([[0.75, 0.25], [0.5, 0.5]], dtype=np.float32)
+
+    assert margin(two).tolist() == [0.5, 0.0]
+    assert margin(two, 0.25).tolist() == [0.0, 0.5]
+    assert margin(np.array([[0.125, 0.5, 0.375]], dtype=np.float32)).tolist() == [0.125]
