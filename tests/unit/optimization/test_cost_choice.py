@@ -14,8 +14,8 @@ from stagewright.components.optimization.cost.result import Cost, Wanted
 from stagewright.components.optimization.cost.service_patch import patch
 from stagewright.components.optimization.cost.sizing import MIB, Plan, Size, sufficient, within
 from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.inference_service import Replicas, Resources, inference_service
-from stagewright.components.serving.yaml_text import to_yaml
 
 PRICES = {"cpu_hour": 1.0, "gib_hour": 0.001}
 KEPT = "the present service bears the load, and nothing smaller was found that does: its CPU and replicas stay"
