@@ -8,6 +8,7 @@ from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import model_name
+from stagewright.components.runtime.service_names import check_service
 from stagewright.pipelines import description
 from stagewright.pipelines.bounds import check_bounds
 from stagewright.pipelines.parameters import check_arguments
@@ -40,10 +41,7 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
 def _check_service(arguments: Mapping[str, Any], by_default: str) -> None:
     """Whether KServe can make a service of the name."""
     if arguments.get("deploy_to", by_default) in ("cluster", "gitops"):
-        from stagewright.components.serving.inference_service import MODES, check_service
-
-        mode = arguments.get("mode", MODES[0])
-        check_service(arguments["name"], arguments.get("namespace", ""), mode if mode in MODES else MODES[0])
+        check_service(arguments["name"], arguments.get("namespace", ""), arguments.get("mode", "Standard"))
 
 
 def _check_split(arguments: Mapping[str, Any]) -> None:

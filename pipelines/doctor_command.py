@@ -32,7 +32,7 @@ def doctor(
     only_json: OnlyJson = False,
 ) -> None:
     """Find what is missing on a cluster: each thing that runs need, whether it is there, and what to do."""
-    from stagewright.components.serving.inference_service import check_namespace
+    from stagewright.components.runtime.service_names import check_namespace
     from stagewright.pipelines import profiles
     from stagewright.pipelines.compile import Target
     from stagewright.pipelines.doctor import MISSING, examine

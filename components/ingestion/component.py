@@ -25,6 +25,8 @@ def ingest_data(
     image_colours: str = "auto",
     deploy_to: str = "",
     namespace: str = "",
+    name: str = "",
+    mode: str = "Standard",
 ) -> None:
     """Read raw data from files, an object store, the web or a database into one table.
 
@@ -51,6 +53,8 @@ def ingest_data(
         deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
             services that the last steps need are checked before anything is read; empty checks nothing.
         namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
+        name: For deploy_to=cluster or gitops: the name of the service, which KServe must be able to use there.
+        mode: KServe's deployment mode of the service. One of Standard, Knative.
     """
     from stagewright.components.runtime.step import step
 
@@ -58,7 +62,7 @@ def ingest_data(
         from stagewright.components.ingestion.ingest import ingest
         from stagewright.components.runtime.access import check_access
 
-        check_access(deploy_to, namespace)
+        check_access(deploy_to, namespace, name=name, mode=mode)
 
         done = ingest(
             data, dataset.path, quarantine.path,

@@ -7,6 +7,7 @@ from typing import Any
 
 from stagewright.components.runtime import cluster, logs, tracking
 from stagewright.components.runtime.errors import ServiceUnavailable
+from stagewright.components.runtime.service_names import check_service
 from stagewright.components.runtime.storage import SCHEME, ObjectStore
 
 GROUP, RESOURCE = "serving.kserve.io", "inferenceservices"
@@ -15,20 +16,25 @@ _PROBE = ".write-check"
 _SHOWN = 300
 
 
-def check_access(deploy_to: str, namespace: str = "") -> None:
+def check_access(deploy_to: str, namespace: str = "", *, name: str = "", mode: str = "Standard") -> None:
     """Refuse to begin what could not be finished.
 
     Args:
         deploy_to: Where the run will serve its model: local, cluster, gitops or none; empty if nothing is to be checked,
             because the run makes no model that is published.
         namespace: Of the service, for cluster; empty for the one that the step runs in.
+        name: Of the service; empty if it is not known yet.
+        mode: KServe's deployment mode: Standard or Knative.
 
     Raises:
+        BadParameter: If KServe could make no service of the name in the namespace.
         InputError: If a bucket cannot be written to, or there is no cluster.
         ServiceUnavailable: If a service does not answer, or the account of the run may not deploy.
     """
     if not deploy_to:
         return
+    if name and deploy_to in ("cluster", "gitops"):
+        check_service(name, namespace or (cluster.own_namespace() if deploy_to == "cluster" else ""), mode)
     store = ObjectStore.from_environment("the object store receives the model that the run publishes")
     check_bucket(store, store.settings.models_bucket)
     tracking.check("MLflow registers the model of the run")

@@ -12,7 +12,8 @@ from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.naming import model_name
-from stagewright.components.serving.inference_service import KIND, VERSION_ANNOTATION, check_host, check_namespace
+from stagewright.components.runtime.service_names import check_host, check_namespace
+from stagewright.components.serving.inference_service import KIND, VERSION_ANNOTATION
 from stagewright.components.serving.serving_runtime import CONTAINER
 
 Document = dict[str, Any]

@@ -9,7 +9,14 @@ from stagewright.components.authoring import component
 
 # The tabular image, because a bare ONNX graph is adapted with the onnx package; cached it would miss what an alias points to.
 @component(group="tabular", cacheable=False)
-def import_model(source: str, model: dsl.Output[dsl.Model], deploy_to: str = "", namespace: str = "") -> None:
+def import_model(
+    source: str,
+    model: dsl.Output[dsl.Model],
+    deploy_to: str = "",
+    namespace: str = "",
+    name: str = "",
+    mode: str = "Standard",
+) -> None:
     """Take an existing model, wherever it is, as a model that can be registered, published and served.
 
     Args:
@@ -19,6 +26,8 @@ def import_model(source: str, model: dsl.Output[dsl.Model], deploy_to: str = "",
         deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
             services that the last steps need are checked before anything is read; empty checks nothing.
         namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
+        name: For deploy_to=cluster or gitops: the name of the service, which KServe must be able to use there.
+        mode: KServe's deployment mode of the service. One of Standard, Knative.
     """
     from stagewright.components.runtime.step import step
 
@@ -26,7 +35,7 @@ def import_model(source: str, model: dsl.Output[dsl.Model], deploy_to: str = "",
         from stagewright.components.runtime.access import check_access
         from stagewright.components.serving.import_model import import_model as take
 
-        check_access(deploy_to, namespace)
+        check_access(deploy_to, namespace, name=name, mode=mode)
 
         signature = take(source, model.path)
         model.metadata["task"] = signature.task

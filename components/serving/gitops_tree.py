@@ -16,12 +16,12 @@ from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.naming import Version
+from stagewright.components.runtime.service_names import check_host
 from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import canary
 from stagewright.components.serving.inference_service import (
     DIGEST_ANNOTATION,
     VERSION_ANNOTATION,
-    check_host,
     inference_service,
 )
 

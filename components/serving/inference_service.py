@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, one_of
-from stagewright.components.runtime.naming import Version, model_name
+from stagewright.components.runtime.naming import Version
+from stagewright.components.runtime.service_names import check_service
 from stagewright.components.serving import variants
 from stagewright.components.serving.serving_runtime import GPU, MLFLOW_RUNTIME, PORT, SERVICE_ACCOUNT, container_security
 
@@ -17,13 +18,8 @@ API_VERSION, KIND, PLURAL = "serving.kserve.io/v1beta1", "InferenceService", "in
 MODES = ("Standard", "Knative")
 VERSION_ANNOTATION, DIGEST_ANNOTATION = "stagewright/version", "stagewright/digest"
 
-# KServe appends "-predictor", Knative "-00001" to that, and what they make must be a label of 63 characters.
-LONGEST_NAME = {"Standard": 53, "Knative": 47}
-
 Document = dict[str, Any]
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?|Ki)?")
-_LONGEST_LABEL = 63
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,51 +203,6 @@ def _canary(traffic: int, mode: str) -> Document:
     if mode != "Knative":
         raise BadParameter("traffic", got=traffic, expected="100 in Standard mode, where KServe ignores a canary's share")
     return {"canaryTrafficPercent": traffic}
-
-
-def check_service(name: str, namespace: str = "", mode: str = "Standard") -> None:
-    """Refuse a name that KServe could not make a service of, alone or in a namespace.
-
-    Args:
-        namespace: Of the service; empty if it is not known.
-
-    Raises:
-        BadParameter: Saying how long a name may be, and why.
-    """
-    if len(model_name(name)) > LONGEST_NAME[mode]:
-        raise BadParameter("name", got=name, expected=f"at most {LONGEST_NAME[mode]} characters for KServe in {mode} mode")
-    if namespace:
-        check_namespace(namespace)
-    if namespace and mode == "Standard":
-        check_host(f"{name}-predictor", namespace, name=name)
-
-
-def check_host(service: str, namespace: str, *, name: str) -> None:
-    """Refuse what makes a host that is no DNS label: KServe joins the service and the namespace, and then does nothing.
-
-    Args:
-        service: What KServe makes of the name.
-
-    Raises:
-        BadParameter: Saying by how much the two are too long.
-    """
-    host = f"{service}-{namespace}"
-    if len(host) > _LONGEST_LABEL:
-        expected = (
-            f"a name or a namespace shorter by {len(host) - _LONGEST_LABEL}: KServe makes the host {host} of them, which has "
-            f"{len(host)} characters, and a DNS label has at most {_LONGEST_LABEL}"
-        )
-        raise BadParameter("name", got=name, expected=expected)
-
-
-def check_namespace(namespace: str) -> None:
-    """Refuse what is no name of a namespace.
-
-    Raises:
-        BadParameter: Saying what a name is made of.
-    """
-    if not _NAMESPACE.fullmatch(namespace):
-        raise BadParameter("namespace", got=namespace, expected="lower-case letters, digits and '-', at most 63 characters")
 
 
 def check_replicas(replicas: Replicas, mode: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter, one_of
+from stagewright.components.runtime.service_names import check_service
 from stagewright.components.serving.inference_service import (
     API_VERSION,
     KIND,
@@ -16,7 +17,6 @@ from stagewright.components.serving.inference_service import (
     Replicas,
     Resources,
     check_replicas,
-    check_service,
 )
 from stagewright.components.serving.serving_runtime import GPU, PORT, SERVICE_ACCOUNT
 

@@ -121,6 +121,8 @@ def train_model(
         image_colours=image_colours,
         deploy_to=deploy_to,
         namespace=namespace,
+        name=name,
+        mode=mode,
     )
     validated = validate_data(
         dataset=ingested.outputs["dataset"],

@@ -134,6 +134,8 @@ def distill(
         on_bad_row=on_bad_row,
         deploy_to=deploy_to,
         namespace=namespace,
+        name=name,
+        mode=mode,
     )
     validated = validate_data(dataset=ingested.outputs["dataset"], target=target, task=task, expected=schema, leakage=leakage)
     splits = split_data(

@@ -49,7 +49,7 @@ def optimize_inference(
     Returns:
         Version under which the model was published, like v1.0.1.
     """
-    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace)
+    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     measured = benchmark_model(
         model=imported.outputs["model"],
         data=data,

@@ -76,7 +76,7 @@ def quantize(
     Returns:
         Whether there is a variant; there is none where nothing is to be gained.
     """
-    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace)
+    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     ingested = ingest_data(
         data=data, query=query, format=format, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format
     )

@@ -29,7 +29,7 @@ def serving_setup(
     Returns:
         Version under which the model was published, like v1.0.0.
     """
-    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace)
+    imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     registered = register_model(model=imported.outputs["model"], name=name)
     published = publish_model(model=imported.outputs["model"], name=name, version=registered.outputs["Output"])
     deploy_and_promote(
