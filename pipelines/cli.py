@@ -99,16 +99,23 @@ def predict(
     data: Annotated[str, typer.Option(help="Rows to predict: a file in any format that training reads.")],
     endpoint: Annotated[str | None, typer.Option(help="Address of the server, if it is not on this machine.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file: .csv, .jsonl or .parquet.")] = None,
+    identifier: Annotated[
+        str,
+        typer.Option("--id", help="Column to write beside each answer; auto: one with a value of its own in each row; none."),
+    ] = "auto",
+    inputs: Annotated[bool, typer.Option("--inputs", help="Write the columns that the model takes, too.")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write the probability of every class.")] = False,
     decimal: Annotated[str, typer.Option(help="Decimal sign of text files, . or ,; told from the values if auto.")] = "auto",
     thousands: Annotated[str, typer.Option(help="Sign between thousands: a comma, a point, a blank, an apostrophe.")] = "auto",
     missing: Annotated[list[str] | None, typer.Option(help="A text that means a missing value; may be repeated.")] = None,
     date_format: Annotated[str, typer.Option(help="How text files write dates, such as %d.%m.%Y.")] = "auto",
 ) -> None:
-    """Ask a deployed model about the rows of a file."""
+    """Get predictions from a deployed model for the rows of a file."""
     from stagewright.pipelines.predict import predict as ask
 
     ask(
-        name, data, endpoint=endpoint, output=output, decimal=decimal, thousands=thousands, missing=missing or [],
+        name, data, endpoint=endpoint, output=output, identifier=identifier, inputs=inputs, probabilities=probabilities,
+        decimal=decimal, thousands=thousands, missing=missing or [],
         date_format=date_format,
     )  # fmt: skip
 
@@ -117,7 +124,7 @@ def predict(
 def serve(
     model: Annotated[str, typer.Argument(help="A model folder, an s3:// address, or the name of a registered model.")],
     name: Annotated[str | None, typer.Option(help="Name to serve it under.")] = None,
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Serve a model in the foreground, over KServe's protocols, until Ctrl-C."""
@@ -171,8 +178,9 @@ def list_(only_json: OnlyJson = False) -> None:
     console = Console()
     for kind, entries in found.items():
         console.print(f"[bold]{kind}[/bold]")
+        width = max(map(len, entries)) + 2
         for name, summary in entries.items():
-            console.print(f"  {name:<18}{summary}", soft_wrap=True)
+            console.print(f"  {name:<{width}}{summary}", soft_wrap=True)
 
 
 @app.command("describe")

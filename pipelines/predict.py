@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from stagewright.components.serving import client
 from stagewright.components.serving import local as deployments
 
 BATCH_ROWS = 1000
+NONE = "none"
 WRITERS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
     ".csv": pl.DataFrame.write_csv, ".jsonl": pl.DataFrame.write_ndjson, ".parquet": pl.DataFrame.write_parquet,
 }  # fmt: skip
@@ -26,6 +28,9 @@ def predict(
     *,
     endpoint: str | None = None,
     output: Path | None = None,
+    identifier: str = AUTO,
+    inputs: bool = False,
+    probabilities: bool = False,
     decimal: str = AUTO,
     thousands: str = AUTO,
     missing: Sequence[str] = (),
@@ -40,6 +45,10 @@ def predict(
         data: Anything that `ingest_data` reads.
         endpoint: Address of the server; by default that of the model deployed on this machine.
         output: File for the answers; its ending chooses the format.
+        identifier: Column of the file that is written beside each answer; auto for the first one that the model does not take
+            and whose values are all different, none for none.
+        inputs: Write the columns that the model takes, too.
+        probabilities: Write the probability of every class, not only the largest.
         decimal, thousands, missing, date_format: How the file writes numbers, missing values and dates, as in `ingest_data`.
 
     Raises:
@@ -54,7 +63,12 @@ def predict(
             data, table_path, quarantine, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format,
             kinds=client.kinds(address, name),
         )  # fmt: skip
-        answers = pl.concat(_answers(address, name, table_path, data))
+        table = pl.read_parquet(table_path)
+        columns = _columns(address, name, table, data)
+        kept = _identifier(table, columns, identifier, data)
+        classes = client.classes(address, name) if probabilities else None
+        answers = pl.concat(_answers(address, name, table.select(columns), classes))
+        answers = _beside(table.select(dict.fromkeys([*kept, *(columns if inputs else [])])), answers)
     if output is None:
         answers.write_csv(sys.stdout)
         return
@@ -63,15 +77,38 @@ def predict(
     temporary.replace(output)
 
 
-def _answers(address: str, name: str, table_path: Path, source: str) -> Iterator[pl.DataFrame]:
-    table = pl.read_parquet(table_path)
+def _columns(address: str, name: str, table: pl.DataFrame, source: str) -> list[str]:
     columns = client.columns(address, name)
     for column in columns:
         if column not in table.columns:
             raise InputError(
                 f"{source} has no column '{column}'{did_you_mean(column, table.columns)}, which model '{name}' takes"
             )
-    table = table.select(columns)
+    return columns
+
+
+def _identifier(table: pl.DataFrame, columns: Sequence[str], wanted: str, source: str) -> list[str]:
+    """The column that tells which row an answer belongs to, in a list, or an empty one."""
+    others = [name for name in table.columns if name not in columns]
+    if wanted == NONE and wanted not in table.columns:
+        return []
+    if wanted == AUTO and wanted not in table.columns:
+        unique = (name for name in others if not table[name].dtype.is_float() and table[name].n_unique() == len(table))
+        return [name for name in unique if not table[name].null_count()][:1]
+    if wanted not in table.columns:
+        raise InputError(
+            f"{source} has no column '{wanted}'{did_you_mean(wanted, table.columns)}; --id names one of its columns"
+        )
+    return [wanted]
+
+
+def _beside(given: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Both tables side by side; a column of the file that is called like one of the answers becomes `input_...`."""
+    given = given.rename({name: f"input_{name}" for name in given.columns if name in answers.columns})
+    return pl.concat([given, answers], how="horizontal")
+
+
+def _answers(address: str, name: str, table: pl.DataFrame, classes: Sequence[Any] | None) -> Iterator[pl.DataFrame]:
     with progress("predicting", total=len(table), unit="rows") as advance:
         for batch in table.iter_slices(BATCH_ROWS):
             answer = client.predict(address, name, batch.to_dicts())
@@ -79,6 +116,9 @@ def _answers(address: str, name: str, table_path: Path, source: str) -> Iterator
             if answer.probabilities is not None:
                 best = [max(row) for row in answer.probabilities]
                 answered = answered.with_columns(probability=pl.Series(best))
+                if classes is not None:
+                    each = zip(classes, zip(*answer.probabilities, strict=True), strict=True)
+                    answered = answered.with_columns(pl.Series(f"probability_{label}", values) for label, values in each)
             yield answered
             advance(len(batch))
 

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.naming import model_name
 from stagewright.pipelines import services
@@ -15,7 +16,7 @@ def serve(model: str, *, name: str | None, port: int, host: str) -> None:
     Args:
         model: A model folder, an s3:// address, or the name of a registered model, whose champion is served.
         name: Name in the addresses; by default the model's own.
-        port: Port to listen on.
+        port: Port to listen on; 0 for a free one, which is printed.
         host: Address to listen on.
 
     Raises:
@@ -24,6 +25,7 @@ def serve(model: str, *, name: str | None, port: int, host: str) -> None:
     from stagewright.components.serving.predictor.__main__ import main
 
     place, own_name = _resolve(model)
+    port = port or processes.free_port(host=host)
     chosen = name or own_name
     os.environ.setdefault("STAGEWRIGHT_LOG", "text")
     options = ["--model", place, "--host", host, "--port", str(port), *(["--name", chosen] if chosen else [])]

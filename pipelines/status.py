@@ -5,6 +5,8 @@ from rich.console import Console
 from stagewright.components.serving import local as deployments
 from stagewright.pipelines import services
 
+WIDTH = 16
+
 
 def show(console: Console) -> None:
     """Print the local services and the deployed models, one line each."""
@@ -12,12 +14,13 @@ def show(console: Console) -> None:
     for name in (services.OBJECT_STORE, services.TRACKING):
         found = services.find(name)
         where = f"{found.endpoint}   log {found.log}" if found else "not running; 'stagewright up' starts it"
-        console.print(f"  {name:<16}{where}", soft_wrap=True, highlight=False)
+        console.print(f"  {name:<{WIDTH}}{where}", soft_wrap=True, highlight=False)
     console.print("[bold]models[/bold]")
     deployed = deployments.services()
+    width = max((len(model.name) for model in deployed), default=0) + 2
     for model in deployed:
         state = "" if model.alive else "   has ended"
-        line = f"  {model.name:<16}{model.endpoint}   {model.version}{state}   log {model.log}"
+        line = f"  {model.name:<{max(width, WIDTH)}}{model.endpoint}   {model.version}{state}   log {model.log}"
         console.print(line, soft_wrap=True, highlight=False)
     if not deployed:
         console.print("  none is deployed here; 'stagewright run train-model --help' shows how to make one", highlight=False)

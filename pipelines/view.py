@@ -45,7 +45,7 @@ def step_line(step: Step) -> Text:
     """`✔ ingest-data    0.8 s`, and under it a line for each of its notices and the sentence with which it failed."""
     good = step.status == SUCCEEDED
     line = Text.assemble(
-        ("✔ " if good else "✘ ", "green" if good else "bold red"), f"{step.name:<18}", f"{step.seconds:7.1f} s"
+        ("✔ " if good else "✘ ", "green" if good else "bold red"), f"{step.name:<18}", f" {step.seconds:6.1f} s"
     )
     for notice in step.notices:
         line.append(f"\n  {notice}", style="yellow")

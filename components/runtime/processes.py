@@ -113,7 +113,7 @@ def _environment() -> dict[str, str]:
 
 
 def _bind(port: int, host: str) -> int:
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
         number: int = probe.getsockname()[1]

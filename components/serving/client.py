@@ -85,6 +85,18 @@ def columns(endpoint: str, name: str, *, headers: Headers | None = None, timeout
     return [given["name"] for given in described["inputs"]]
 
 
+def classes(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> list[Any] | None:
+    """The classes of a served classifier, in the order of its probabilities; None for other models, and where it is not told.
+
+    Raises:
+        InputError: If the server knows no such model.
+        ServiceUnavailable: If it does not answer.
+    """
+    described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)
+    found: list[Any] | None = (described.get("parameters") or {}).get("classes")
+    return found
+
+
 def kinds(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> dict[str, str]:
     """What a served model takes in each column of single values, as far as the server tells: numeric, boolean, datetime, text.
 

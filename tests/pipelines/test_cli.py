@@ -67,6 +67,37 @@ def test_predict_answers_every_row(
 
 
 @pytest.mark.slow
+def test_predict_keeps_the_identifier_and_what_is_asked_for(
+    command: Command, trained: subprocess.CompletedProcess[str], telco: pl.DataFrame, tmp_path: Path
+) -> None:
+    inputs = [name for name in telco.columns if name != "churn"]
+    rows = telco.head(3).with_columns(customer=pl.Series(["007", "008", "010"]), note=pl.Series(["a", "a", "b"]))
+    rows.write_csv(tmp_path / "three.csv")
+    asked = ("predict", "cli-churn", "--data", str(tmp_path / "three.csv"), "--output", str(tmp_path / "answers.csv"))
+
+    def columns(*more: str) -> list[str]:
+        assert command(*asked, *more).stderr == ""
+        return pl.read_csv(tmp_path / "answers.csv", infer_schema=False).columns
+
+    assert columns() == ["customer", "prediction", "probability"]
+    assert pl.read_csv(tmp_path / "answers.csv", infer_schema=False)["customer"].to_list() == ["007", "008", "010"]
+    assert columns("--id", "note") == ["note", "prediction", "probability"]
+    assert columns("--id", "none", "--probabilities") == ["prediction", "probability", "probability_No", "probability_Yes"]
+    each = pl.read_csv(tmp_path / "answers.csv")
+    assert (each["probability_No"] + each["probability_Yes"]).round(6).to_list() == [1.0, 1.0, 1.0]
+    assert (
+        each["probability"].to_list()
+        == each.select(pl.max_horizontal("probability_No", "probability_Yes")).to_series().to_list()
+    )
+    assert columns("--inputs") == ["customer", *inputs, "prediction", "probability"]
+    refused = command(*asked, "--id", "custmer")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"error: {tmp_path / 'three.csv'} has no column 'custmer' (did you mean 'customer'?); --id names one of its columns\n"
+    )
+
+
+@pytest.mark.slow
 def test_predict_names_a_column_that_is_missing(
     command: Command, trained: subprocess.CompletedProcess[str], telco: pl.DataFrame, tmp_path: Path
 ) -> None:
