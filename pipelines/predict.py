@@ -68,7 +68,7 @@ def predict(
         kept = _identifier(table, columns, identifier, data)
         classes = client.classes(address, name) if probabilities else None
         answers = pl.concat(_answers(address, name, table.select(columns), classes))
-        answers = _beside(table.select(dict.fromkeys([*kept, *(columns if inputs else [])])), answers)
+        answers = _beside(table.select(list(dict.fromkeys([*kept, *(columns if inputs else [])]))), answers)
     if output is None:
         answers.write_csv(sys.stdout)
         return

@@ -81,8 +81,8 @@ def arrays(series: pl.Series, kind: str, shape: tuple[int, ...]) -> np.ndarray:
         try:
             series = series.cast(wanted)
         except pl.exceptions.PolarsError:
-            values = "whole numbers from 0 to 255" if kind == "image" else "numbers"
-            raise InputError(f"column '{series.name}' holds more than arrays of shape {list(shape)} of {values}") from None
+            what = "whole numbers from 0 to 255" if kind == "image" else "numbers"
+            raise InputError(f"column '{series.name}' holds more than arrays of shape {list(shape)} of {what}") from None
     if series.null_count():
         raise InputError(f"column '{series.name}' is missing in row {int(series.is_null().arg_true()[0])}; a {kind} cannot be")
     values = series.to_numpy()

@@ -49,7 +49,7 @@ def check_model(model: Any, source: str) -> None:
     """
     for found in _everything(model, source):
         if isinstance(found, _CALLABLES):
-            name = getattr(found, "__qualname__", None) or type(found).__name__
+            name = str(getattr(found, "__qualname__", None) or type(found).__name__)
             raise InputError(
                 f"{source} holds the function {name[:100]}, which is not known to be harmless; export the model to ONNX"
             )

@@ -17,7 +17,7 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving.onnx_labels import add_label, labels_of, named
 
-_EXACT = {
+_EXACT: dict[int, str] = {
     TensorProto.DOUBLE: "FP64", TensorProto.FLOAT16: "FP16", TensorProto.INT64: "INT64", TensorProto.INT32: "INT32",
     TensorProto.INT16: "INT16", TensorProto.INT8: "INT8", TensorProto.UINT64: "UINT64", TensorProto.UINT32: "UINT32",
     TensorProto.UINT16: "UINT16", TensorProto.UINT8: "UINT8", TensorProto.BOOL: "BOOL",

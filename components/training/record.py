@@ -75,7 +75,7 @@ class Job:
 
     def recipe(self) -> str:
         """Hash of how the model is made: equal when the same is done to new data, so nothing that was learned enters it."""
-        document = {
+        document: dict[str, Any] = {
             "framework": self.framework,
             "algorithm": self.plan.algorithm,
             "params": {name: value for name, value in self.plan.params.items() if name not in _MACHINE},

@@ -152,12 +152,12 @@ def _together(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
 
 def _without_number(outputs: Outputs) -> np.ndarray | None:
     """Which rows [N] have an answer that is no finite number; None where there is none."""
-    found: np.ndarray | None = None
+    found: Any = None
     for array in outputs.values():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             gaps = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
             found = gaps if found is None else found | gaps
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def _json_rows(array: np.ndarray) -> list[bytes]:

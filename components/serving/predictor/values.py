@@ -29,7 +29,7 @@ def numeric(column: str, values: Values) -> np.ndarray:
     wide = np.array(values, dtype=np.float64)
     narrow = to_float32(wide)
     # By way of float64 a large whole number would be rounded twice, and so to another float32 than a table's.
-    for row in np.flatnonzero(np.abs(wide) > _EXACT_INTEGERS):
+    for row in np.flatnonzero(np.abs(wide) > _EXACT_INTEGERS).tolist():
         if type(values[row]) is int:
             narrow[row] = np.array(values[row]).astype(np.float32)
     return narrow
