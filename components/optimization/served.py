@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from stagewright.components.optimization.cost.cpu_limit import Limited, with_prefix
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import GateFailed, ServiceUnavailable
+from stagewright.components.runtime.files import place
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.processes import Process
 from stagewright.components.runtime.serving_settings import FILE, ServingSettings
@@ -71,12 +72,12 @@ def predictor(
 
 
 def with_settings(model: Path, folder: Path, settings: ServingSettings | None) -> Path:
-    """A model folder that is served with these settings and no others; its files are links to the model's."""
+    """A model folder that is served with these settings and no others; its files are those of the model."""
     serving = folder / SERVING
     serving.mkdir(parents=True)
     for file in (model / SERVING).iterdir():
         if file.name != FILE:
-            (serving / file.name).symlink_to(file.resolve())
+            place(file, serving / file.name)
     if settings is not None:
         settings.write(serving)
     return folder

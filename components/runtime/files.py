@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,22 @@ def check_tree(folder: str | Path) -> None:
                     "a link to nothing" if not path.exists() else _KINDS.get(stat.S_IFMT(path.stat().st_mode), "something else")
                 )
                 raise InputError(f"{path} is no file but {what}; a model is made of files")
+
+
+def place(source: Path, target: Path) -> None:
+    """Put a file, or a folder with all that it holds, to another place as well: by hard links where the disk allows it."""
+    source = source.resolve()
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link)
+    else:
+        _link(source, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)
 
 
 @contextmanager

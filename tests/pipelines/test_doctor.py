@@ -46,7 +46,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kuberne
     deploy = json.dumps({"defaultDeploymentMode": "Standard"})
     server.add("/api/v1/namespaces/kserve/configmaps", *named("inferenceservice-config", data={"deploy": deploy}))
     server.add(RUNTIMES, *named("stagewright-predictor"))
-    have = [{"names": [f"docker.io/library/stagewright-{group}:0.1.0"]} for group in ("base", "predictor", "tabular")]
+    have = [
+        {"names": [f"registry.example.com/library/stagewright-{group}:0.1.0"]} for group in ("base", "predictor", "tabular")
+    ]
     server.objects["/api/v1/nodes"] = named("node", status={"images": have})
     with kubernetes_server.serving(server):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server.address)))

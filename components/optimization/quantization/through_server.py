@@ -20,6 +20,7 @@ from stagewright.components.optimization.quantization.result import Quantization
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.content import GRAPH
 from stagewright.components.runtime.errors import GateFailed
+from stagewright.components.runtime.files import place
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.signature import Signature
@@ -114,7 +115,7 @@ def _with_graph(model: Path, folder: Path, graph: bytes) -> Path:
     serving.mkdir(parents=True)
     for file in (model / SERVING).iterdir():
         if not file.name.startswith(GRAPH):
-            (serving / file.name).symlink_to(file.resolve())
+            place(file, serving / file.name)
     (serving / GRAPH).write_bytes(graph)
     return folder
 
