@@ -22,7 +22,7 @@ def restoring(previous: Document, applied: Document, manager: str) -> Document:
         "kind": previous["kind"],
         "metadata": {"name": previous["metadata"]["name"], "namespace": previous["metadata"].get("namespace", "default")},
     }
-    ours = _merge(_owned(previous, _fields(previous, manager)), _same_shape(previous, _content(applied)))
+    ours = _merge(_owned(previous, _fields(previous, manager)), _same_shape(previous, _content(applied), _all_fields(previous)))
     return _merge(identity, _content(ours))
 
 
@@ -40,6 +40,14 @@ def _fields(document: Document, manager: str) -> Document:
     return {}
 
 
+def _all_fields(document: Document) -> Document:
+    """The `fieldsV1` of every manager, put together."""
+    together: Document = {}
+    for entry in document["metadata"].get("managedFields") or []:
+        together = _merge(together, entry.get("fieldsV1") or {})
+    return together
+
+
 def _owned(value: Any, fields: Document) -> Any:
     """The fields of an object that are named; lists are taken whole, as the schema's atomic lists are owned whole."""
     named = {key[2:]: inner for key, inner in fields.items() if key.startswith("f:")}
@@ -48,11 +56,19 @@ def _owned(value: Any, fields: Document) -> Any:
     return {key: _owned(value[key], inner) for key, inner in named.items() if key in value}
 
 
-def _same_shape(value: Any, shape: Any) -> Any:
-    """The fields of an object that another one has too."""
-    if not isinstance(value, dict) or not isinstance(shape, dict):
+def _same_shape(value: Any, shape: Any, fields: Document | None) -> Any:
+    """The fields of an object that another one has too; a map that somebody owned whole, such as nodeSelector, is taken whole.
+
+    Args:
+        fields: Who owned what of the object, as `fieldsV1`: `{}` for what is owned whole, None where that is not known.
+    """
+    if not isinstance(value, dict) or not isinstance(shape, dict) or fields == {}:
         return value
-    return {key: _same_shape(value[key], inner) for key, inner in shape.items() if key in value}
+    return {
+        key: _same_shape(value[key], inner, None if fields is None else fields.get(f"f:{key}"))
+        for key, inner in shape.items()
+        if key in value
+    }
 
 
 def _merge(first: Any, second: Any) -> Any:
