@@ -419,7 +419,7 @@ async def ready(client: Any) -> Any:
 async def test_deadlines_and_an_end_that_finishes_what_was_begun(tmp_path: Path) -> None:
 
     tensor = infer_type.InferInput("x", [1, 1], "FP32", data=[5.0])
-    folder = onnx_models.write_slow(tmp_path / "slow")
+    folder = onnx_models.write_slow(tmp_path / "slow", repeats=8)
     with process(folder, "slow", "--grpc-port", "0", "--threads", "1") as running:
         async with kserve.InferenceGRPCClient(running.grpc, timeout=30, retries=0) as client:
             with pytest.raises(grpc.RpcError) as raised:

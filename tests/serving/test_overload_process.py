@@ -75,6 +75,9 @@ def test_one_answer_is_one_write() -> None:
         def is_closing(self) -> bool:
             return False
 
+        def get_write_buffer_size(self) -> int:
+            return 0
+
         def resume_reading(self) -> None:
             """Nothing was paused."""
 

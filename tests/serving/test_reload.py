@@ -75,7 +75,9 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(start: Start, reposi
         hammer.wait_for(200)
 
     assert status == 400
-    assert answer["error"].startswith(f"model 'churn' was not loaded: model.onnx of the model at {repository}/churn/v2.0.0")
+    assert answer["error"].startswith(
+        "model 'churn' was not loaded: model.onnx of the model at [see the server's log] cannot be"
+    )
     assert answer["error"].endswith("; v1.0.0 goes on serving")
     assert (hammer.lost, hammer.statuses, hammer.versions()) == ([], {200}, [["v1.0.0"]] * 8)
 

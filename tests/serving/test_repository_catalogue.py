@@ -75,7 +75,6 @@ def test_no_version_leads_out_of_its_model(repository: Path, version: str) -> No
             '{"uri": "http://elsewhere/model"}',
             "points to 'http://elsewhere/model'; expected s3://BUCKET/NAME/VERSION, or a folder",
         ),
-        ("x" * 70_000, "is not an entry; expected {"),
     ],
 )
 def test_an_entry_that_cannot_be_used(tmp_path: Path, content: str, problem: str) -> None:
@@ -85,6 +84,15 @@ def test_an_entry_that_cannot_be_used(tmp_path: Path, content: str, problem: str
         Catalogue(repository=str(tmp_path)).find("bad")
 
     assert str(refused.value).startswith(f"bad.json in the model repository {problem}")
+
+
+def test_an_entry_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("x" * 70_000)
+
+    with pytest.raises(InputError) as refused:
+        Catalogue(repository=str(tmp_path)).find("bad")
+
+    assert str(refused.value) == f"{tmp_path / 'bad.json'} has 70000 bytes; at most 65536 are read"
 
 
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
