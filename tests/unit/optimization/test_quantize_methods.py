@@ -109,7 +109,9 @@ def test_static_quantization_of_a_convolution_runs_in_integers() -> None:
     own, answered = (
         quantize_speed.session(graph.SerializeToString()).run(None, {"x": rows})[0] for graph in (divided.whole, made)
     )
-    assert np.abs(own - answered).max() < 0.05 * np.abs(own).max()
+    # A CPU without VNNI adds products in 16 bits and cuts some off: that is what 7-bit weights are tried for.
+    allowed = 0.2 if quantize_speed.saturates() else 0.05
+    assert np.abs(own - answered).max() < allowed * np.abs(own).max()
     assert quantize_methods.names_for(divided.body, saturates=False)[0] == "static-minmax"
 
 
