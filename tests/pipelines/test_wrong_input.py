@@ -60,13 +60,6 @@ def failure(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
         ),
         (ROWS, ["--target", "yy"], 2, "validate-data", "target 'yy' is not a column of the data (did you mean 'y'?)"),
         (
-            [row.partition(",")[2].join([",", ""]) for row in ROWS],
-            [],
-            1,
-            "validate-data",
-            "the data did not pass: column 'a' has no values at all; remove the column or fill it",
-        ),
-        (
             [row.replace("no", "yes") for row in ROWS],
             [],
             1,
@@ -74,7 +67,7 @@ def failure(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
             "the data did not pass: target 'y' has only one class, 'yes'; a model needs at least two",
         ),
     ],
-    ids=["missing file", "no rows", "ragged", "no such target", "all-null column", "one class"],
+    ids=["missing file", "no rows", "ragged", "no such target", "one class"],
 )
 def test_bad_data_is_one_sentence(
     command: Command, tmp_path: Path, rows: list[str] | None, arguments: list[str], code: int, step: str, sentence: str
