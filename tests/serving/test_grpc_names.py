@@ -1,6 +1,7 @@
 """gRPC's names and parameters mean what HTTP's do: nothing is pasted into a path, nothing is ignored."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import urllib3
+from support import triton_grpc
 from support.mixed_rows import ROWS
 from support.published import publish
 from support.targets import Target, process
 
 grpc = pytest.importorskip("grpc")
 http = pytest.importorskip("tritonclient.http")
-triton = pytest.importorskip("tritonclient.grpc")
 
 Code = grpc.StatusCode
-pb, pb_grpc = triton.service_pb2, triton.service_pb2_grpc
+pb, Stub = triton_grpc.load()
 NAMES = ["stats", "churn/config", "churn/ready", "churn/infer", "churn/versions/v1.2.3", "", "..", "../churn", "churn/",
          "/churn", "churn%2Fready", "chürn", "churn\x00", "churn:predict", "CHURN", "a" * 5000]  # fmt: skip
 VERSIONS = ["v1.2.3/stats", "v1.2.3/config", "v1.2.3/", "../v1.2.3", "stats", "%76%31", "v9.9.9", "ü"]
@@ -48,7 +49,7 @@ def repository(
 @pytest.fixture
 def stub(target: Target) -> Iterator[Any]:
     with grpc.insecure_channel(target.grpc) as channel:
-        yield pb_grpc.GRPCInferenceServiceStub(channel)
+        yield Stub(channel)
 
 
 def refused(call: Any, request: Any) -> tuple[Any, str]:
@@ -149,7 +150,7 @@ class TestRepository:
     @pytest.fixture
     def stub(self, repository: Target) -> Iterator[Any]:
         with grpc.insecure_channel(repository.grpc) as channel:
-            yield pb_grpc.GRPCInferenceServiceStub(channel)
+            yield Stub(channel)
 
     @staticmethod
     def request(kind: str = "Load", name: str = "other", **parameters: Any) -> Any:
@@ -232,28 +233,42 @@ class TestRepository:
         assert "broken/v1.0.0" in (repository.log.read_text() if repository.log else "")
 
 
+SHARED_MEMORY = r"'shared_memory_.*' is not taken: tensors are sent and answered, not shared"
+
+
 @pytest.mark.parametrize("where", ["input", "output", "request"])
 @pytest.mark.parametrize("binary", [True, False])
 def test_shared_memory_is_refused_wherever_it_is_named(target: Target, where: str, binary: bool) -> None:
-    def tensor(module: Any, name: str, values: Any, datatype: str) -> Any:
-        made = module.InferInput(name, [1, 1], datatype)
-        made.set_data_from_numpy(np.array([[values]], object if datatype == "BYTES" else np.float32))
-        return made
+    inputs = [http.InferInput("charges", [1, 1], "FP32"), http.InferInput("note", [1, 1], "BYTES")]
+    inputs[0].set_data_from_numpy(np.array([[1]], np.float32))
+    inputs[1].set_data_from_numpy(np.array([[b"a"]], object))
+    output = http.InferRequestedOutput("probabilities", binary_data=binary)
+    parameters = {}
+    if where == "input":
+        inputs[0].set_shared_memory("region", 4, 8)
+    elif where == "output":
+        output.set_shared_memory("region", 8)
+    else:
+        parameters = {"parameters": {"shared_memory_region": "region"}}
+    client = http.InferenceServerClient(target.host)
+    with pytest.raises(Exception, match=SHARED_MEMORY):
+        client.infer("churn", inputs, outputs=[output], **parameters)
+    client.close()
 
-    for module, address in ((http, target.host), (triton, target.grpc)):
-        client = module.InferenceServerClient(address)
-        inputs = [tensor(module, "charges", 1.0, "FP32"), tensor(module, "note", b"a", "BYTES")]
-        output = module.InferRequestedOutput("probabilities", **({"binary_data": binary} if module is http else {}))
-        parameters = {}
-        if where == "input":
-            inputs[0].set_shared_memory("region", 4, 8)
-        elif where == "output":
-            output.set_shared_memory("region", 8)
-        else:
-            parameters = {"parameters": {"shared_memory_region": "region"}}
-        with pytest.raises(Exception, match=r"'shared_memory_.*' is not taken: tensors are sent and answered, not shared"):
-            client.infer("churn", inputs, outputs=[output], **parameters)
-        client.close()
+
+@pytest.mark.parametrize("where", ["input", "output", "request"])
+def test_shared_memory_is_refused_by_grpc_wherever_it_is_named(stub: Any, where: str) -> None:
+    request = pb.ModelInferRequest(model_name="churn")
+    request.inputs.add(name="charges", datatype="FP32", shape=[1, 1]).contents.fp32_contents.append(1)
+    request.inputs.add(name="note", datatype="BYTES", shape=[1, 1]).contents.bytes_contents.append(b"a")
+    request.outputs.add(name="probabilities")
+    named = {"input": request.inputs[0], "output": request.outputs[0], "request": request}[where]
+    named.parameters["shared_memory_region"].string_param = "region"
+    named.parameters["shared_memory_byte_size"].int64_param = 8
+
+    code, sentence = refused(stub.ModelInfer, request)
+    assert code == Code.INVALID_ARGUMENT
+    assert re.search(SHARED_MEMORY, sentence)
 
 
 def test_shared_memory_is_refused_beside_data(target: Target) -> None:
