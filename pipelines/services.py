@@ -179,7 +179,8 @@ def _tracking(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", _database(), "--no-serve-artifacts", "--default-artifact-root", artifacts().as_uri(),
     ]  # fmt: skip
-    return command, {}
+    # As on the cluster: MLflow's job execution is not used, and keeps eight processes polling.
+    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def artifacts() -> Path:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stagewright.components.runtime import tracking
@@ -21,6 +22,9 @@ def test_experiment_goes_on_with_mlflows_server_and_without_it(tmp_path: Path, m
         monkeypatch.setenv("MLFLOW_TRACKING_URI", with_server)
         with tracking.run("churn") as first:
             first.log_artifacts(tmp_path / "files", "notes")
+        server = services.find(services.TRACKING)
+        assert server
+        family = [one.cmdline() for one in psutil.Process(server.process.pid).children(recursive=True)]
     finally:
         services.down()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{services.artifacts().parent / 'mlflow.db'}")
@@ -28,6 +32,8 @@ def test_experiment_goes_on_with_mlflows_server_and_without_it(tmp_path: Path, m
     with tracking.run("churn") as second:
         second.log_artifacts(tmp_path / "files", "notes")
 
+    assert family
+    assert not [command for command in family if any("huey" in word for word in command)], "MLflow's job queues poll all day"
     assert with_server.startswith("http://127.0.0.1:")
     kept = [path.read_text() for path in services.artifacts().rglob("note.txt")]
     assert kept == ["kept", "kept"]
