@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 TORCH := -r requirements/torch-version.txt
 SHARED ?= ../shared
-COMPILED := $(wildcard components/serving/predictor/*.c components/serving/predictor/*/*.c)
+VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q;}' pyproject.toml)
+# A released version, whose heading is in CHANGELOG.md, is in use: what is delivered under its number never changes again.
+UNRELEASED := $(shell grep -qE '^.. $(VERSION)( |$$)' CHANGELOG.md || echo $(VERSION))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-cluster cases lint format golden docs lock bench images test-images manifests clean
@@ -45,8 +47,12 @@ format: $(VENV)/dev.stamp ## Format the code and mend what can be mended.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-golden: $(VENV)/dev.stamp ## Write the compiled pipelines anew, for review in the diff.
+golden: $(VENV)/dev.stamp ## Write the compiled pipelines anew, and the delivered ones of an unreleased version.
 	$(BIN)/stagewright compile --output pipelines/compiled --profile default
+ifneq ($(UNRELEASED),)
+	$(BIN)/stagewright compile --format kubernetes --profile production --registry registry.example.com/ml --tag $(UNRELEASED) \
+	  --output manifests/gitops/pipelines/versions/$(UNRELEASED)
+endif
 
 docs: $(VENV)/dev.stamp ## Write the pages of pipelines and components anew.
 	$(BIN)/python -m stagewright.pipelines.docs

@@ -14,6 +14,7 @@ from support.manifests import MANIFESTS, ROOT, find, kustomizations, objects
 
 from stagewright.components.serving.cluster_client import _verb
 from stagewright.pipelines import catalog, examples
+from stagewright.pipelines.compile import compile_pipelines
 
 WAVE = "argocd.argoproj.io/sync-wave"
 LUA = next((path for name in ("lua", "lua5.4", "lua5.3", "lua5.1") if (path := shutil.which(name))), None)
@@ -87,6 +88,35 @@ def test_delivered_pipelines_are_those_that_there_are() -> None:
     assert names <= set(catalog.PIPELINES)
     assert {item["spec"]["pipelineName"] for item in items if item["kind"] == "PipelineVersion"} == names
     assert {item["metadata"]["namespace"] for item in items} == {"stagewright"}
+
+
+RELEASED = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.skipif(version("stagewright") in RELEASED, reason="a released version stays as it was delivered")
+def test_an_unreleased_version_is_what_compiles_now(tmp_path: Path) -> None:
+    """0.1.0 is not released, so `make golden` writes it anew; a version with a heading in the changelog is never rewritten."""
+    tag = version("stagewright")
+    delivered = MANIFESTS / "gitops/pipelines/versions" / tag
+    production = {"profile": "production", "registry": "registry.example.com/ml", "tag": tag}
+    made = {path.name: path.read_bytes() for path in compile_pipelines([], tmp_path, format="kubernetes", **production)}
+
+    listed = yaml.safe_load((delivered / "kustomization.yaml").read_text())["resources"]
+    assert sorted(made) == listed == sorted(path.name for path in delivered.iterdir() if path.stem != "kustomization")
+    for name, content in made.items():
+        assert (delivered / name).read_bytes() == content, f"{name} is stale: run make golden"
+
+
+def test_make_golden_leaves_a_released_version(tmp_path: Path) -> None:
+    """What `make golden` would do, with and without a heading of this version in the changelog."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for path in (Path("pyproject.toml"), Path("requirements/dev.txt"), Path(".venv/bin/python"), Path(".venv/dev.stamp")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text('version = "0.1.0"\nversion = "2.0"\n')
+    for heading, written in (("## Unreleased", True), ("## 0.1.01", True), ("## 0.1.0 - 2026-12-01", False)):
+        (tmp_path / "CHANGELOG.md").write_text(f"{heading}\n")
+        shown = subprocess.run(["make", "-n", "golden"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert ("--tag 0.1.0 " in shown and "gitops/pipelines/versions/0.1.0\n" in shown) == written, heading
 
 
 def test_our_images_have_the_version_of_this_release() -> None:
