@@ -26,6 +26,9 @@ Follow = Annotated[
     bool | None,
     typer.Option("--follow/--no-follow", help="Wait for the end and show each step; by default where a terminal watches."),
 ]
+Checks = Annotated[
+    bool, typer.Option("--checks/--no-checks", help="Look first for what the run would fail for on the kubeconfig's cluster.")
+]
 Cron = Annotated[str, typer.Option(help="When: minute hour day month weekday, in the installation's time zone (UTC).")]
 
 
@@ -57,6 +60,7 @@ _SUBMIT: options.OwnOptions = {
     **_CONNECTION,
     **_RUN,
     "run_name": (_text("--run-name", "Name of the run."), None),
+    "checks": (Checks, True),
     "follow": (Follow, None),
     "only_json": (OnlyJson, False),
 }

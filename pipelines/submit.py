@@ -14,6 +14,7 @@ from stagewright.pipelines import connection as connections
 from stagewright.pipelines.compile import Target
 from stagewright.pipelines.connection import Connection
 from stagewright.pipelines.describe import check_arguments, parameters
+from stagewright.pipelines.doctor.submission import check_submission
 from stagewright.pipelines.kubeflow import Kubeflow, Version, reach
 from stagewright.pipelines.profiles import Profile, frameworks
 from stagewright.pipelines.upload import Build, build, upload
@@ -29,6 +30,7 @@ class Submitted:
         url: Its page on the dashboard; None where only the API is reached.
         version: The version of the pipeline that it runs.
         kubeflow: Where it runs, for following it.
+        unchecked: Why the cluster could not be looked at before, in one sentence; None if it was, or was not to be.
     """
 
     run_id: str
@@ -37,6 +39,7 @@ class Submitted:
     url: str | None
     version: Version
     kubeflow: Kubeflow
+    unchecked: str | None = None
 
     @property
     def message(self) -> str:
@@ -63,8 +66,9 @@ def submit(
     pipeline_root: str | None = None,
     service_account: str | None = None,
     use_cache: bool | None = None,
+    checks: bool = True,
 ) -> Submitted:
-    """Compile a pipeline, upload it unless the same is there already, and start a run of that version.
+    """Compile a pipeline, see that the cluster has what it needs, upload it unless it is there already, and start a run.
 
     Args:
         pipeline: Name of a pipeline, or a pipeline.
@@ -84,9 +88,11 @@ def submit(
         pipeline_root: Where artifacts go; None for the installation's default.
         service_account: Identity of the steps; None for the installation's default.
         use_cache: False to run every step again; None for what each component declares.
+        checks: Whether to look first for what is missing on the cluster, as far as the kubeconfig allows.
 
     Raises:
-        InputError: For a wrong pipeline, parameter or target, a missing host, credential or namespace.
+        InputError: For a wrong pipeline, parameter or target, a missing host, credential or namespace, or anything that the run
+            would fail for on the cluster.
         ServiceUnavailable: If the host does not answer, or is no Kubeflow Pipelines of version 2.
     """
     made = pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
@@ -97,6 +103,7 @@ def submit(
     )
     package = build(made, Build(profile, registry, tag, use_cache))
     kubeflow = reach(connection, run_namespace)
+    unchecked = check_submission(kubeflow, package.documents, checked, service_account) if checks else None
     name = run_name or f"{made.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     version = upload(package, kubeflow)
     with connections.explained(kubeflow.connection):
@@ -112,4 +119,5 @@ def submit(
                 service_account=service_account,
             )
         )
-    return Submitted(run.run_id, experiment_id, name, connections.run_page(kubeflow.connection, run.run_id), version, kubeflow)
+    page = connections.run_page(kubeflow.connection, run.run_id)
+    return Submitted(run.run_id, experiment_id, name, page, version, kubeflow, unchecked)

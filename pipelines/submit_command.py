@@ -24,6 +24,8 @@ INTERRUPTED = 130
 def submitted_command(started: Submitted, pipeline: str, *, follow: bool, only_json: bool) -> int:
     """Tell about a run that was started and, if wanted, follow it; returns the exit code."""
     console = _console(only_json)
+    if started.unchecked:
+        _noticed_on(console)(started.unchecked)
     console.print(started.message, soft_wrap=True, highlight=False)
     if started.version.new:
         console.print(f"uploaded version {started.version.name}", soft_wrap=True, highlight=False)

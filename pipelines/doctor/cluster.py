@@ -34,10 +34,14 @@ class Cluster:
         yield there
         if there.state == "missing":
             return
-        yield from self._account(account, needs.rights)
+        yield from self.account(account, needs.rights)
+        yield from self.mounted(needs)
+        yield from self.kserve()
+
+    def mounted(self, needs: Needs) -> Iterator[Finding]:
+        """Secrets and ConfigMaps, with the keys that are read from them."""
         yield from self._objects("secrets", "Secret", needs.secrets, _SECRETS.format(namespace=self.namespace))
         yield from self._objects("configmaps", "ConfigMap", needs.config_maps, _APPLY)
-        yield from self._kserve()
 
     def service(self, name: str) -> Finding:
         """Whether anything stands behind a Service, for who cannot ask it from here."""
@@ -71,16 +75,25 @@ class Cluster:
             f"kubectl create namespace {self.namespace}"
         )  # fmt: skip
 
-    def _account(self, account: str, rights: Iterable[Right]) -> Iterator[Finding]:
+    def account(self, account: str, rights: Iterable[Right]) -> Iterator[Finding]:
+        """Whether an account of the namespace is there, and what it may not do."""
         there = self._object(f"ServiceAccount {self.namespace}/{account}", f"{self._core}/serviceaccounts/{account}", _APPLY)
         yield there
-        if there.state == "missing":
-            return
+        if there.state != "missing":
+            yield from self.rights(account, rights, home=self.namespace)
+
+    def rights(self, account: str, rights: Iterable[Right], *, home: str) -> Iterator[Finding]:
+        """What an account may not do in this namespace.
+
+        Args:
+            home: The account's own namespace.
+        """
+        user = f"system:serviceaccount:{home}:{account}"
         lacking: list[str] = []
         for right in rights:
-            allowed = self._may(account, right)
+            allowed = self._may(user, home, right)
             if isinstance(allowed, Refused):
-                command = f"kubectl auth can-i --list -n {self.namespace} --as system:serviceaccount:{self.namespace}:{account}"
+                command = f"kubectl auth can-i --list -n {self.namespace} --as {user}"
                 yield unknown(f"rights of {account}", f"may not be asked for ({allowed})", f"somebody who may: {command}")
                 return
             lacking += [] if allowed else [str(right)]
@@ -91,11 +104,11 @@ class Cluster:
         else:
             yield ok(what, "everything that runs ask for")
 
-    def _may(self, account: str, right: Right) -> bool | Refused:
+    def _may(self, user: str, home: str, right: Right) -> bool | Refused:
         """Whether an account has a right, asked cluster-wide or else within the namespace."""
         spec = {
-            "user": f"system:serviceaccount:{self.namespace}:{account}",
-            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated"],
+            "user": user,
+            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{home}", "system:authenticated"],
             "resourceAttributes": {"namespace": self.namespace, **right.attributes},
         }
         kinds = {
@@ -126,7 +139,8 @@ class Cluster:
             says = f"has no key {', '.join(lacking)}"
             yield missing(what, says, f"add it, or delete the {kind} and make it anew: {advice}") if lacking else ok(what)
 
-    def _kserve(self) -> Iterator[Finding]:
+    def kserve(self) -> Iterator[Finding]:
+        """KServe's kinds, its mode, and what serves a model in the namespace."""
         versions = {"InferenceService": "v1beta1", "ServingRuntime": "v1alpha1"}
         for kind, version in versions.items():
             found = self._read(f"/apis/serving.kserve.io/{version}")
@@ -136,11 +150,22 @@ class Cluster:
                 return
             yield ok(what)
         yield self._mode()
-        path = f"/apis/serving.kserve.io/v1alpha1/namespaces/{self.namespace}/servingruntimes/{RUNTIME}"
-        yield self._object(f"ServingRuntime {self.namespace}/{RUNTIME}", path, _APPLY)
+        yield self._runtime()
         yield self._object(
             f"ServiceAccount {self.namespace}/{SERVICE_ACCOUNT}", f"{self._core}/serviceaccounts/{SERVICE_ACCOUNT}", _APPLY
         )
+
+    def _runtime(self) -> Finding:
+        """Our runtime, of the namespace or of the whole cluster."""
+        kinds = "/apis/serving.kserve.io/v1alpha1"
+        own = self._object(
+            f"ServingRuntime {self.namespace}/{RUNTIME}",
+            f"{kinds}/namespaces/{self.namespace}/servingruntimes/{RUNTIME}",
+            _APPLY,
+        )
+        if own.state != "missing" or isinstance(self._read(f"{kinds}/clusterservingruntimes/{RUNTIME}"), Refused):
+            return own
+        return ok(f"ClusterServingRuntime {RUNTIME}")
 
     def _mode(self) -> Finding:
         """KServe's default mode; ours is written into every service, but Knative's must be there to be chosen."""

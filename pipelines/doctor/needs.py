@@ -1,5 +1,6 @@
 """What runs need of a cluster: what the profile mounts, and what the manifests give the account of the steps."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +31,16 @@ class Right:
         return f"{self.verb} {self.resource}{'/' + self.name if self.name else ''}"
 
 
-RIGHTS = (
+REPORTING = tuple(Right(verb, "workflowtaskresults", "argoproj.io") for verb in ("create", "patch"))
+DEPLOYING = (
     *(Right(verb, PLURAL, "serving.kserve.io") for verb in ("get", "create", "patch", "delete")),
-    *(Right(verb, "workflowtaskresults", "argoproj.io") for verb in ("create", "patch")),
+    Right("get", "pods"),
+)
+RIGHTS = (
+    *DEPLOYING,
+    *REPORTING,
     Right("get", "configmaps", name=LAUNCHER),
     Right("get", "secrets", name=ARTIFACTS),
-    Right("get", "pods"),
 )
 
 
@@ -69,3 +74,24 @@ def needs_of(profile: Profile | None) -> Needs:
         for holder in settings.image_pull_secrets:
             secrets.setdefault(holder, set())
     return Needs(secrets, config_maps, frozenset(groups))
+
+
+def mounted(documents: Sequence[Mapping[str, Any]]) -> Needs:
+    """What the pods of a compiled pipeline cannot start without.
+
+    Args:
+        documents: Its pipeline spec and, if it has one, its platform spec.
+    """
+    secrets: dict[str, set[str]] = {}
+    config_maps: dict[str, set[str]] = {}
+    platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if len(documents) > 1 else {}
+    for executor in platform.values():
+        for wanted, kind in ((secrets, "secret"), (config_maps, "configMap")):
+            for mount in executor.get(f"{kind}AsEnv", []):
+                if not mount.get("optional"):
+                    keys = {pair[f"{kind}Key"] for pair in mount["keyToEnv"]}
+                    wanted.setdefault(mount[f"{kind}Name"], set()).update(keys)
+            for mount in executor.get(f"{kind}AsVolume", []):
+                if not mount.get("optional"):
+                    wanted.setdefault(mount[f"{kind}Name"], set())
+    return Needs(secrets, config_maps)

@@ -11,6 +11,7 @@ import yaml
 from support import http_servers, kubernetes_server
 from support.kfp_server import KfpServer, serving
 from support.kubernetes_server import KubernetesServer, kubeconfig
+from support.prepared_cluster import CORE, RUNTIMES, prepared
 
 from stagewright.pipelines import cli, connection, profiles
 from stagewright.pipelines.doctor import MISSING, OK, UNKNOWN, Finding
@@ -19,37 +20,13 @@ from stagewright.pipelines.doctor.needs import RIGHTS, needs_of
 from stagewright.pipelines.kubernetes_api import KubernetesApi
 
 RUNNER = Path(__file__).parents[2] / "manifests/base/pipelines/runner.yaml"
-CORE = "/api/v1/namespaces/stagewright"
-RUNTIMES = "/apis/serving.kserve.io/v1alpha1/namespaces/stagewright/servingruntimes"
 Doctor = Callable[..., tuple[int, dict[str, Finding]]]
-
-
-def named(*names: str, **content: Any) -> list[dict[str, Any]]:
-    return [{"metadata": {"name": name}, **content} for name in names]
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KubernetesServer]:
     """A cluster as docs/cluster.md makes it."""
-    keys = {"AWS_ACCESS_KEY_ID": "eA==", "AWS_SECRET_ACCESS_KEY": "eA=="}
-    server = KubernetesServer()
-    server.add("/api/v1/namespaces", *named("stagewright"))
-    server.add(f"{CORE}/serviceaccounts", *named("stagewright-runner", "stagewright-predictor"))
-    server.add(
-        f"{CORE}/secrets", *named("stagewright-storage", "stagewright-artifacts", "stagewright-predictor-storage", data=keys)
-    )
-    addresses = {"AWS_ENDPOINT_URL": "http://minio:9000", "MLFLOW_TRACKING_URI": "http://mlflow:5000"}
-    server.add(f"{CORE}/configmaps", *named("stagewright-config", data=addresses))
-    server.add(f"{CORE}/configmaps", *named("kfp-launcher", data={"defaultPipelineRoot": "s3://pipelines/runs"}))
-    server.add(f"{CORE}/endpoints", *named("minio", "mlflow", subsets=[{"addresses": [{"ip": "10.0.0.1"}]}]))
-    server.add("/apis/serving.kserve.io", *named("v1beta1", "v1alpha1"))
-    deploy = json.dumps({"defaultDeploymentMode": "Standard"})
-    server.add("/api/v1/namespaces/kserve/configmaps", *named("inferenceservice-config", data={"deploy": deploy}))
-    server.add(RUNTIMES, *named("stagewright-predictor"))
-    have = [
-        {"names": [f"registry.example.com/library/stagewright-{group}:0.1.0"]} for group in ("base", "predictor", "tabular")
-    ]
-    server.objects["/api/v1/nodes"] = named("node", status={"images": have})
+    server = prepared()
     with kubernetes_server.serving(server):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server.address)))
         yield server

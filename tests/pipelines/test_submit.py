@@ -27,8 +27,9 @@ Serve = Callable[..., KfpServer]
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's own settings."""
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_UI_ENDPOINT", "KUBECONFIG"):
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_UI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
     monkeypatch.setattr(connection, "TOKEN_FILE", tmp_path / "token")
 
 
@@ -288,7 +289,8 @@ def test_command_does_not_follow_where_no_terminal_watches(
     server = serve()
     code, out, err = command(capsys, monkeypatch, *GIVEN, "--host", server.address)
     (run,) = server.runs
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["submitted without a look at the cluster"]  # no kubeconfig
     started, uploaded, later = out.splitlines()
     assert started.startswith("started 'serving-setup ")
     assert uploaded == f"uploaded version {server.versions[0].name}"
