@@ -124,8 +124,9 @@ class Training:
             raise InputError(f"column '{column.name}' is to be {column.kind} but holds {dtype}; expected arrays of one shape")
         return dtype.shape
 
-    def batches(self, names: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-        """Some columns, some rows at a time, in order."""
+    def batches(self, names: Sequence[str], rows: int | None = None) -> Iterator[pl.DataFrame]:
+        """Some columns, some rows at a time (`BATCH_ROWS` by default), in order."""
+        rows = rows or BATCH_ROWS
         for start in range(0, self.rows, rows):
             yield self._frame.select(names).slice(start, rows).collect()
 

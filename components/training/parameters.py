@@ -56,7 +56,7 @@ class Parameter:
         if kind is None:
             return "a list of whole numbers above 0"
         low = "" if self.minimum is None else f" {'above' if self.above else 'of at least'} {self.minimum:g}"
-        high = "" if self.maximum is None else f"{' and' if low else ''} at most {self.maximum:.10g}"
+        high = "" if self.maximum is None else f"{' and' if low else ' of'} at most {self.maximum:.10g}"
         return f"{kind}{low}{high}{' or null' if self.optional else ''}"
 
     def _is_in_range(self, value: float) -> bool:

@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from unit.evaluation.outcomes import numbers
 
+from stagewright.components.evaluation.champion import _difference, _too_few
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
+from stagewright.components.evaluation.outcome import Outcome, classification
 from stagewright.components.evaluation.page import page
 from stagewright.components.runtime import tracking as mlflow_tracking
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
+from stagewright.components.runtime.model import ModelMetadata
+from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.storage import ObjectStore
 
 NAME = "churn"
@@ -131,3 +137,63 @@ def test_a_store_without_settings_is_named(churn_model, tracking: str, monkeypat
 
     with pytest.raises(MissingSetting, match=r"AWS_ENDPOINT_URL.* not set; the new model is compared"):
         judge(churn_model)
+
+
+def model_of(task: str, target: str, classes: tuple[str, ...] | None) -> ModelMetadata:
+    return ModelMetadata(
+        framework="xgboost", algorithm="gradient_boosted_trees", task=task, target=target, classes=classes, params={}, seed=0,
+        features=[], training_rows=1, validation_rows=1, data={}, libraries={}, schema={}, recipe="", signature="",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("champion", "ours", "reason"),
+    [
+        (("a", "b", "c", "d"), ("a", "b", "c"), "it knows other classes than the new one"),
+        (("a", "b"), ("a", "b", "c"), "it knows other classes than the new one"),
+        (("a", "b", "d"), ("a", "b", "c"), "it knows other classes than the new one"),
+        (("c", "b", "a"), ("a", "b", "c"), ""),
+    ],
+    ids=["one more", "one less", "another", "another order"],
+)
+def test_models_of_other_classes_cannot_be_compared(champion: tuple[str, ...], ours: tuple[str, ...], reason: str) -> None:
+    assert _difference(model_of("multiclass", "y", champion), model_of("multiclass", "y", ours)) == reason
+
+
+def test_models_of_another_target_cannot_be_compared() -> None:
+    mine = model_of("regression", "price", None)
+
+    assert _difference(model_of("regression", "cost", None), mine) == "it predicts 'cost', the new one 'price'"
+    assert _difference(mine, mine) == ""
+
+
+def classified(*rows: int) -> Outcome:
+    """So many rows of each class."""
+    truth = [label for label, count in enumerate(rows) for _ in range(count)]
+    probabilities = np.full((len(truth), len(rows)), 1 / len(rows))
+    return classification(Task.MULTICLASS, tuple(range(len(rows))), truth, truth, probabilities, split="test")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ((25, 5), ""),
+        ((24, 5), "only 29 of 1,000 test rows are ones that neither model learned from, and 30 are needed"),
+        ((5, 1, 24), ""),
+        (
+            (26, 4),
+            "all but 4 of the 30 test rows that neither model learned from are of one class, and 5 of another are needed",
+        ),
+        (
+            (1, 30, 4),
+            "all but 4 of the 35 test rows that neither model learned from are of one class, and 5 of another are needed",
+        ),
+    ],
+)
+def test_too_few_rows_cannot_be_judged_by(rows: tuple[int, ...], reason: str) -> None:
+    assert _too_few(classified(*rows), 1000) == reason
+
+
+@pytest.mark.parametrize("rows", [29, 30])
+def test_of_numbers_thirty_rows_are_enough(rows: int) -> None:
+    assert (_too_few(numbers(rows), rows) == "") is (rows == 30)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.evaluation.outcomes import binary, numbers
+from unit.evaluation.outcomes import binary, multiclass, numbers
 
 from stagewright.components.evaluation import slices
 from stagewright.components.evaluation.metrics import measure
@@ -43,6 +43,26 @@ def test_rare_categories_are_one_slice() -> None:
 
     assert len(found) == slices.MOST_VALUES + 1
     assert found[slices.OTHERS].sum() == sum(range(1, 9))
+
+
+@pytest.mark.parametrize(("categories", "shown", "others"), [(12, 12, 0), (13, 13, 0), (14, 12, 2)])
+def test_one_category_more_than_the_limit_is_shown_itself(categories: int, shown: int, others: int) -> None:
+    """A slice of "other values" that holds one value says less than that value's own name."""
+    found = dict(slices.parts(pl.Series("city", [f"city {number:02}" for number in range(categories)])))
+
+    assert [name for name in found if name != slices.OTHERS] == [f"city {number:02}" for number in range(shown)]
+    assert found.get(slices.OTHERS, np.zeros(1)).sum() == others
+
+
+@pytest.mark.parametrize(("values", "first"), [(6, "0"), (7, "0 to 1")])
+def test_a_number_of_seven_values_is_cut_at_quartiles(values: int, first: str) -> None:
+    assert next(slices.parts(pl.Series("age", list(range(values)))))[0] == first
+
+
+def test_slices_of_numbers_are_named_by_their_least_and_greatest_value() -> None:
+    found = [name for name, _ in slices.parts(pl.Series("pay", [0.12345, 9999.4, 1e4, 20_000.0, 1e6, 1e9, -2e4, float("nan")]))]
+
+    assert found == ["-20,000 to 0.1235", "9999 to 10,000", "20,000 to 20,000", "1,000,000 to 1e+09", "(missing)"]
 
 
 def test_times_are_cut_at_quartiles() -> None:
@@ -86,6 +106,44 @@ def test_small_slices_are_marked_and_have_no_intervals() -> None:
     assert many.note == ""
     assert slices.by_columns(outcome, one_class, ["churned"])[0].note == "only 0 rows of class 'Yes'"
     assert "accuracy" in few.measured.values
+
+
+def taken(*, no: int, yes: int) -> str:
+    """Why a slice with so many rows of each class is too small."""
+    outcome = binary(400)
+    rows = np.concatenate([np.flatnonzero(outcome.truth == 0)[:no], np.flatnonzero(outcome.truth == 1)[:yes]])
+    return slices.by_columns(outcome.take(rows), pl.DataFrame({"all": ["of them"] * len(rows)}), ["all"], resamples=20)[0].note
+
+
+@pytest.mark.parametrize(
+    ("no", "yes", "note"),
+    [
+        (24, 5, "only 29 rows"),
+        (25, 5, ""),
+        (26, 4, "only 4 rows of class 'Yes'"),
+        (4, 26, "only 4 rows of class 'No'"),
+    ],
+)
+def test_a_slice_needs_thirty_rows_and_five_of_each_of_two_classes(no: int, yes: int, note: str) -> None:
+    assert taken(no=no, yes=yes) == note
+
+
+def test_a_slice_that_lacks_one_of_many_classes_is_judged() -> None:
+    outcome = multiclass(300)
+    table = pl.DataFrame({"class": outcome.truth})
+
+    assert [part.note for part in slices.by_columns(outcome, table, ["class"], resamples=20)] == ["", "", "", ""]
+
+
+def test_a_column_of_arrays_is_no_slice_and_ten_columns_are_named() -> None:
+    table = pl.DataFrame({"pixels": np.zeros((3, 2)), **{f"c{number}": [1, 2, 3] for number in range(9)}})
+
+    with pytest.raises(InputError, match="^cannot slice by 'pixels': it holds arrays, not values or categories$"):
+        slices.check_columns(["c0", "pixels"], table.schema)
+    with pytest.raises(InputError, match="it has pixels, c0, c1, c2, c3, c4, c5, c6, c7, c8$"):
+        slices.check_columns(["zzz"], table.schema)
+    with pytest.raises(InputError, match=r"it has pixels, c0, c1, c2, c3, c4, c5, c6, c7, c8, \.\.\.$"):
+        slices.check_columns(["zzz"], table.with_columns(more=1).schema)
 
 
 def test_unknown_column_names_the_nearest() -> None:

@@ -37,6 +37,35 @@ def test_rare_levels_are_grouped_as_in_scikit_learn(fit: Any, flights: pl.DataFr
     np.testing.assert_array_equal(features.transform(unseen), oracle.transform(unseen.to_numpy())[:, order])
 
 
+@pytest.mark.parametrize(
+    ("min_frequency", "kept"),
+    [(0.3, ("x", "y")), (0.31, ("x",)), (3, ("x", "y")), (3.5, ("x",)), (1, ("x", "y", "z")), (None, ("x", "y", "z"))],
+)
+def test_a_share_is_of_all_rows_missing_ones_included(fit: Any, min_frequency: float | None, kept: tuple[str, ...]) -> None:
+    """Of ten rows, three are `y` and two are missing: `y` is 30% of all and 37.5% of the known ones."""
+    table = pl.DataFrame({"a": ["x"] * 4 + ["y"] * 3 + ["z"] + [None] * 2})
+
+    features = fit(table, specification={"categorical": {"encode": "one_hot", "min_frequency": min_frequency}})
+
+    rare = () if len(kept) == 3 else ("(rare)",)
+    assert features.names == tuple(f"a={level}" for level in (*kept, *rare, "(missing)"))
+
+
+@pytest.mark.parametrize(("levels", "kind"), [(8, "one_hot"), (9, "code")])
+def test_nine_levels_are_codes(fit: Any, levels: int, kind: str) -> None:
+    features = fit(pl.DataFrame({"a": [f"level {number}" for number in range(levels)]}))
+
+    assert {feature.kind for feature in features.outputs} == {kind}
+
+
+def test_levels_as_frequent_as_another_are_in_order_of_their_names(fit: Any) -> None:
+    table = pl.DataFrame({"a": ["b", "c", "a", "c", "b", "d"]})
+
+    features = fit(table, specification={"categorical": {"encode": "one_hot", "max_levels": 3}})
+
+    assert features.names == ("a=b", "a=c", "a=a", "a=(rare)")
+
+
 def test_codes_equal_scikit_learn_and_are_ordered_by_frequency(fit: Any, flights: pl.DataFrame) -> None:
     table = flights.select("carrier", "dest")
 

@@ -26,6 +26,18 @@ def test_unknown_parameter_names_the_nearest(name: str, given: dict[str, Any], w
     ("name", "parameter", "value", "expected"),
     [
         ("xgboost", "learning_rate", "fast", "a number above 0 and at most 1"),
+        ("xgboost", "learning_rate", 0, "a number above 0 and at most 1"),
+        ("xgboost", "learning_rate", 0.0, "a number above 0 and at most 1"),
+        ("xgboost", "learning_rate", -0.1, "a number above 0 and at most 1"),
+        ("xgboost", "learning_rate", 1.0000001, "a number above 0 and at most 1"),
+        ("xgboost", "learning_rate", False, "a number above 0 and at most 1"),
+        ("xgboost", "max_depth", -1, "a whole number of at least 0 and at most 32"),
+        ("xgboost", "max_depth", 33, "a whole number of at least 0 and at most 32"),
+        ("xgboost", "max_depth", None, "a whole number of at least 0 and at most 32"),
+        ("torch", "hidden", [], "a list of whole numbers above 0"),
+        ("torch", "hidden", [True], "a list of whole numbers above 0"),
+        ("torch", "hidden", [1.5], "a list of whole numbers above 0"),
+        ("torch", "hidden", 64, "a list of whole numbers above 0"),
         ("xgboost", "max_depth", 2.5, "a whole number of at least 0 and at most 32"),
         ("xgboost", "device", "tpu", "one of cpu, cuda"),
         ("xgboost", "n_estimators", True, "a whole number of at least 1 and at most 100000"),
@@ -41,6 +53,36 @@ def test_bad_value_gets_one_sentence(name: str, parameter: str, value: Any, expe
         framework(name).plan({parameter: value})
 
     assert str(caught.value) == f"parameter 'params.{parameter}' is {value!r}; expected {expected}"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "values"),
+    [
+        ("xgboost", "learning_rate", [1e-9, 1]),
+        ("xgboost", "max_depth", [0, 32]),
+        ("torch", "hidden", [[1], [64, 32]]),
+        ("torch", "patience", [1, None]),
+        ("lightgbm", "extra_trees", [True, False]),
+    ],
+)
+def test_the_least_and_the_greatest_value_are_allowed(name: str, parameter: str, values: list[Any]) -> None:
+    assert [framework(name).plan({parameter: value}).params[parameter] for value in values] == values
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected"),
+    [
+        (Parameter(1, int), "a whole number"),
+        (Parameter(1, float, 0.5), "a number of at least 0.5"),
+        (Parameter(1, float, maximum=2), "a number of at most 2"),
+        (Parameter(1, float, 0, 2, above=True, optional=True), "a number above 0 and at most 2 or null"),
+        (Parameter(1, int, 1, 12345678901), "a whole number of at least 1 and at most 1.23456789e+10"),
+        (Parameter("a", str), "text"),
+        (Parameter("a", str, choices=("a", "b")), "one of a, b"),
+    ],
+)
+def test_what_a_parameter_takes_is_the_end_of_a_sentence(parameter: Parameter, expected: str) -> None:
+    assert parameter.expected == expected
 
 
 def test_unknown_framework_names_the_choices() -> None:
