@@ -49,11 +49,18 @@ def readiness(service: Document, generation: int) -> Readiness:
         # A rollout leaves the old replicas ready; the model's own status tells when the new one took over.
         ready=ready and transition != "InProgress",
         failed=transition in _BLOCKED,
-        failures=failures or ("its status has no conditions yet",),
+        failures=failures or _pending(conditions, transition),
         summary=f"{transition}, waiting for {', '.join(waiting) or 'the model'}",
         url=status.get("url") or "",
         address=(status.get("address") or {}).get("url") or "",
     )
+
+
+def _pending(conditions: dict[str, Document], transition: str) -> tuple[str, ...]:
+    """What is waited for where nothing has failed."""
+    if not conditions:
+        return ("its status has no conditions yet",)
+    return ("the replicas of the version before are still being replaced",) if transition == "InProgress" else ()
 
 
 def _last_failure(model: Document) -> list[str]:

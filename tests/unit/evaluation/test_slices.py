@@ -138,9 +138,9 @@ def test_a_slice_that_lacks_one_of_many_classes_is_judged() -> None:
 def test_a_column_of_arrays_is_no_slice_and_ten_columns_are_named() -> None:
     table = pl.DataFrame({"pixels": np.zeros((3, 2)), **{f"c{number}": [1, 2, 3] for number in range(9)}})
 
-    with pytest.raises(InputError, match="^cannot slice by 'pixels': it holds arrays, not values or categories$"):
+    with pytest.raises(InputError, match=r"^cannot slice by 'pixels': it holds arrays, not values or categories$"):
         slices.check_columns(["c0", "pixels"], table.schema)
-    with pytest.raises(InputError, match="it has pixels, c0, c1, c2, c3, c4, c5, c6, c7, c8$"):
+    with pytest.raises(InputError, match=r"it has pixels, c0, c1, c2, c3, c4, c5, c6, c7, c8$"):
         slices.check_columns(["zzz"], table.schema)
     with pytest.raises(InputError, match=r"it has pixels, c0, c1, c2, c3, c4, c5, c6, c7, c8, \.\.\.$"):
         slices.check_columns(["zzz"], table.with_columns(more=1).schema)

@@ -4,16 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from support.exported_models import write_wine_model
 
 from stagewright.components.registry import catalogue
+from stagewright.components.registry import register as registering
+from stagewright.components.registry.register import register
+from stagewright.components.registry.versions import Decision
 from stagewright.components.runtime import tracking as tracker
 from stagewright.components.runtime.content import content
+from stagewright.components.runtime.errors import ServiceUnavailable
 
 TESTS = Path(__file__).parents[2]
 
@@ -65,3 +70,73 @@ def test_one_model_gets_one_version(client: MlflowClient, tmp_path: Path) -> Non
 
     [only] = client.search_model_versions("name = 'wine'")
     assert client.get_model_version_by_alias("wine", "challenger").version == only.version
+
+
+def between(monkeypatch: pytest.MonkeyPatch, others: Callable[[], object], *, times: int = 1) -> None:
+    """Let `others` happen after a registration has decided on its version, and before it enters that."""
+    enter, left = registering._Entry.create, [times]
+
+    def create(entry: Any, decision: Decision) -> str:
+        if left[0]:
+            left[0] -= 1
+            with monkeypatch.context() as undisturbed:
+                undisturbed.setattr(registering._Entry, "create", enter)
+                others()
+        return enter(entry, decision)
+
+    monkeypatch.setattr(registering._Entry, "create", create)
+    monkeypatch.setattr(registering, "PAUSE_SECONDS", 0.0)
+
+
+def entered(client: MlflowClient) -> list[tuple[str, str]]:
+    """Number and version of all that MLflow holds."""
+    return sorted((str(one.version), one.tags["version"]) for one in client.search_model_versions("name = 'wine'"))
+
+
+def test_the_second_of_two_that_enter_one_content_takes_its_own_back(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (write_wine_model(tmp_path / name, run_id="") for name in ("first", "second"))
+    between(monkeypatch, lambda: register(first, name="wine"))
+
+    assert register(second, name="wine") == "v1.0.0"
+
+    assert entered(client) == [("1", "v1.0.0")]
+    assert client.get_model_version_by_alias("wine", "challenger").version == 1
+
+
+def test_the_second_of_two_that_enter_one_version_takes_the_next(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (write_wine_model(tmp_path / name, run_id="", data=name) for name in ("first", "second"))
+    between(monkeypatch, lambda: register(first, name="wine"))
+
+    assert register(second, name="wine") == "v1.0.1"
+
+    assert entered(client) == [("1", "v1.0.0"), ("3", "v1.0.1")]
+    assert client.get_model_version_by_alias("wine", "challenger").version == 3
+
+
+def test_a_content_that_another_entered_as_another_version_is_taken_back(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others knew of a recipe in between, so the same content became v1.2.0 there, and here v1.0.1."""
+    register(write_wine_model(tmp_path / "before", run_id=""), name="wine")
+    here, there = (write_wine_model(tmp_path / name, run_id="", data="data-2") for name in ("here", "there"))
+    recipe = write_wine_model(tmp_path / "recipe", run_id="", recipe="recipe-2")
+    between(monkeypatch, lambda: [register(one, name="wine") for one in (recipe, there)])
+
+    assert register(here, name="wine") == "v1.2.0"
+
+    assert entered(client) == [("1", "v1.0.0"), ("2", "v1.1.0"), ("3", "v1.2.0")]
+
+
+def test_who_is_always_second_gives_up(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rivals = iter(write_wine_model(tmp_path / f"rival-{at}", run_id="", data=f"rival-{at}") for at in range(2))
+    monkeypatch.setattr(registering, "ATTEMPTS", 2)
+    between(monkeypatch, lambda: register(next(rivals), name="wine"), times=2)
+
+    with pytest.raises(ServiceUnavailable, match=r"^model 'wine' was not registered: others registered .* 2 times at the same"):
+        register(write_wine_model(tmp_path / "late", run_id=""), name="wine")
+
+    assert [version for _, version in entered(client)] == ["v1.0.0", "v1.0.1"]

@@ -51,6 +51,33 @@ def test_an_earlier_content_keeps_its_version() -> None:
     assert versions((1, 1, 1), (1, 1, 2), (1, 1, 1)) == ["v1.0.0", "v1.0.1", "v1.0.0"]
 
 
+def known(version: str, model: Content, number: str = "") -> Registered:
+    return Registered("m", number, Version.parse(version), model.digest, model.signature, model.recipe, "")
+
+
+def test_the_parent_is_the_highest_version_in_whatever_order_they_come() -> None:
+    """What was published and never registered comes after what the registry lists."""
+    newest, published = known("v1.2.0", content(1, 2, 1), "1"), known("v1.0.0", content(1, 1, 1))
+
+    decision = decide(content(1, 2, 2), [newest, published])
+
+    assert (str(decision.version), decision.change, decision.parent, decision.existing) == ("v1.2.1", "patch", newest, None)
+
+
+def test_a_content_that_stands_under_two_versions_keeps_the_lower() -> None:
+    twice = [known("v1.1.0", content(1, 1, 1)), known("v1.0.0", content(1, 1, 1), "1"), known("v1.2.0", content(1, 2, 1))]
+
+    decision = decide(content(1, 1, 1), twice)
+
+    assert (str(decision.version), decision.change, decision.existing, decision.parent) == ("v1.0.0", None, twice[1], None)
+
+
+def test_the_first_version_follows_nothing() -> None:
+    decision = decide(content(1, 1, 1), [])
+
+    assert (str(decision.version), decision.change, decision.existing, decision.parent) == ("v1.0.0", None, None, None)
+
+
 @given(st.lists(st.tuples(*[st.integers(1, 3)] * 3), max_size=30))
 def test_versions_never_decrease_and_belong_to_one_content(models: list[tuple[int, int, int]]) -> None:
     registered: list[Registered] = []

@@ -1,0 +1,164 @@
+"""What is tried again, how often, and the sentence for what is not."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from minio.error import InvalidResponseError, S3Error, ServerError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
+
+from stagewright.components.runtime import storage_faults
+from stagewright.components.runtime.errors import InputError, ServiceUnavailable, StagewrightError
+from stagewright.components.runtime.storage_faults import Faults, is_transient
+
+URI = "s3://models/churn/v1.0.0/manifest.json"
+STORE = "the object store at http://store:9000"
+
+
+def s3(code: str, status: int = 400) -> S3Error:
+    return S3Error(SimpleNamespace(status=status), code, "as the store says", "churn", "1", "1")  # type: ignore[arg-type]
+
+
+def tried(fault: Exception, *, patience: float = 0.5, fails: int = 1000) -> tuple[int, object]:
+    """How often an operation is tried that fails that many times, and what comes of it."""
+    times = 0
+
+    def operation() -> str:
+        nonlocal times
+        times += 1
+        if times <= fails:
+            raise fault
+        return "done"
+
+    result: object
+    try:
+        result = Faults("http://store:9000", "AWS_ENDPOINT_URL", patience).retrying(URI, operation)
+    except StagewrightError as error:
+        result = error
+    return times, result
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of each pause; nobody really waits, and chance makes each a quarter longer, so that they are exact numbers."""
+    waited: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(waited), sleep=waited.append)
+    monkeypatch.setattr(storage_faults, "time", clock)
+    monkeypatch.setattr(storage_faults.random, "uniform", lambda low, high: 1.25 if (low, high) == (0.5, 1.0) else 0)
+    return waited
+
+
+TLS = SSLError("certificate verify failed")
+REFUSED = MaxRetryError(None, "/", NewConnectionError(None, "refused"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fault", [TLS, s3("NoSuchKey", 404), s3("AccessDenied", 403), InvalidResponseError(404, "", "")])
+def test_what_does_not_pass_is_tried_once(fault: Exception, pauses: list[float]) -> None:
+    times, error = tried(fault, patience=60)
+
+    assert (times, pauses) == (1, [])
+    assert isinstance(error, StagewrightError)
+
+
+@pytest.mark.parametrize("fault", [REFUSED, ProtocolError("reset"), s3("SlowDown", 503), ServerError("busy", 503)])
+def test_what_may_pass_is_tried_until_it_does(fault: Exception, pauses: list[float]) -> None:
+    assert tried(fault, patience=60, fails=6) == (7, "done")
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 3.75, 3.75]
+
+
+@pytest.mark.parametrize(("patience", "attempts"), [(1.75, 4), (1.74, 3), (0.25, 2), (0.24, 1)])
+def test_no_attempt_begins_after_the_patience(pauses: list[float], patience: float, attempts: int) -> None:
+    times, error = tried(REFUSED, patience=patience)
+
+    assert (times, pauses) == (attempts, [0.25, 0.5, 1.0][: attempts - 1])
+    assert str(error).startswith(f"{STORE} does not answer (")
+    assert str(error).endswith("; start it or correct AWS_ENDPOINT_URL")
+
+
+@pytest.mark.parametrize(
+    ("fault", "transient"),
+    [
+        *((s3(code), True) for code in ("SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "ServiceUnavailable")),
+        (s3("InternalError"), True),
+        *((s3("Other", status), True) for status in (429, 500, 502, 503, 504)),
+        *((s3("Other", status), False) for status in (400, 404, 412, 501, 505)),
+        *((ServerError("", status), True) for status in (429, 500, 502, 503, 504)),
+        *((ServerError("", status), False) for status in (301, 501, 505)),
+        (InvalidResponseError(500, "text/html", ""), True),
+        (InvalidResponseError(499, "text/html", ""), False),
+        (HTTPError("any"), True),
+        (TLS, False),
+        (OSError("another"), False),
+    ],
+    ids=lambda one: type(one).__name__ + str(getattr(one, "code", "")),
+)
+def test_a_fault_is_transient(fault: Exception, transient: bool) -> None:
+    assert is_transient(fault) is transient
+
+
+KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and what their user may do"
+TOKEN = "renew the key and AWS_SESSION_TOKEN, or unset the token"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sentence"),
+    [
+        *(
+            (s3(code), InputError, f"{STORE} refuses access to {URI} ({code}); {KEYS}")
+            for code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed")
+        ),
+        *(
+            (s3(code), InputError, f"{STORE} refuses access to {URI} ({code}); {TOKEN}")
+            for code in ("InvalidTokenId", "ExpiredToken", "InvalidToken")
+        ),
+        (
+            s3("NoSuchBucket"),
+            InputError,
+            f"there is no bucket 'models' in {STORE}; create it or correct the URI",
+        ),
+        (s3("NoSuchKey"), InputError, f"there is no object {URI} in {STORE}"),
+        (s3("ResourceNotFound"), InputError, f"there is no object {URI} in {STORE}"),
+        (s3("PreconditionFailed"), InputError, f"{URI} was replaced while it was read; read it again"),
+        (
+            TLS,
+            ServiceUnavailable,
+            f"{STORE} does not answer (certificate verify failed); correct AWS_ENDPOINT_URL, whose scheme says https",
+        ),
+        (
+            ReadTimeoutError(None, "/", "Read  timed\nout."),  # type: ignore[arg-type]
+            ServiceUnavailable,
+            f"{STORE} does not answer (None: Read timed out.); start it or correct AWS_ENDPOINT_URL",
+        ),
+        (
+            s3("Odd"),
+            ServiceUnavailable,
+            f"{STORE} cannot do what was asked of {URI}: as the store says; check that AWS_ENDPOINT_URL is an S3 endpoint",
+        ),
+    ],
+)
+def test_each_fault_has_its_sentence(fault: Exception, kind: type[Exception], sentence: str) -> None:
+    error = Faults("http://store:9000", "AWS_ENDPOINT_URL", 0).explain(fault, URI)
+
+    assert (type(error), str(error)) == (kind, sentence)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("<urllib3.connection.HTTPConnection object at 0x7f>: Failed to connect", "Failed to connect"),
+        ("HTTPConnectionPool(host='store', port=9000): Read timed out", "Read timed out"),
+        ("HTTPSConnection(host='store', port=9000): refused", "refused"),
+        ("x" * 300, "x" * 256),
+    ],
+)
+def test_what_says_nothing_to_a_reader_is_left_out(message: str, shown: str) -> None:
+    assert storage_faults._reason(HTTPError(message)) == shown
+
+
+def test_what_is_no_fault_of_the_store_is_raised_as_it_is() -> None:
+    def broken() -> None:
+        raise KeyError("mine")
+
+    operation: Callable[[], None] = broken
+    with pytest.raises(KeyError, match="mine"):
+        Faults("http://store:9000", "AWS_ENDPOINT_URL", 60).retrying(URI, operation)
