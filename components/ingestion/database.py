@@ -1,5 +1,6 @@
 """The answer to a query, streamed from a database into a file of JSON Lines, which is then read like any other."""
 
+from collections import Counter
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -82,7 +83,7 @@ def _engine(url: str, shown: str) -> sqlalchemy.Engine:
 
 
 def _names(names: list[str]) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise InputError(
             f"the query returns column {', '.join(map(repr, twice))} more than once; give one of them another name with AS"

@@ -1,5 +1,6 @@
 """What a file of raw data offers, whatever its format: its columns, their types, and its rows read as given types."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ def checked_names(names: list[str], file: str, *, index: bool = False) -> list[s
     for number, name in enumerate(stripped, 1):
         if not name:
             raise InputError(f"{file}: column {number} of {len(stripped)} has no name in the header; give it one")
-    twice = sorted({name for name in stripped if stripped.count(name) > 1})
+    twice = sorted(name for name, times in Counter(stripped).items() if times > 1)
     if twice:
         raise InputError(f"{file}: column name {', '.join(map(repr, twice))} stands more than once in the header")
     return stripped

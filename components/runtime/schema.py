@@ -1,5 +1,6 @@
 """The schema of a table: what each column is and what it may hold. Inferred once, reviewed, then enforced."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -72,7 +73,7 @@ class Schema(BaseModel):
     @model_validator(mode="after")
     def _names_are_consistent(self) -> Self:
         names = self.names
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if twice:
             raise ValueError(f"column {', '.join(twice)} stands more than once")
         if self.target is not None and self.target not in names:
