@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stagewright.components.evaluation.card_evaluation import interval, weaknesses
 from stagewright.components.evaluation.markdown import bullets, escape, for_owner, number, table
+from stagewright.components.runtime import positive
 
 if TYPE_CHECKING:
     from stagewright.components.evaluation.card import Sources
@@ -38,13 +39,15 @@ def problem(sources: "Sources") -> str:
     if metadata.classes is None:
         answer = f"For each row the model answers a number: its estimate of {escape(metadata.target)}."
     else:
-        classes = ", ".join(escape(label) for label in metadata.classes[:MOST_VALUES])
+        classes = ", ".join(escape(positive.name(label)) for label in metadata.classes[:MOST_VALUES])
         more = f" and {len(metadata.classes) - MOST_VALUES} more" if len(metadata.classes) > MOST_VALUES else ""
         answer = (
             f"For each row the model answers one of {len(metadata.classes)} classes ({classes}{more}) and their probabilities."
         )
         if metadata.task == "binary":
-            answer += f" It answers {escape(metadata.classes[1])} from a probability of {metadata.threshold:g} on."
+            answer += (
+                f" It answers {escape(positive.name(metadata.classes[1]))} from a probability of {metadata.threshold:g} on."
+            )
     owner = for_owner("why this is predicted, who decides what with the answer, and what a mistake of each kind costs.")
     return f"{answer}\n\n{owner}"
 

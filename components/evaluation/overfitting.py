@@ -1,4 +1,9 @@
-"""Whether a model knows its training rows better than it knows the world."""
+"""Whether a model knows its training rows better than it knows the world.
+
+Nearly every model is better on the rows that it learned from: forests know them by heart and may be good all the same. So a gap
+alone is no sign of over-fitting. It is one where it takes a large part of what the model gained over knowing nothing, even at
+the upper end of what validation may be by chance.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +14,9 @@ from stagewright.components.evaluation.metrics import METRICS, Measured
 from stagewright.components.runtime.schema import Task
 
 TOLERANCE = 0.05  # of a metric between 0 and 1
+MOST_LOST = 1 / 3  # of what the model gained
 _COMPARED_BY = {Task.BINARY: "roc_auc", Task.MULTICLASS: "roc_auc", Task.REGRESSION: "r2"}
+_NOTHING = {"roc_auc": 0.5, "r2": 0.0}  # what a model that knows nothing reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +27,16 @@ class Overfitting:
 
     Attributes:
         gap: How much better training is than validation.
-        warning: Whether the gap is larger than the tolerance and not explained by chance.
+        lost: Share of the gain over a model that knows nothing that new rows lose at least, which is where validation stands at
+            the upper end of its interval; None without a gain.
+        warning: Whether the model over-fits.
     """
 
     metric: str
     train: float | None
     validation: float | None
     gap: float | None
-    tolerance: float
+    lost: float | None
     warning: bool
     sentence: str
 
@@ -41,22 +50,25 @@ def check(
     """Compare training with validation.
 
     Args:
-        intervals: Confidence interval of each metric on validation: a training value inside it is no sign of over-fitting.
+        intervals: Confidence interval of each metric on validation.
         tolerance: Largest gap that is not worth a warning.
     """
     metric = METRICS[_COMPARED_BY[task]]
     ours, theirs = train.values.get(metric.name), validation.values.get(metric.name)
     if ours is None or theirs is None:
-        return Overfitting(metric.name, ours, theirs, None, tolerance, False, f"{metric.label} is not known on both splits.")
-    gap = ours - theirs
-    interval = intervals.get(metric.name)
-    beyond = interval is None or ours > interval[1]
-    warning = gap > tolerance and beyond
+        return Overfitting(metric.name, ours, theirs, None, None, False, f"{metric.label} is not known on both splits.")
+    gap, gained = ours - theirs, ours - _NOTHING[metric.name]
+    best = max(theirs, intervals[metric.name][1]) if metric.name in intervals else theirs
+    lost = max(0.0, (ours - best) / gained) if gained > 0 else None
+    warning = lost is not None and lost > MOST_LOST and gap > tolerance
     numbers = f"{metric.label} is {ours:.3f} on the training split and {theirs:.3f} on validation"
     if warning:
-        verdict = f"the gap of {gap:.3f} exceeds the tolerance of {tolerance:g} and what chance explains: the model over-fits."
+        verdict = (
+            f"at least {min(lost or 0, 1):.0%} of what it gained over knowing nothing is lost on new rows: "
+            "the model over-fits; a simpler one, or more rows, may do better."
+        )
     elif gap > tolerance:
-        verdict = f"the gap of {gap:.3f} exceeds the tolerance of {tolerance:g}, but chance can explain it on so few rows."
+        verdict = f"most of what it gained over knowing nothing may hold for new rows, so the gap of {gap:.3f} is no warning."
     else:
-        verdict = f"the gap of {gap:.3f} is within the tolerance of {tolerance:g}."
-    return Overfitting(metric.name, ours, theirs, gap, tolerance, warning, f"{numbers}; {verdict}")
+        verdict = f"the gap of {gap:.3f} is small."
+    return Overfitting(metric.name, ours, theirs, gap, lost, warning, f"{numbers}; {verdict}")

@@ -10,7 +10,7 @@ from stagewright.components.evaluation.evaluate import SPLITS, Evaluation
 from stagewright.components.evaluation.metrics import METRICS, Metric, of_task
 from stagewright.components.evaluation.plots import importance_plot, slices_plot
 from stagewright.components.evaluation.slices import Slice
-from stagewright.components.runtime import report
+from stagewright.components.runtime import positive, report
 from stagewright.components.runtime.schema import Task
 
 TILES = {
@@ -44,13 +44,13 @@ def page(evaluation: Evaluation) -> report.Page:
 
 def _subtitle(evaluation: Evaluation) -> str:
     metadata, rows = evaluation.metadata, {split: len(found) for split, found in evaluation.outcomes.items()}
-    positive = (
-        f", positive class '{evaluation.test.labels[1]}' from a probability of {metadata.threshold:g} on"
+    about = (
+        f", positive class '{positive.name(evaluation.test.labels[1])}' from a probability of {metadata.threshold:g} on"
         if evaluation.task is Task.BINARY
         else ""
     )
     return (
-        f"{_KINDS[evaluation.task]} of '{metadata.target}'{positive} · {metadata.framework} ({metadata.algorithm}) · "
+        f"{_KINDS[evaluation.task]} of '{metadata.target}'{about} · {metadata.framework} ({metadata.algorithm}) · "
         f"{metadata.training_rows:,} rows to train on, {rows['validation']:,} to validate, {rows['test']:,} to test"
     )
 

@@ -37,9 +37,16 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
     database = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
 
-    def make(table: pl.DataFrame, target: str, task: str, *, name: str = "xgboost", params: dict | None = None) -> Trained:
+    def make(
+        table: pl.DataFrame, target: str, task: str, *, name: str = "xgboost", params: dict | None = None,
+        kinds: dict[str, str] | None = None,
+    ) -> Trained:  # fmt: skip
         folder = tmp_path_factory.mktemp("trained")
-        schema = Schema(target=target, task=Task(task), columns=[_column(series, target, task) for series in table])
+        columns = [_column(series, target, task) for series in table]
+        columns = [
+            column.model_copy(update={"kind": ColumnKind((kinds or {}).get(column.name, column.kind))}) for column in columns
+        ]
+        schema = Schema(target=target, task=Task(task), columns=columns)
         schema.write(folder / "schema.json")
         shuffled = table.sample(fraction=1.0, shuffle=True, seed=1)
         ends = [0, int(0.7 * len(table)), int(0.85 * len(table)), len(table)]

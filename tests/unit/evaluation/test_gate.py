@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.evaluation.outcomes import binary, multiclass, numbers
 
-from stagewright.components.evaluation import gate, overfitting
+from stagewright.components.evaluation import gate
 from stagewright.components.evaluation.champion import Champion
 from stagewright.components.evaluation.metrics import METRICS, Measured, measure
-from stagewright.components.evaluation.outcome import regression
 from stagewright.components.runtime.errors import BadParameter, GateFailed
 from stagewright.components.runtime.schema import Task
 
@@ -120,30 +119,3 @@ def test_a_failing_gate_lists_every_failure() -> None:
         gate.Gate(checks).require("model 'churn'")
     assert len(failed.value.failures) == 2
     assert gate.Gate(()).passed
-
-
-def test_over_fitting_is_a_gap_beyond_tolerance_and_chance() -> None:
-    def check(train: float, validation: float, interval: tuple[float, float]) -> overfitting.Overfitting:
-        measured = [Measured({"roc_auc": value}) for value in (train, validation)]
-        return overfitting.check(Task.BINARY, *measured, {"roc_auc": interval})
-
-    assert check(0.99, 0.80, (0.75, 0.85)).warning
-    assert not check(0.84, 0.80, (0.79, 0.81)).warning  # within the tolerance
-    assert not check(0.90, 0.80, (0.60, 0.95)).warning  # few rows: chance explains it
-    assert "over-fits" in check(0.99, 0.80, (0.75, 0.85)).sentence
-
-
-def test_over_fitting_of_a_regression_has_no_unit() -> None:
-    train, validation = numbers(seed=1, noise=0.1), numbers(seed=2, noise=0.8)
-    scaled = [regression(split.truth * 1000, split.predicted * 1000, split="test") for split in (train, validation)]
-
-    found = overfitting.check(Task.REGRESSION, *(measure(split) for split in scaled), {})
-
-    assert (found.metric, found.warning) == ("r2", True)
-    assert found.gap == pytest.approx(overfitting.check(Task.REGRESSION, measure(train), measure(validation), {}).gap)
-
-
-def test_over_fitting_is_unknown_where_a_class_is_missing() -> None:
-    found = overfitting.check(Task.BINARY, TEST, Measured({}, {"roc_auc": "all rows are of class 'a'"}), {})
-
-    assert (found.warning, found.sentence) == (False, "ROC AUC is not known on both splits.")

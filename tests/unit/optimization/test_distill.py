@@ -10,6 +10,7 @@ import onnxruntime
 import polars as pl
 import pytest
 from mlflow import MlflowClient
+from sklearn.metrics import recall_score
 from support import deep_models, trainings
 from support.trainings import Data
 
@@ -24,6 +25,7 @@ from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.schema import Task
+from stagewright.components.runtime.signature import Signature
 from stagewright.components.serving.import_model import import_model
 
 ANY_SPEED = Limits(minimum_speedup=0, minimum_agreement=0.5, maximum_divergence=1, tolerance=100)
@@ -346,3 +348,28 @@ def test_student_of_images_needs_a_teacher_of_images(forest: Path, churn: Data, 
         InputError, match="student=vision needs a teacher of framework torch_vision, and this one is of sklearn"
     ):
         _distill(forest, churn, tmp_path / "student", student="vision")
+
+
+def test_a_student_is_judged_at_the_threshold_of_its_teacher(churn: Data, recorded: str, tmp_path: Path) -> None:
+    params = {"n_estimators": 40}
+    churn.model(tmp_path / "trained", "xgboost", params, name="large", positive_class="No", threshold=0.8)
+    export_model(tmp_path / "trained", churn.validation, tmp_path / "teacher")
+
+    found = _distill(tmp_path / "teacher", churn, tmp_path / "student", student="trees", params={"n_estimators": 15})
+
+    student, test = Model.load(tmp_path / "student"), tables.read(churn.folder / "test.parquet")
+    assert (student.metadata.classes, student.metadata.threshold) == (("Yes", "No"), 0.8)
+    for outcome in found.outcomes.values():
+        assert outcome.labels == ("Yes", "No")
+        decided = outcome.chances[:, 1].astype(np.float32) >= np.float32(0.8)
+        assert outcome.predicted.tolist() == decided.astype(int).tolist()
+        assert decided.tolist() != (outcome.chances[:, 1] >= 0.5).tolist()
+    answered = np.array(["Yes", "No"])[found.outcomes["student"].predicted]
+    assert answered.tolist() == student.predict(test).labels.tolist()  # type: ignore[union-attr]
+    assert found.test.student.values["recall"] == pytest.approx(recall_score(test["churn"], answered, pos_label="No"))
+    agreed = found.outcomes["teacher"].predicted == found.outcomes["student"].predicted
+    assert found.test.fidelity.agreement == pytest.approx(agreed.mean())
+    run = MlflowClient().get_run(found.run_id)
+    assert (run.data.params["positive_class"], run.data.params["threshold"]) == ("No", "0.8")
+    export_model(tmp_path / "student", churn.validation, tmp_path / "exported")
+    assert Signature.read(tmp_path / "exported" / "serving").threshold == 0.8

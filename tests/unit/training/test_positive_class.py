@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import f1_score, precision_score
 from support.trainings import Data
 
-from stagewright.components.evaluation.evaluate import evaluate
+from stagewright.components.evaluation.card import write_card
+from stagewright.components.evaluation.evaluate import Evaluation, evaluate
 from stagewright.components.evaluation.page import page
 from stagewright.components.optimization.export import export_model
 from stagewright.components.runtime import columns, tables, tracking
@@ -127,10 +128,38 @@ def test_metrics_page_and_run_are_of_the_positive_class(small: Data, tmp_path: P
     run = tracking.client("a test").get_run(model.metadata.run_id)
     assert (run.data.params["positive_class"], run.data.params["threshold"]) == ("No", "0.8")
     assert (run.data.tags["stagewright.positive_class"], run.data.tags["stagewright.threshold"]) == ("No", "0.8")
+    assert _card(folder, found, small, tmp_path).endswith(
+        "(Yes, No) and their probabilities. It answers No from a probability of 0.8 on."
+    )
     default = Model.load(small.model(tmp_path / "plain", "xgboost", PARAMS)).metadata
     explicit = Model.load(small.model(tmp_path / "same", "xgboost", PARAMS, positive_class="Yes", threshold=0.5)).metadata
     assert (default.recipe, default.signature) == (explicit.recipe, explicit.signature)
     assert default.recipe != model.metadata.recipe
+
+
+@pytest.mark.usefixtures("recorded")
+def test_truth_values_are_written_as_the_parameter_takes_them(datasets: dict[str, Data], tmp_path: Path) -> None:
+    data = datasets["telco_bool"]
+    folder = data.model(tmp_path / "model", "xgboost", PARAMS, positive_class="false", threshold=0.7)
+
+    found = evaluate(folder, train=data.train, validation=data.validation, test=data.validation, name="m")
+
+    assert "positive class &#x27;false&#x27; from a probability of 0.7 on" in page(found).render()
+    assert _card(folder, found, data, tmp_path).endswith(
+        "(true, false) and their probabilities. It answers false from a probability of 0.7 on."
+    )
+
+
+def _card(folder: Path, found: Evaluation, data: Data, tmp_path: Path) -> str:
+    """The card's sentence about what is answered."""
+    found.write(tmp_path / "evaluation.json")
+    write_card(
+        tmp_path / "card.md", tmp_path / "card.html", model=folder, evaluation=tmp_path / "evaluation.json",
+        schema=data.schema, name="m", deploy_to="", intended_use="",
+    )  # fmt: skip
+    return next(
+        line for line in (tmp_path / "card.md").read_text().splitlines() if line.startswith("For each row the model answers")
+    )
 
 
 @pytest.mark.usefixtures("recorded")
