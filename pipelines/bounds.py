@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.runtime.seeds import LARGEST_SEED
+from stagewright.components.runtime.seeds import LARGEST_SEED, SMALLEST_SEED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ _EVERYWHERE = {
     "maximum_size": _NOT_NEGATIVE, "minimum_agreement": Bound(high=1), "minimum_size_ratio": _FACTOR,
     "minimum_speedup": _NOT_NEGATIVE, "objective_ms": _FACTOR, "pod_start_seconds": _NOT_NEGATIVE, "request_rows": _COUNT,
     "rounds": _COUNT, "rows": _COUNT, "sampled": Bound(0, 1, above=True), "seconds": _FACTOR,
-    "seed": Bound(0, LARGEST_SEED, whole=True), "temperature": Bound(0, 100, above=True), "threads": Bound(0, 1024, whole=True),
+    "seed": Bound(SMALLEST_SEED, LARGEST_SEED, whole=True), "temperature": Bound(0, 100, above=True),
+    "threads": Bound(0, 1024, whole=True),
     "threshold": Bound(0, 1, above=True, below=True), "tolerance": _NOT_NEGATIVE,
 }  # fmt: skip
 _OF_PIPELINE = {

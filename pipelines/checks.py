@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from stagewright.components.ingestion.fractions import checked_fractions
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.naming import model_name
 from stagewright.components.runtime.service_names import check_service
@@ -45,6 +46,8 @@ def _check_service(arguments: Mapping[str, Any], by_default: str) -> None:
 
 
 def _check_split(arguments: Mapping[str, Any]) -> None:
+    if "fractions" in arguments:
+        checked_fractions(arguments["fractions"])
     for method in ("time", "group"):
         if arguments.get("split") == method and not arguments.get(f"{method}_column"):
             raise InputError(f"split={method} needs --{method}-column: the column to split by")

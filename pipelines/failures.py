@@ -1,4 +1,4 @@
-"""Why a step on a cluster failed: its own sentence, from whoever kept its log; else what Kubernetes says of its pod.
+"""What a step on a cluster said (notices, why it failed): from whoever kept its log, else what Kubernetes says of its pod.
 
 Kubeflow's API has no word of it (2.17). It reads the log of a pod by the pod's name, which it does not tell. The dashboard's
 server does not pass that question on and answers one of its own. Once a pod is gone, its log is an artifact of its node if Argo
@@ -13,13 +13,13 @@ import kfp_server_api
 import urllib3
 
 from stagewright.components.runtime import settings
-from stagewright.components.runtime.errors import MissingSetting, StagewrightError
+from stagewright.components.runtime.errors import StagewrightError
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.pipelines.argo_names import Node
 from stagewright.pipelines.kubeflow import Kubeflow
 from stagewright.pipelines.pod_states import Pod
 from stagewright.pipelines.run_pods import Pods
-from stagewright.pipelines.step_logs import TAIL, sentence_in
+from stagewright.pipelines.step_logs import TAIL, Said, said_in
 from stagewright.pipelines.task_states import Task
 
 UNEXPLAINED = "the step ended without saying why; its log on the dashboard has the rest"
@@ -28,8 +28,8 @@ EXECUTOR_LOGS = "executor-logs"
 _PATIENCE = 5.0  # seconds for an object store that may not be reachable from here
 
 
-class Explainer:
-    """Answers why a step of a run failed.
+class Listener:
+    """Answers what a step of a run said.
 
     Args:
         kubeflow: Where it ran.
@@ -45,20 +45,24 @@ class Explainer:
     ) -> None:  # fmt: skip
         self._kubeflow, self._run, self._spec = kubeflow, run, spec
         self._namespace, self._pods = namespace, pods
+        self._no_store = False
 
-    def why(self, task: Task) -> str:
-        """One sentence, whatever happens on the way to it."""
-        if task.error:
-            return task.error
-        sources = (self._in_pods, self._in_the_api, self._in_the_store)
-        return next((found for source in sources if (found := _or_none(source, task))), UNEXPLAINED)
+    def hear(self, task: Task, *, failed: bool) -> Said:
+        """What a step that has ended said, whatever happens on the way to it; a failed one has a sentence always."""
+        error = task.error or None
+        notices: tuple[str, ...] = ()
+        for source in (self._of_pods, self._of_the_api, self._of_the_store):
+            for said in _while_it_answers(source(task)):
+                notices = notices or said.notices
+                error = error or said.error
+                if error or not failed:
+                    return Said(error if failed else None, notices)
+        return Said((error or UNEXPLAINED) if failed else None, notices)
 
-    def _in_the_api(self, task: Task) -> str | None:
+    def _of_the_api(self, task: Task) -> Iterator[Said]:
         for node in task.nodes:
             for log in self._logs(node):
-                if found := _or_none(sentence_in, log):
-                    return found
-        return None
+                yield from _while_it_answers(_read(log))
 
     def _logs(self, node: Node) -> Iterator[Iterator[bytes]]:
         """Where the API and the dashboard may have a node's log; nothing is asked before it is read."""
@@ -67,31 +71,37 @@ class Explainer:
         yield kubeflow.archived_log(run_id, node.id)
         yield from (kubeflow.dashboard_log(run_id, pod, self._namespace) for pod in node.pods)
 
-    def _in_pods(self, task: Task) -> str | None:
+    def _of_pods(self, task: Task) -> Iterator[Said]:
         """From the pods themselves: what they wrote, else what ended them."""
         for source in self._pods():
             for pod in _of(task, source.of(task.nodes)):
-                said = _or_none(sentence_in, source.log(pod))
-                if found := said or pod.last_words() or pod.what_ended_it():
-                    return found
-        return None
+                said = next(_while_it_answers(_read(source.log(pod))), None)
+                error = (said and said.error) or pod.last_words() or pod.what_ended_it()
+                if said or error:
+                    yield Said(error, said.notices if said else ())
 
-    def _in_the_store(self, task: Task) -> str | None:
-        """From the copy of the launcher, if the environment names the object store."""
+    def _of_the_store(self, task: Task) -> Iterator[Said]:
+        """From the copies of the launcher, if the environment names the object store; the last comes first."""
         root = (self._run.runtime_config and self._run.runtime_config.pipeline_root) or DEFAULT_ROOT
         scheme, _, place = root.partition("://")
         pipeline = (self._spec.get("pipelineInfo") or {}).get("name")
-        if scheme not in ("s3", "minio") or not pipeline:
-            return None
-        try:
-            found = settings.load(settings.StorageSettings, "it has the step's log")
-        except MissingSetting:
-            return None
-        store = ObjectStore(found, patience=_PATIENCE)
+        if scheme not in ("s3", "minio") or not pipeline or self._no_store:
+            return
+        self._no_store = True  # until it has answered: who waited for it in vain once, need not after each step
+        store = ObjectStore(settings.load(settings.StorageSettings, "it has the step's log"), patience=_PATIENCE)
         folder = f"s3://{place.rstrip('/')}/{pipeline}/{self._run.run_id}/{task.name}/"
         logs = [one for one in store.list(folder) if one.uri.endswith(f"/{EXECUTOR_LOGS}")]
+        self._no_store = False
         logs.sort(key=lambda one: (one.modified is not None, one.modified), reverse=True)
-        return next((said for one in logs if (said := sentence_in(_tail(store, one.uri)))), None)
+        for log in logs:
+            yield from _read(_tail(store, log.uri))
+
+
+def _read(log: Iterable[bytes]) -> Iterator[Said]:
+    """What a log says, if there is one."""
+    said = said_in(log)
+    if not said.empty:
+        yield said
 
 
 def _of(task: Task, pods: Iterable[Pod]) -> list[Pod]:
@@ -110,10 +120,9 @@ def _tail(store: ObjectStore, uri: str) -> Iterator[bytes]:
             yield chunk
 
 
-def _or_none(question: Callable[..., str | None], *about: Any) -> str | None:
-    """An answer that is good to have; None if there is none."""
+def _while_it_answers(said: Iterator[Said]) -> Iterator[Said]:
+    """Answers that are good to have, until there is an error instead of one."""
     with contextlib.suppress(
         kfp_server_api.ApiException, urllib3.exceptions.HTTPError, StagewrightError, OSError, ValueError, EOFError
     ):
-        return question(*about)
-    return None
+        yield from said

@@ -10,7 +10,7 @@ import kfp_server_api
 
 from stagewright.components.runtime.errors import ServiceUnavailable
 from stagewright.pipelines import connection as connections
-from stagewright.pipelines.failures import Explainer
+from stagewright.pipelines.failures import Listener
 from stagewright.pipelines.kubeflow import Kubeflow
 from stagewright.pipelines.local import FAILED, SUCCEEDED, Step, Watch
 from stagewright.pipelines.run_pods import RunPods
@@ -82,7 +82,7 @@ def follow(
     spec = look.at(lambda: kubeflow.spec(found))
     namespace = look.at(lambda: kubeflow.namespace_of(found))
     pods = RunPods(kubeflow, run_id, namespace)
-    follower = _Follower(seen, container_tasks(spec), watch, Explainer(kubeflow, found, spec, namespace, pods).why)
+    follower = _Follower(seen, container_tasks(spec), watch, Listener(kubeflow, found, spec, namespace, pods))
     waiting = Waiting(run_id, namespace, pods, notice)
     while True:
         follower.update(found)
@@ -126,8 +126,8 @@ class _Look:
 class _Follower:
     """Turns what the API says of tasks, each time anew and all of it, into steps and what happens to them."""
 
-    def __init__(self, run: RemoteRun, names: Collection[str], watch: Watch | None, explain: Callable[[Task], str]) -> None:
-        self._run, self._names, self._watch, self._explain = run, names, watch, explain
+    def __init__(self, run: RemoteRun, names: Collection[str], watch: Watch | None, listener: Listener) -> None:
+        self._run, self._names, self._watch, self._listener = run, names, watch, listener
         self._steps: dict[str, Step] = {}
         self.running: list[Task] = []
 
@@ -158,8 +158,9 @@ class _Follower:
         if status is None:
             return False
         step.status, step.seconds, step.exit_code = status, task.seconds, int(status != SUCCEEDED)
-        if status == FAILED:
-            step.error = self._explain(task)
+        if status in (SUCCEEDED, FAILED):
+            said = self._listener.hear(task, failed=status == FAILED)
+            step.error, step.notices = said.error, [*said.notices]
         self._tell(step, "finished")
         return True
 

@@ -1,38 +1,66 @@
-"""The sentence with which a step failed, found in its log, whoever kept it.
+"""What a step's log says to people, whoever kept it: the sentence with which the step failed, and its notices.
 
-Our steps end with a JSON object in a line of its own. What stands around it differs: Kubeflow's launcher writes on after us, a
-container runtime puts the time before each line or the line into an object of its own, and a log may be cut in two.
+Our steps write JSON objects, each in a line of its own. What stands around them differs: Kubeflow's launcher writes on after
+us, a container runtime puts the time before each line or the line into an object of its own, and a log may be cut in two.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
+
+from stagewright.components.runtime.errors import LONGEST, shortened
 
 TAIL = 1 << 20  # bytes from a log's end; our line is among the last
 LONGEST_LINE = 1 << 20
-_MARK = b"step_failed"
+MOST_NOTICES = 50  # of a step
+_FAILED, _NOTICE = ("step_failed", "error"), ("notice", "message")  # an event, and the field that holds its sentence
 _ENDS_TRACEBACK = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))(: .*)?")
 _PLACES = 64
 _SHOWN = 600
 
 
-def sentence_in(chunks: Iterable[bytes]) -> str | None:
-    """The last sentence with which a step says that it failed; else how its last traceback ends; else None.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a log says.
+
+    Attributes:
+        error: The last sentence with which the step says that it failed; else how its last traceback ends; else None.
+        notices: The first MOST_NOTICES of what it said to the person who started the run.
+        empty: Whether there is no log at all.
+    """
+
+    error: str | None = None
+    notices: tuple[str, ...] = ()
+    empty: bool = False
+
+
+def said_in(chunks: Iterable[bytes]) -> Said:
+    """Read a log.
 
     Args:
         chunks: The log, in pieces of any size; bytes that are no UTF-8 are replaced. No more than a line is kept.
     """
     said = raised = None
-    in_traceback = False
+    notices: list[str] = []
+    in_traceback, empty = False, True
     for line in _lines(chunks):
-        if _MARK in line:
-            said = _sentence(line.decode(errors="replace")) or said
+        empty = False
+        if b"step_failed" in line and (error := _sentence(line.decode(errors="replace"), _FAILED)):
+            said = error
+        elif len(notices) < MOST_NOTICES and b"notice" in line and (one := _sentence(line.decode(errors="replace"), _NOTICE)):
+            notices.append(shortened(one, LONGEST))
         elif line.rstrip().endswith(b"Traceback (most recent call last):"):
             in_traceback = True
         elif in_traceback and (ended := _end_of_traceback(line)):
             raised, in_traceback = ended, False
-    return said or raised
+    return Said(said or raised, tuple(notices), empty)
+
+
+def sentence_in(chunks: Iterable[bytes]) -> str | None:
+    """The sentence with which a step failed, as `Said.error`."""
+    return said_in(chunks).error
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -49,8 +77,8 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _sentence(line: str) -> str | None:
-    """What the first object in a line says that is a failed step's, or holds one as text."""
+def _sentence(line: str, wanted: tuple[str, str]) -> str | None:
+    """What the first object in a line says that is the wanted event, or holds one as text."""
     decoder = json.JSONDecoder()
     start = line.find("{")
     for _ in range(_PLACES):
@@ -61,17 +89,18 @@ def _sentence(line: str) -> str | None:
         except (ValueError, RecursionError):
             start = line.find("{", start + 1)
             continue
-        if isinstance(found, dict) and (sentence := _error(found)):
+        if isinstance(found, dict) and (sentence := _of_entry(found, wanted)):
             return sentence
         start = line.find("{", end)
     return None
 
 
-def _error(entry: dict[str, Any]) -> str | None:
-    if entry.get("event") == "step_failed" and entry.get("error"):
-        return " ".join(str(entry["error"]).split())
-    wrapped = (value for value in entry.values() if isinstance(value, str) and "step_failed" in value)
-    return next((found for found in map(_sentence, wrapped) if found), None)
+def _of_entry(entry: dict[str, Any], wanted: tuple[str, str]) -> str | None:
+    event, field = wanted
+    if entry.get("event") == event and entry.get(field):
+        return " ".join(str(entry[field]).split())
+    wrapped = (value for value in entry.values() if isinstance(value, str) and event in value)
+    return next((found for one in wrapped if (found := _sentence(one, wanted))), None)
 
 
 def _end_of_traceback(line: bytes) -> str | None:

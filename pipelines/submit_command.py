@@ -76,6 +76,7 @@ def report(run: RemoteRun) -> dict[str, Any]:
         "status": run.status,
         "seconds": round(run.seconds, 3),
         "steps": [{"name": step.name, "status": step.status, "seconds": round(step.seconds, 3)} for step in run.steps],
+        "notices": [{"step": step.name, "message": notice} for step in run.steps for notice in step.notices],
     }
     failed = run.failed_step
     if failed or run.error:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stagewright.components.ingestion.fractions import SPLITS
 from stagewright.components.runtime.errors import InputError
 
-SPLITS = ("train", "validation", "test")
 LEAST_SHARE = 0.5  # of the rows that a split should have of a stratum
 LEAST_DIFFERENT = 100  # rows, or sets of equal rows, that are divided well enough by chance
 

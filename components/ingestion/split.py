@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.ingestion.allocation import (
-    SPLITS,
     Assignment,
     by_border,
     by_draw,
@@ -19,8 +17,9 @@ from stagewright.components.ingestion.allocation import (
     by_time,
     too_alike,
 )  # fmt: skip
+from stagewright.components.ingestion.fractions import SPLITS, checked_fractions
 from stagewright.components.runtime import logs, rowhash, tables
-from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
+from stagewright.components.runtime.errors import InputError, did_you_mean, one_of
 from stagewright.components.runtime.learned import learned_from
 from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.runtime.seeds import checked_seed
@@ -114,7 +113,7 @@ def split(
     """
     one_of("method", method, METHODS)
     checked_seed(seed)
-    shares = _checked(fractions)
+    shares = checked_fractions(fractions)
     _check_columns_fit(method, time_column, group_column)
     placed = _drawn(table, schema, method, shares, time_column, group_column, seed)
     labelled = pl.concat([tables.scan(table), pl.LazyFrame({_SPLIT: placed.assignment})], how="horizontal")
@@ -154,15 +153,6 @@ def prove(table: str | Path, assignment: Assignment, outputs: Sequence[str | Pat
             f"sizes {sizes} instead of {wanted}, {'same' if same else 'other'} rows than the table"
         )
     return Proof(shared, groups, lost, _repeated(hashes))
-
-
-def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
-    numbers = isinstance(fractions, list | tuple) and all(
-        isinstance(share, int | float) and not isinstance(share, bool) and share > 0 for share in fractions
-    )
-    if not numbers or len(fractions) != len(SPLITS) or not isclose(sum(fractions), 1, rel_tol=0, abs_tol=1e-6):
-        raise BadParameter("fractions", got=fractions, expected="three positive numbers that sum to 1: train, validation, test")
-    return tuple(float(share) for share in fractions)
 
 
 def _check_columns_fit(method: str, time_column: str | None, group_column: str | None) -> None:

@@ -16,7 +16,7 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import METADATA_FILE, SERVING, ModelMetadata
 from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.serving_settings import ServingSettings
-from stagewright.components.runtime.signature import TENSOR_KINDS, Input, Signature
+from stagewright.components.runtime.signature import ANSWERS, TENSOR_KINDS, Input, Signature
 from stagewright.components.runtime.storage import sha256
 
 GRAPH, BASELINE = "model.onnx", "baseline.parquet"
@@ -98,17 +98,27 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def signature_hash(signature: Signature) -> str:
-    """Hash of what callers of a model see; categories and whether values may be missing follow the data and are left out."""
-    seen = {
+    """Hash of what callers of a model see; categories and whether values may be missing follow the data and are left out.
+
+    What only some models have (shapes, exact types, answers in float64) is in the hash of those alone, so that the hashes of
+    all others stay what they were.
+    """
+    seen: dict[str, Any] = {
         "task": signature.task,
         "classes": signature.classes,
-        "inputs": [(column.name, column.kind, *_shape(column)) for column in signature.inputs],
+        "inputs": [(column.name, column.kind, *_shape(column), *_exact(column)) for column in signature.inputs],
     }
+    if signature.answers != ANSWERS:
+        seen["answers"] = signature.answers
     return _hash(seen)
 
 
 def _shape(column: Input) -> tuple[int, ...]:
     return column.shape if column.kind in TENSOR_KINDS else ()
+
+
+def _exact(column: Input) -> tuple[str, ...]:
+    return () if column.exact is None else (column.exact,)
 
 
 def _origin(metadata: ModelMetadata) -> dict[str, Any]:

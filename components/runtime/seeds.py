@@ -2,15 +2,16 @@
 
 from stagewright.components.runtime.errors import BadParameter
 
-LARGEST_SEED = 2**31 - 1  # of the narrowest library
+SMALLEST_SEED, LARGEST_SEED = 0, 2**31 - 1  # of the narrowest library
 
 
 def checked_seed(seed: int) -> int:
     """The seed, if every library takes it.
 
     Raises:
-        BadParameter: If it is negative or above 2147483647.
+        BadParameter: If it is below SMALLEST_SEED or above LARGEST_SEED.
     """
-    if not 0 <= seed <= LARGEST_SEED:
-        raise BadParameter("seed", got=seed, expected=f"a whole number of at least 0 and at most {LARGEST_SEED}")
+    if not SMALLEST_SEED <= seed <= LARGEST_SEED:
+        expected = f"a whole number of at least {SMALLEST_SEED} and at most {LARGEST_SEED}"
+        raise BadParameter("seed", got=seed, expected=expected)
     return seed

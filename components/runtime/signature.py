@@ -29,6 +29,7 @@ TOKENIZED = "int64"  # of a text that is fed as token ids
 TOKENS_AT_ONCE, VALUES_AT_ONCE = 16_384, 2_097_152
 MISSING_STRING = ""  # a missing category or text, as the graph sees it; a missing number or boolean is NaN
 MISSING_TIME = -(2**63)  # a missing time; other times are microseconds since 1970 in UTC
+ANSWERS = "FP32"  # of nearly every model
 FILE = "signature.json"
 
 
@@ -109,7 +110,7 @@ class Signature:
     threshold: float = 0.5
     target: str | None = None
     framework: str | None = None
-    answers: str = "FP32"
+    answers: str = ANSWERS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ class Signature:
     def to_dict(self) -> dict[str, Any]:
         columns = [given.to_dict() | {"datatype": given.datatype, "shape": [-1, *given.shape]} for given in self.inputs]
         document = asdict(self) | {"inputs": columns, "outputs": self.outputs}
-        if self.answers == "FP32":
+        if self.answers == ANSWERS:
             del document["answers"]
         return document
 
@@ -165,7 +166,7 @@ class Signature:
             threshold=document.get("threshold", 0.5),
             target=document.get("target"),
             framework=document.get("framework"),
-            answers=_answers(document.get("answers", "FP32")),
+            answers=_answers(document.get("answers", ANSWERS)),
         )
 
 
@@ -196,7 +197,7 @@ def input_from_dict(document: dict[str, Any]) -> Input:
 
 
 def _answers(datatype: str) -> str:
-    if datatype not in ("FP32", "FP64"):
+    if datatype not in (ANSWERS, "FP64"):
         raise ValueError(f"the model's answers are {datatype}; expected FP32 or FP64")
     return datatype
 

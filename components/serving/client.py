@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from stagewright.components.runtime.answers import object_in, read_answer
+from stagewright.components.runtime.documents import Unreadable
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.2
 SMOKE_ROWS = 100
 MOST_VALUES = 1_000_000  # pixels or numbers of a tensor in one request
+LARGEST_ANSWER = 256 * 2**20  # bytes: the predictions of millions of rows
 SHOWN_CHARACTERS = 300  # of an answer that is not ours: a proxy's page may be long
 
 
@@ -240,24 +243,26 @@ def _call(endpoint: str, method: str, path: str, body: Any, headers: Headers | N
         try:
             answer = pool.request(
                 method, _base(endpoint) + path, body=content, timeout=timeout,
-                headers={"Content-Type": "application/json", **(headers or {})},
+                headers={"Content-Type": "application/json", **(headers or {})}, preload_content=False,
             )  # fmt: skip
+            data = read_answer(answer, most=LARGEST_ANSWER)
         except urllib3.exceptions.LocationParseError:
             raise InputError(f"'{endpoint}' is not an address; expected http://HOST:PORT") from None
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise ServiceUnavailable(f"{endpoint} does not answer: {_plain(reason)}") from None
-    return _document(endpoint, path, answer.status, answer.data)
+        except Unreadable as error:
+            raise ServiceUnavailable(
+                f"{endpoint}{path} answered {answer.status} with {error}, which is no answer to this; check the address"
+            ) from None
+    return _document(endpoint, path, answer.status, data)
 
 
 def _document(endpoint: str, path: str, status: int, data: bytes) -> Any:
-    try:
-        document = json.loads(data)
-    except ValueError:
-        document = None
-    if status == 200 and isinstance(document, dict):
+    document = object_in(data)
+    if status == 200 and document is not None:
         return document
-    said = document.get("error") if isinstance(document, dict) else None
+    said = document.get("error") if document else None
     sentence = said or data[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip() or "no text"
     refused = f"{endpoint}{path} answered {status}: {sentence}"
     raise InputError(refused) if 400 <= status < 500 and status != 429 else ServiceUnavailable(refused)

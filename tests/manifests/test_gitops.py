@@ -6,13 +6,15 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from support import kserve
-from support.manifests import MANIFESTS, ROOT, find, kustomizations, objects
+from support.manifests import MANIFESTS, ROOT, Document, find, kustomizations, objects
 
 from stagewright.components.serving.cluster_client import _verb
+from stagewright.components.serving.readiness import readiness
 from stagewright.pipelines import catalog, examples
 from stagewright.pipelines.compile import compile_pipelines
 
@@ -154,44 +156,106 @@ def test_the_launcher_finds_its_credentials() -> None:
     assert [reference["secretName"]] in [rule.get("resourceNames") for rule in rules]
 
 
+SERVICE: Document = {"metadata": {"generation": 2}}
+
+
+def seen(**changes: Any) -> Document:
+    """The status of a service that is ready, at generation 2, with changes of its model's status."""
+    status = kserve.ready("http://churn")(SERVICE, 1)
+    assert status is not None
+    return status | {"modelStatus": status["modelStatus"] | changes}
+
+
 HEALTH = {
-    "new": ({}, "Progressing"),
-    "an older version is ready": (
-        {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]},
+    "new": ({}, "Progressing", "KServe has not seen it yet"),
+    "an older version is ready": (seen() | {"observedGeneration": 1}, "Progressing", "KServe has not seen this version yet"),
+    "no generation is told": (
+        {key: value for key, value in seen().items() if key != "observedGeneration"},
         "Progressing",
+        "KServe has not seen this version yet",
     ),
-    "ready": (kserve.ready("http://churn")({"metadata": {"generation": 2}}, 1), "Healthy"),
+    "ready": (seen(), "Healthy", "The model answers"),
+    "ready, without a status of the model": (seen() | {"modelStatus": None}, "Healthy", "The model answers"),
+    "ready, with an empty status of the model": (seen(transitionStatus=""), "Healthy", "The model answers"),
+    "ready by the old replicas": (
+        seen(transitionStatus="InProgress", states={"activeModelState": "Loaded", "targetModelState": "Loading"}),
+        "Progressing",
+        "The model is InProgress, the new revision Loading",
+    ),
+    "up to date, but the new revision is not loaded": (
+        seen(states={"activeModelState": "Loaded", "targetModelState": "Pending"}),
+        "Progressing",
+        "The model is UpToDate, the new revision Pending",
+    ),
+    "ready by the old replicas, and the new ones fail": (
+        seen() | {"modelStatus": kserve.blocked("ModelLoadFailed", "NoSuchBucket")}, "Degraded", "ModelLoadFailed: NoSuchBucket"
+    ),
+    "the spec is wrong": (seen(transitionStatus="InvalidSpec"), "Degraded", "InvalidSpec"),
     "waiting": (
         {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Waiting"}]},
         "Progressing",
+        "Ready: Waiting",
     ),
-    "cannot be loaded": (kserve.failing({"metadata": {"generation": 2}}, 1), "Degraded"),
-}
+    "cannot be loaded": (
+        kserve.failing(SERVICE, 1), "Degraded", "ModelLoadFailed: NoSuchBucket: the bucket does not exist"
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.skipif(LUA is None, reason="no Lua interpreter is installed: it comes with Debian's lua5.4")
 @pytest.mark.parametrize("state", HEALTH)
 def test_argo_cd_sees_the_health_of_a_model(state: str, tmp_path: Path) -> None:
-    status, expected = HEALTH[state]
+    status, expected, message = HEALTH[state]
     service = examples.service()
     service["metadata"]["generation"] = 2
-    if status:
-        service["status"] = status
-    check = find("gitops/argocd", "ConfigMap", "argocd-cm")["data"][
-        "resource.customizations.health.serving.kserve.io_InferenceService"
-    ]
-    path = tmp_path / "health.lua"
-    path.write_text(f"obj = {_lua(service)}\nlocal function health()\n{check}\nend\nprint(health().status)\n")
 
+    assert health("InferenceService", service, status, tmp_path) == [expected, message]
+
+
+@pytest.mark.skipif(LUA is None, reason="no Lua interpreter is installed: it comes with Debian's lua5.4")
+@pytest.mark.parametrize("state", HEALTH)
+def test_argo_cd_agrees_with_what_deploy_model_reads(state: str) -> None:
+    status, expected, _ = HEALTH[state]
+    found = readiness({"status": status}, 2)
+
+    assert found.failed == (expected == "Degraded")
+    if "the new revision is not loaded" not in state:  # for which deploy_model asks the pods
+        assert found.ready == (expected == "Healthy")
+
+
+GRAPH_HEALTH = {
+    "new": ({}, "Progressing"),
+    "ready": ({"conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
+    "ready at this generation": ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
+    "ready before": ({"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}, "Progressing"),
+}
+
+
+@pytest.mark.skipif(LUA is None, reason="no Lua interpreter is installed: it comes with Debian's lua5.4")
+@pytest.mark.parametrize("state", GRAPH_HEALTH)
+def test_argo_cd_sees_the_health_of_a_graph(state: str, tmp_path: Path) -> None:
+    status, expected = GRAPH_HEALTH[state]
+
+    assert health("InferenceGraph", {"metadata": {"generation": 2}}, status, tmp_path)[0] == expected
+
+
+def health(kind: str, found: Document, status: Document, folder: Path) -> list[str]:
+    """What Argo CD's check says of an object: its health, and why."""
+    document = {**found, "status": status} if status else found
+    check = find("gitops/argocd", "ConfigMap", "argocd-cm")["data"][f"resource.customizations.health.serving.kserve.io_{kind}"]
+    path = folder / "health.lua"
+    script = f"obj = {_lua(document)}\nlocal function health()\n{check}\nend\nlocal h = health()\n"
+    path.write_text(f'{script}print(h.status)\nprint((h.message:gsub("%s+", " ")))\n')
     done = subprocess.run([str(LUA), str(path)], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == expected
+    return done.stdout.splitlines()
 
 
 def _lua(value: object) -> str:
     """A value as Lua writes it."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"[{json.dumps(key)}] = {_lua(inner)}" for key, inner in value.items()) + "}"
+    if value is None:
+        return "nil"
     if isinstance(value, list):
         return "{" + ", ".join(_lua(inner) for inner in value) + "}"
     return json.dumps(value)

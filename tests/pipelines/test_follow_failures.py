@@ -231,3 +231,42 @@ def test_before_its_time_nothing_is_said(serve: Serve, monkeypatch: pytest.Monke
     for name in ("BEGINS_WITHIN", "SILENT_AFTER"):
         monkeypatch.setattr(waiting, name, 3600.0)
     assert followed(serve(plan=Plan(waits={"count-rows": (3, MINIO_CA)}), dashboard=True))[1] == []
+
+
+NOTICES = {"make-table": ("a column was left out", "two rows were dropped"), "count-rows": ("there are few rows",)}
+
+
+@pytest.mark.parametrize("told_in", ["log", "archive"])
+def test_the_notices_of_steps_are_those_of_their_logs(serve: Serve, told_in: str) -> None:
+    run, heard = followed(serve(plan=Plan(says=NOTICES, told_in=told_in)))
+    assert {step.name: tuple(step.notices) for step in run.steps} == {**NOTICES, "count-rows-2": ()}
+    assert (run.status, heard) == ("succeeded", [])
+
+
+def test_a_failed_step_has_its_notices_too(serve: Serve) -> None:
+    run, _ = followed(serve(plan=Plan(fails=FAILS, says=NOTICES)))
+    assert error_of(run) == SENTENCE
+    assert [step.notices for step in run.steps] == [list(NOTICES["make-table"]), list(NOTICES["count-rows"])]
+
+
+def test_notices_come_from_pods_where_the_api_has_no_logs(serve: Serve, kubernetes: KubernetesServer) -> None:
+    def put(workflow: Any) -> None:
+        made = pod(workflow, "make-table", 0, {"phase": "Succeeded"})
+        kubernetes.add(PODS, made)
+        kubernetes.logs[made["metadata"]["name"]] = json.dumps({"event": "notice", "message": "from the pod"}).encode()
+
+    run, _ = followed(serve(plan=Plan(told_in="nowhere", attempts=1)), put)
+    assert [step.notices for step in run.steps] == [["from the pod"], [], []]
+
+
+def test_an_object_store_that_is_away_is_waited_for_once(
+    serve: Serve, object_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(failures, "_PATIENCE", 0.0)
+    real = ObjectStore.list
+    monkeypatch.setattr(ObjectStore, "list", lambda store, uri: asked.append(uri) or real(store, uri))
+    run, _ = followed(serve(plan=Plan(told_in="archive")), lambda workflow: setattr(workflow, "archived", lambda _: None))
+    assert run.status == "succeeded"
+    assert len(asked) == 1

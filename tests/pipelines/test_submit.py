@@ -299,9 +299,10 @@ def test_command_does_not_follow_where_no_terminal_watches(
 
 
 def test_command_follows_to_the_end(serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    server = serve()
+    server = serve(plan=Plan(says={"import-model": ("the graph has no names",)}))
     code, out, _ = command(capsys, monkeypatch, *GIVEN, "--host", server.address, "--follow")
     assert code == 0
+    assert out.splitlines()[3] == "  the graph has no names"  # below its step
     steps = [line.split()[1] for line in out.splitlines() if line.startswith("✔")]
     assert steps == ["import-model", "register-model", "publish-model", "deploy-model", "promote-model"]
     assert "succeeded after" in out
@@ -310,12 +311,14 @@ def test_command_follows_to_the_end(serve: Serve, capsys: pytest.CaptureFixture[
 def test_command_ends_with_1_where_the_run_fails(
     serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(plan=Plan(fails={"publish-model": "the object store does not answer"}))
+    said = {"import-model": ("the graph has no names",)}
+    server = serve(plan=Plan(fails={"publish-model": "the object store does not answer"}, says=said))
     code, out, _ = command(capsys, monkeypatch, *GIVEN, "--host", server.address, "--follow", "--json")
     document = json.loads(out)
     assert code == 1
     assert (document["pipeline"], document["status"]) == ("serving-setup", "failed")
     assert document["version"] == server.versions[0].name
+    assert document["notices"] == [{"step": "import-model", "message": "the graph has no names"}]
     assert document["error"] == {"step": "publish-model", "message": "the object store does not answer"}
 
 

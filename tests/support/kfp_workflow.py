@@ -29,6 +29,7 @@ class Plan:
         told_in: Where the sentence is found: error, history, log, archive (where the pod is gone) or nowhere.
         attempts: How often a failing step is tried; 0 for a step that is not retried.
         log: Makes a failing step's log of its line and the number of the attempt; None for a short one.
+        says: Notices of steps, in their logs.
         waits: Steps whose pods do not begin, for so many looks, with what Kubernetes' events say.
         skipped: Groups whose condition is not met.
         canceled_after: Look after which somebody terminates the run.
@@ -42,6 +43,7 @@ class Plan:
     driver_fails: str | None = None
     attempts: int = 0
     log: Callable[[str, int], bytes] | None = None
+    says: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waits: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -135,6 +137,9 @@ class Workflow:
 
     def _log(self, name: str, attempt: int) -> bytes:
         ours = ['time="now" level=info msg="capturing logs"', '{"time": "12:00", "level": "info", "event": "step_started"}']
+        if self.plan.told_in in ("log", "archive"):
+            notices = [{"time": "12:00", "event": "notice", "message": one} for one in self.plan.says.get(name, ())]
+            ours += [f"2026-03-01T12:00:00Z stderr F {json.dumps(one)}" for one in notices]
         after = [
             "I0301 12:00:01.1 launcher_v2.go:705] uploading executor-logs",
             "F0301 main.go:62] failed to execute component",

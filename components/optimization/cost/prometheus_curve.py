@@ -15,11 +15,14 @@ import urllib3
 from stagewright.components.optimization.cost.capacity import Curve, Sample, largest
 from stagewright.components.optimization.cost.load_trace import RATE, TIME, Trace, from_samples
 from stagewright.components.optimization.cost.sizing import Size
+from stagewright.components.runtime.answers import object_in, read_answer
+from stagewright.components.runtime.documents import Unreadable
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable, did_you_mean
 
 TIMEOUT_SECONDS = 30.0
 STEP_SECONDS = 300.0
 FEWEST_POINTS = 20
+LARGEST_ANSWER = 16 * 2**20  # bytes; a series of 10,000 points has less than one million
 MOST_POINTS = 10_000  # Prometheus refuses more than 11,000 in one answer
 _SERVED = 'stagewright_requests_total{model="$model"}'
 _BUCKETS = 'stagewright_request_seconds_bucket{model="$model"}'
@@ -117,29 +120,35 @@ def _queries(given: Mapping[str, str], model: str, step_seconds: float) -> dict[
 def _range(address: str, query: str, span: Mapping[str, float]) -> dict[float, float]:
     """A query's values by time; a query that gives several series has to sum them itself."""
     document = _get(address, "/api/v1/query_range", {"query": query, **span})
-    result = document.get("result", [])
+    try:
+        result = document.get("result", [])
+        values = result[0]["values"] if result else []
+        found = {float(at): float(value) for at, value in values}
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise InputError(f"what answers at {address} is no Prometheus: the query {query} gives no series of numbers") from None
     if len(result) > 1:
         raise InputError(f"the query {query} gives {len(result)} series; expected one, so sum or average them")
-    values = result[0]["values"] if result else []
-    return {float(at): float(value) for at, value in values if math.isfinite(float(value))}
+    return {at: value for at, value in found.items() if math.isfinite(value)}
 
 
 def _get(address: str, path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     url = f"{address.rstrip('/')}{path}?{urlencode(arguments)}"
     with urllib3.PoolManager(retries=urllib3.Retry(connect=1, read=1, redirect=2, status=0)) as pool:
         try:
-            answer = pool.request("GET", url, timeout=TIMEOUT_SECONDS)
+            answer = pool.request("GET", url, timeout=TIMEOUT_SECONDS, preload_content=False)
+            body = read_answer(answer, most=LARGEST_ANSWER)
         except urllib3.exceptions.LocationParseError:
             raise BadParameter("prometheus", got=address, expected="an address such as http://HOST:9090") from None
         except urllib3.exceptions.HTTPError as error:
             reason = str(getattr(error, "reason", None) or error).rsplit(">: ", 1)[-1]
             raise ServiceUnavailable(f"Prometheus at {address} does not answer: {reason}") from None
-    try:
-        document = json.loads(answer.data)
-    except ValueError:
-        document = {}
-    if document.get("status") != "success":
+        except Unreadable as error:
+            raise InputError(
+                f"Prometheus at {address} answers with {error}; check the address, or ask for fewer points"
+            ) from None
+    document = object_in(body) or {}
+    data = document.get("data")
+    if document.get("status") != "success" or not isinstance(data, dict):
         said = document.get("error") or f"status {answer.status}"
         raise InputError(f"Prometheus at {address} refuses a query: {said}")
-    data: dict[str, Any] = document["data"]
     return data

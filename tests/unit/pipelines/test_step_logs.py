@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stagewright.pipelines.step_logs import LONGEST_LINE, sentence_in
+from stagewright.pipelines.step_logs import LONGEST_LINE, MOST_NOTICES, Said, said_in, sentence_in
 
 SENTENCE = 'the data has no column "churn" {did you mean "churned"?}'
 ENTRY = json.dumps({"time": "12:01", "level": "error", "event": "step_failed", "error": SENTENCE, "exit_code": 2})
@@ -62,3 +62,30 @@ def test_without_a_sentence_the_exception_tells() -> None:
     raised = f"{frames}TypeError: Cannot instantiate typing.Union\n"
     assert sentence_in([raised.encode(), LAUNCHER.encode()]) == "TypeError: Cannot instantiate typing.Union"
     assert sentence_in([f"{raised}{ENTRY}".encode()]) == SENTENCE
+
+
+def notice(sentence: str) -> str:
+    return json.dumps({"time": "12:00", "level": "warning", "event": "notice", "message": sentence})
+
+
+def test_notices_are_found_whatever_stands_around_them() -> None:
+    wrapped = json.dumps({"log": notice("second") + "\n", "stream": "stderr"})
+    log = f"no notice\n2026-03-01T12:00:00Z stderr F {notice('first {here}')}\n{wrapped}\n{LAUNCHER}{ENTRY}\n"
+    assert said_in([log.encode()]) == Said(SENTENCE, ("first {here}", "second"))
+
+
+def test_a_log_without_anything_is_told_from_none() -> None:
+    assert said_in([LAUNCHER.encode()]) == Said()
+    assert said_in([]) == said_in([b""]) == Said(empty=True)
+
+
+def test_notices_are_bounded() -> None:
+    found = said_in(f"{notice('x' * 9000 if number == 0 else str(number))}\n".encode() for number in range(MOST_NOTICES + 1))
+    assert len(found.notices) == MOST_NOTICES
+    assert len(found.notices[0]) == 4000
+    assert found.notices[1:] == tuple(str(number) for number in range(1, MOST_NOTICES))
+
+
+@pytest.mark.parametrize("line", ['{"event": "notice"}', '{"event": "notice", "message": ""}', '{"message": "a notice"}'])
+def test_what_is_no_notice_is_none(line: str) -> None:
+    assert said_in([line.encode()]).notices == ()

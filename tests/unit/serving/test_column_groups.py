@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from stagewright.components.runtime.signature import Input
 from stagewright.components.serving.predictor import column_groups
 from stagewright.components.serving.predictor.column_groups import Group
-from stagewright.components.serving.predictor.columns import Column, Columns
+from stagewright.components.serving.predictor.columns import Columns
 from stagewright.components.serving.predictor.errors import BadColumn
+from stagewright.components.serving.predictor.value_columns import Column
 
 conversion = column_groups.conversion
 needs_compiled = pytest.mark.skipif(conversion is None, reason="no compiler was there when the package was installed")

@@ -10,8 +10,9 @@ import numpy as np
 
 from stagewright.components.runtime.signature import Input
 from stagewright.components.serving.predictor import values as convert
-from stagewright.components.serving.predictor.columns import Column, Columns, Feeds
+from stagewright.components.serving.predictor.columns import Columns, Feeds
 from stagewright.components.serving.predictor.errors import BadColumn
+from stagewright.components.serving.predictor.value_columns import Column
 
 
 class WideColumn(Column):
