@@ -8,8 +8,8 @@ import polars as pl
 
 from stagewright.components.ingestion.valuetypes import MARKERS, Known, ValueType, fits, narrowest, trimmed, unmarked, widened
 
-# A value that may be a number or a date of some form: a digit, and few letters.
-_LOOKS = r"^[^\p{L}]*(?:\p{L}{1,9}[^\p{L}]*)?$"
+# A value that may be a number or a date of some form: a digit, and few letters, such as those of km/h.
+_LOOKS = r"^[^\p{L}]*(?:\p{L}{1,9}(?:/\p{L}{1,3})?[^\p{L}]*)?$"
 _GROUPED = r"^[+-]?[0-9]{1,3}(?:\.[0-9]{3})*$"
 SUSPECT_SHARE = 0.5
 

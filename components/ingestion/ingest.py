@@ -16,9 +16,10 @@ from stagewright.components.ingestion.locate import located
 from stagewright.components.ingestion.notes import Notes
 from stagewright.components.ingestion.opening import AUTO, FORMATS, Pictures, opened
 from stagewright.components.ingestion.partition import with_partitions
-from stagewright.components.ingestion.rules import rules
+from stagewright.components.ingestion.rules import Rules, rules
 from stagewright.components.ingestion.source import Reading, Source
 from stagewright.components.ingestion.textlines import known_encoding
+from stagewright.components.ingestion.typedtexts import tell_texts
 from stagewright.components.ingestion.valuetypes import Types, dtype
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import InputError, StagewrightError, one_of
@@ -114,7 +115,7 @@ def ingest(
             )
             sources = with_partitions([opened(file, form, reading, Path(scratch), pictures) for file in files])
             types = common_types(sources, asked, notes)
-            stored = _store(sources, types, table)
+            stored = _store(sources, types, table, asked, notes)
         set_aside = bad_rows.write(quarantine)
     if stored.rows == 0:
         Path(table).unlink()
@@ -134,10 +135,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _store(sources: Sequence[Source], types: Types, path: str | Path) -> tables.TableInfo:
+def _store(sources: Sequence[Source], types: Types, path: str | Path, asked: Rules, notes: Notes) -> tables.TableInfo:
     failures: list[StagewrightError] = []
     batches = (batch for source in sources for batch in source.batches(types))
     first = next(batches, pl.DataFrame(schema={name: dtype(known) for name, known in types.items()}))
+    if not isinstance(own := plain(sources[0]), DelimitedFile):
+        tell_texts(first.select(name for name in first.columns if name in own.columns), asked, notes)
 
     def produce(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, size: int | None

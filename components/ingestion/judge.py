@@ -16,6 +16,7 @@ from stagewright.components.ingestion.valuetypes import Known
 STRAY_SHARE, MAX_STRAYS = 0.05, 3  # of a column's values, and different ones, that may be strays among numbers
 MIN_ROWS = 20  # of a column whose strays are taken for missing values
 TOLD_SHARE = 0.9  # of numbers in a column that stays text, from which this is worth a word
+MAX_UNITS, MIN_MEASURES = 3, 5  # in a column of numbers with units; more units, or fewer values, may be codes such as 4a
 MIN_GROUPED = 20  # values such as 1,234 that, with whole numbers below 1000 beside them, show a thousands comma
 COMMA, COMMA_THOUSANDS, POINT_THOUSANDS = NumberForm(",", ""), NumberForm(".", ","), NumberForm(",", ".")
 _CODE = re.compile(r"[0-9]+")
@@ -68,7 +69,9 @@ def decide(name: str, tally: Tally, known: Customs, notes: Notes, line_of: LineO
         return _numbers(name, numbers, tally, known, notes)
     if dates := _dates(tally):
         return _dated(name, dates, tally, known, notes)
-    return _with_strays(name, tally, notes, line_of) if ISO not in full else None
+    if ISO in full:
+        return None
+    return _with_strays(name, tally, notes, line_of) or _told_as_text(name, tally, notes)
 
 
 def _numbers(name: str, full: list[NumberForm], tally: Tally, known: Customs, notes: Notes) -> Settled | None:
@@ -177,10 +180,33 @@ def _with_strays(name: str, tally: Tally, notes: Notes, line_of: LineOf) -> Sett
     if few and varied and tally.present >= MIN_ROWS and others <= STRAY_SHARE * tally.present:
         notes.add(f"column '{name}': {counted}; what is none is taken as missing: correct it, or say so with {remedy}")
         return Settled(fit.type, None if form is ISO else form)
-    if (few and varied) or fit.count >= TOLD_SHARE * tally.present:
+    if not several_dates(tally) and ((few and varied) or fit.count >= TOLD_SHARE * tally.present):
         way = f"if that means a missing value, set {remedy}" if few else "correct the others"
         notes.add(f"column '{name}' stays text: {counted} ({others:,} others in all); {way}")
     return None
+
+
+def _told_as_text(name: str, tally: Tally, notes: Notes) -> None:
+    """Say why dates or numbers stay text although a reader takes them for what they are."""
+    if examples := several_dates(tally):
+        notes.of_column(
+            name,
+            "stays text, because its dates are written in several forms",
+            "bring them to one",
+            detail=", ".join(f"'{example}'" for example in examples),
+        )
+    elif tally.units.total() == tally.present and len(tally.units) <= MAX_UNITS and len(tally.measures) >= MIN_MEASURES:
+        notes.of_column(
+            name,
+            "stays text, because a unit follows its numbers",
+            "take the units away, and bring the values to one",
+            detail=f"'{next(iter(sorted(tally.measures)))}'",
+        )
+
+
+def several_dates(tally: Tally) -> list[str]:
+    """An example of each form, where every value is a date and no one form takes all; else none."""
+    return list(tally.dates.values()) if tally.dated == tally.present and len(tally.dates) > 1 else []
 
 
 def _only_number(tally: Tally) -> NumberForm | None:

@@ -2,7 +2,7 @@
 
 from stagewright.components.ingestion.dateforms import DateForm
 from stagewright.components.ingestion.guess import Guess
-from stagewright.components.ingestion.judge import LineOf, Settled
+from stagewright.components.ingestion.judge import LineOf, Settled, several_dates
 from stagewright.components.ingestion.numberforms import NumberForm
 from stagewright.components.ingestion.rules import Rules
 from stagewright.components.ingestion.tally import Tally
@@ -35,6 +35,10 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
     complete = form is not None and tally.full(form)
     if settled.type not in _TYPES[kind] or not complete:
         stray = _stray(tally, kind)
+        if kind == "datetime" and (examples := several_dates(tally)):
+            raise InputError(
+                f"column '{name}' holds dates in several forms, such as {' and '.join(map(repr, examples))}; bring them to one"
+            )
         if not stray:
             raise InputError(
                 f"column '{name}' holds values such as '{_example(tally)}', which may be read in two ways or cannot be "

@@ -30,7 +30,7 @@ class ParquetFile:
         try:
             with self._open() as parquet:
                 schema, metadata = parquet.schema_arrow, parquet.metadata
-                index = _index_columns(schema)
+                index, named = _index_columns(schema)
                 self._given = [name for name in schema.names if name not in index]
                 self._check(metadata)
                 self._types_of = {
@@ -42,6 +42,10 @@ class ParquetFile:
         if index:
             listed = " and ".join(f"'{name}'" for name in index)
             reading.notes.add(f"{listed}, the row index that pandas wrote, is left out")
+        kept = [name for name in named if name.strip() not in reading.rules.drop and not reading.rules.kinds]
+        if kept:
+            listed = " and ".join(f"'{name}'" for name in kept)
+            reading.notes.add(f"{listed}, a row index with a name that pandas wrote, is read as a column")
         self.columns = checked_names(self._given, file.name)
         stored = self._stored()
         self._types: Types = {
@@ -126,14 +130,14 @@ class ParquetFile:
         )
 
 
-def _index_columns(schema: pa.Schema) -> list[str]:
-    """Columns that hold the row index of a pandas table, which has no name of its own."""
+def _index_columns(schema: pa.Schema) -> tuple[list[str], list[str]]:
+    """Columns that hold the row index of a pandas table: those without a name of their own, and those with one."""
     try:
         described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        named = [name for name in described.get("index_columns", []) if isinstance(name, str)]
+        index = [name for name in described.get("index_columns", []) if isinstance(name, str) and name in schema.names]
     except (ValueError, AttributeError, TypeError):
-        return []
-    return [name for name in named if _INDEX.fullmatch(name) and name in schema.names]
+        return [], []
+    return [name for name in index if _INDEX.fullmatch(name)], [name for name in index if not _INDEX.fullmatch(name)]
 
 
 def _type_of(stored: pl.DataType) -> Known:

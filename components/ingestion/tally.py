@@ -15,6 +15,7 @@ from stagewright.components.ingestion.valuetypes import MARKERS, ValueType, fits
 FEW = 21  # different values that are kept to be counted or shown
 SAMPLE = 64
 MIN_SHARE = 0.5  # a form that fewer values fit is given up
+_MEASURE = r"^[+-]?[0-9][0-9.,]*\s*(\p{L}{1,9}(?:/\p{L}{1,3})?[\u00b2\u00b3]?|\u00b0\p{L}?)$"
 
 Form = NumberForm | DateForm
 ISO = DateForm("ISO")  # what the plain types read: dates and times by ISO 8601
@@ -49,6 +50,10 @@ class Tally:
         currencies: Currencies with their numbers of values, "" for none.
         percents: Values with a percent sign.
         given_up: How forms fitted that too few values have.
+        dated: Values that are dates in any form, counted where a form beside ISO 8601 occurs.
+        dates: An example of each form of date that is needed to read all of them.
+        units: Words that stand after plain numbers, with their numbers of values.
+        measures: Different values with a unit, at most `FEW`.
     """
 
     rules: Rules
@@ -61,6 +66,11 @@ class Tally:
     percents: int = 0
     negatives: int = 0
     given_up: list[Fit] = field(default_factory=list)
+    dated: int = 0
+    dates: dict[DateForm, str] = field(default_factory=dict)
+    units: Counter[str] = field(default_factory=Counter)
+    measures: set[str] = field(default_factory=set)
+    _foreign: tuple[DateForm, ...] = ()
     _begun: bool = False
 
     @cached_property
@@ -92,6 +102,8 @@ class Tally:
         self.present += len(present)
         bare = numberforms.bare(present)
         self._look(bare)
+        self._look_for_units(present.filter(bare.amount.is_null()))
+        self._look_for_dates(present)
         for form in list(self.fits):
             fit = self.fits[form]
             if form is ISO:
@@ -112,7 +124,9 @@ class Tally:
     def _begin(self, present: pl.Series) -> None:
         self._begun = True
         asked = self.rules.date_format
-        dates = (DateForm(asked),) if asked else dateforms.likely(present.head(SAMPLE))
+        others = present.filter(_iso(present).is_null())
+        dates = (DateForm(asked),) if asked else dateforms.likely(pl.concat([present.head(SAMPLE), others.head(SAMPLE)]))
+        self._foreign = dates
         forms: tuple[Form, ...] = (*self.numbers, ISO, *dates)
         self.fits = {form: Fit() for form in forms}
 
@@ -124,6 +138,22 @@ class Tally:
         self.currencies.update(dict(known.value_counts().iter_rows()) if known.n_unique() < FEW else {})
         self.percents += int(bare.percent.sum())
         self.negatives += int((bare.negative & bare.amount.is_not_null()).sum())
+
+    def _look_for_dates(self, present: pl.Series) -> None:
+        taken = pl.repeat(value=False, n=len(present), eager=True)
+        for form in (ISO, *self._foreign) if self._foreign else ():
+            plain = _iso(present) if form is ISO else form.plain(present)
+            further = plain.is_not_null() & ~taken
+            if further.any():
+                self.dates.setdefault(form, present.filter(further)[0])
+                taken |= further
+        self.dated += int(taken.sum())
+
+    def _look_for_units(self, texts: pl.Series) -> None:
+        unit = texts.str.extract(_MEASURE)
+        self.units.update(unit.drop_nulls().to_list())
+        if len(self.measures) < FEW:
+            self.measures.update(texts.filter(unit.is_not_null()).unique(maintain_order=True).head(FEW).to_list())
 
 
 def _iso(text: pl.Series) -> pl.Series:

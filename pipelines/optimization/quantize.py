@@ -32,6 +32,7 @@ def quantize(
     thousands: str = "auto",
     missing: list[str] = [],  # noqa: B006
     date_format: str = "auto",
+    drop: list[str] = [],  # noqa: B006
     deploy_to: str = "local",
     mode: str = "Standard",
     namespace: str = "",
@@ -67,6 +68,7 @@ def quantize(
             if auto.
         missing: Texts that mean a missing value in every column, as a list.
         date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
+        drop: Columns of the data to leave out, as a list.
         deploy_to: Where to serve the variant. One of local, cluster, gitops, none.
         mode: KServe's deployment mode. One of Standard, Knative.
         namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
@@ -78,7 +80,14 @@ def quantize(
     """
     imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     ingested = ingest_data(
-        data=data, query=query, format=format, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format
+        data=data,
+        query=query,
+        format=format,
+        decimal=decimal,
+        thousands=thousands,
+        missing=missing,
+        date_format=date_format,
+        drop=drop,
     )
     quantized = quantize_model(
         model=imported.outputs["model"],

@@ -385,3 +385,15 @@ def test_text_stays_text_in_every_format(text: str, tmp_path: Path) -> None:
         (path,) = compile_pipelines([small_one], tmp_path, profile=profile, format=form)
         assert f'value: "{text}"' in path.read_text()
         assert f"value: {text}\n" not in path.read_text()
+
+
+def test_what_says_how_text_becomes_values_reaches_the_step_that_reads() -> None:
+    reading = ("data", "query", "format", "decimal", "thousands", "missing", "date_format", "drop")
+    wired = {}
+    for name in catalog.PIPELINES:
+        tasks = documents(COMPILED / f"{name}.yaml")[0]["root"]["dag"]["tasks"]
+        if "ingest-data" in tasks:
+            given = tasks["ingest-data"]["inputs"]["parameters"]
+            wired[name] = [parameter for parameter in reading if given[parameter] == {"componentInputParameter": parameter}]
+
+    assert wired == {name: list(reading) for name in ("train-model", "distill", "quantize")}

@@ -238,6 +238,56 @@ def test_the_index_that_pandas_wrote_is_left_out(place: Place) -> None:
     assert place.read(place.parquet("y.parquet", x=[1], __index_level_0__=[7])).columns == ["x", "__index_level_0__"]
 
 
+def test_an_index_with_a_name_is_a_column_and_said(place: Place) -> None:
+    table = pa.table({"x": [1, 2], "customer": ["a", "b"]}).replace_schema_metadata(
+        {b"pandas": json.dumps({"index_columns": ["customer"]}).encode()}
+    )
+    pq.write_table(table, place.folder / "x.parquet")
+
+    done = place.ingest(str(place.folder / "x.parquet"))
+
+    assert tables.read(place.folder / "out" / "table").columns == ["x", "customer"]
+    assert done.notes == ("'customer', a row index with a name that pandas wrote, is read as a column",)
+    assert place.ingest(str(place.folder / "x.parquet"), drop=["customer"]).notes == ()
+
+
+TEXTS = {
+    "comma": (["1,5", "2,5", "3,5", "4,5", "43195,04"], "numbers"),
+    "point": (["1.5", "2.5", "3.5", "4.5", "5"], "numbers"),
+    "money": (["$1.50", "$2.50", "$3", "$4", "$5"], "numbers"),
+    "day": (["31.12.2024", "01.12.2024", "02.12.2024", "03.12.2024", "04.12.2024"], "dates"),
+    "code": (["1", "2", "3", "4", "5"], ""),
+    "zip": (["01234", "12345", "23456", "34567", "45678"], ""),
+    "word": (["1,5", "2,5", "3,5", "4,5", "many"], ""),
+}
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_texts_that_look_like_numbers_stay_texts_with_a_word_where_files_have_types(place: Place, form: str) -> None:
+    made = pl.DataFrame({name: texts for name, (texts, _) in TEXTS.items()})
+    path = place.folder / f"x.{form}"
+    made.write_parquet(path) if form == "parquet" else made.write_ndjson(path)
+
+    done = place.ingest(str(path))
+
+    assert tables.read(place.folder / "out" / "table").equals(made)
+    assert done.notes == tuple(
+        f"column{'s' * (what == 'numbers')} {listed}: text in the file, and stays text, although its values look like {what}; "
+        f"store it as {what}, or as a CSV file, whose texts are read as values"
+        for what, listed in (
+            ("numbers", "'comma' ('1,5'), 'point' ('1.5'), 'money' ('$1.50')"),
+            ("dates", "'day' ('31.12.2024')"),
+        )
+    )
+    assert place.ingest(str(path), drop=[name for name in TEXTS if name not in {"code", "zip"}]).notes == ()
+
+
+def test_four_texts_are_too_few_to_look_like_numbers(place: Place) -> None:
+    pl.DataFrame({"comma": ["1,5", "2,5", "3,5", "4,5"]}).write_parquet(place.folder / "x.parquet")
+
+    assert place.ingest(str(place.folder / "x.parquet")).notes == ()
+
+
 def test_folders_that_name_columns_give_them(place: Place) -> None:
     for region, year in (("north", 2023), ("south%20west", 2024)):
         place.write(f"in/region={region}/year={year}/part.csv", "x\n1\n")

@@ -256,3 +256,53 @@ def test_columns_can_be_left_out(tmp_path: Path) -> None:
     assert str(wrong.value) == "parameter 'drop' names 'bb', which is not a column of the data (did you mean 'b'?)"
     with pytest.raises(InputError, match=r"^parameter 'drop' leaves no column of the data$"):
         ingest(str(tmp_path / "rows.csv"), tmp_path / "table", tmp_path / "quarantine", drop=["a", "b"])
+
+
+ISO_AND_DOTS = ["2020-12-01", "28.07.2022"]
+
+
+@pytest.mark.parametrize("texts", [ISO_AND_DOTS * 15, [*["2020-12-01"] * 70, *["28.07.2022"] * 30], ISO_AND_DOTS])
+def test_dates_in_several_forms_stay_text_with_a_word(read: Read, texts: list[str]) -> None:
+    values, notes = read(texts)
+
+    assert values == texts
+    assert notes == [
+        "column 'x' ('2020-12-01', '28.07.2022'): stays text, because its dates are written in several forms; bring them to one"
+    ]
+
+
+def test_dates_among_texts_are_no_several_forms(read: Read) -> None:
+    assert read([*ISO_AND_DOTS * 15, "soon"])[1] == []
+
+
+def test_a_model_that_takes_dates_is_not_given_several_forms(read: Read) -> None:
+    with pytest.raises(InputError) as refused:
+        read(ISO_AND_DOTS * 2, kinds={"x": "datetime"})
+    assert str(refused.value) == (
+        "column 'x' holds dates in several forms, such as '2020-12-01' and '28.07.2022'; bring them to one"
+    )
+    with pytest.raises(InputError, match=r"line 4: 'soon' in column 'x' is not a date, which the model takes there"):
+        read(["2020-12-01", "2020-12-02", "soon"], kinds={"x": "datetime"})
+
+
+UNITS = "stays text, because a unit follows its numbers; take the units away, and bring the values to one"
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["5 kg", "6 kg", "7.5 kg", "8 kg", "9kg"], True),
+        (["5 kg", "6 kg", "7.5 kg", "8 kg"], False),  # too few different values to tell from codes
+        (["5 kg", "6 g", "7 mg", "8 kg", "9 kg"], True),
+        (["5 kg", "6 g", "7 mg", "8 t", "9 kg"], False),  # four units may be no units
+        (["50 km/h", "60 km/h", "70 km/h", "80 km/h", "90 km/h"], True),
+        (["5 m²", "6 m²", "7 m²", "8 m²", "9 m²"], True),
+        (["5 °C", "-6 °C", "7 °C", "8 °C", "9,5 °C"], True),
+        (["5 kg", "6 kg", "7 kg", "8 kg", "9 kg", "heavy"], False),
+    ],
+)
+def test_numbers_with_a_unit_stay_text_with_a_word(read: Read, texts: list[str], said: bool) -> None:
+    values, notes = read(texts)
+
+    assert values == texts
+    assert notes == ([f"column 'x' ('{min(texts)}'): {UNITS}"] if said else [])

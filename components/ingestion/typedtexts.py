@@ -1,0 +1,39 @@
+"""Text in files that have types of their own, JSON Lines and Parquet, is text: a word where it looks like numbers or dates.
+
+Whoever wrote the file could have stored numbers, so text may be meant: codes are digits, too. Nothing is changed, then.
+"""
+
+import polars as pl
+from polars import selectors
+
+from stagewright.components.ingestion.dateforms import DateForm
+from stagewright.components.ingestion.judge import Customs, decide
+from stagewright.components.ingestion.notes import Notes
+from stagewright.components.ingestion.numberforms import PLAIN
+from stagewright.components.ingestion.rules import Rules
+from stagewright.components.ingestion.tally import Tally
+from stagewright.components.ingestion.valuetypes import ValueType
+
+ROWS = 1000  # of each column that are looked at
+MIN_VALUES = 5
+
+
+def tell_texts(rows: pl.DataFrame, rules: Rules, notes: Notes) -> None:
+    """Name the columns of text whose values all look like numbers with a decimal sign, or like dates."""
+    for text in rows.head(ROWS).select(selectors.string()):
+        if text.name in rules.kinds:
+            continue
+        tally = Tally(rules)
+        tally.add(text)
+        found = decide(text.name, tally, Customs(None, None), Notes(), lambda *_: "")
+        if found is None or tally.present < MIN_VALUES or not tally.full(found.form or PLAIN):
+            continue
+        if found.form is None and found.type is not ValueType.FLOAT:
+            continue  # whole numbers may be codes
+        what = "dates" if isinstance(found.form, DateForm) else "numbers"
+        notes.of_column(
+            text.name,
+            f"text in the file, and stays text, although its values look like {what}",
+            f"store it as {what}, or as a CSV file, whose texts are read as values",
+            detail=f"'{tally.fits[found.form or PLAIN].example}'",
+        )
