@@ -18,6 +18,12 @@ _REFUSED = {
     "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidTokenId", "ExpiredToken", "InvalidToken",
     "AuthorizationHeaderMalformed",
 }  # fmt: skip
+_FULL = {"XMinioStorageFull", "StorageFull", "InsufficientStorage", "InsufficientCapacity"}
+_QUOTA = {"XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
+# What a store that keeps its objects in files tells of its disk, in the message of an InternalError.
+_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_DISK_READ_ONLY = re.compile(r"read-only file system", re.IGNORECASE)
+_INSUFFICIENT_STORAGE = 507  # of HTTP
 _TOKEN = {"InvalidTokenId", "ExpiredToken", "InvalidToken"}
 _SHOWN = 256  # characters of a foreign answer that go into our sentence
 
@@ -38,7 +44,7 @@ class Faults:
         """Run an idempotent operation, again after network faults and 5xx answers, with exponential backoff and full jitter.
 
         Raises:
-            ServiceUnavailable: If the store does not answer within the patience, or answers something unusable.
+            ServiceUnavailable: If the store does not answer within the patience, is full, or answers something unusable.
             InputError: If it refuses the credentials, or the bucket or the object does not exist.
         """
         from minio.error import MinioException
@@ -58,34 +64,74 @@ class Faults:
 
     def explain(self, fault: Exception, uri: str) -> StagewrightError:
         """The one sentence for a fault that is final."""
+        store = f"the object store at {self.endpoint}"
         code = getattr(fault, "code", None)
-        if code in _REFUSED:
-            advice = (
-                "renew the key and AWS_SESSION_TOKEN, or unset the token"
-                if code in _TOKEN
-                else "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and what their user may do"
-            )
-            return InputError(f"the object store at {self.endpoint} refuses access to {uri} ({code}); {advice}")
-        if code == "NoSuchBucket":
-            bucket = uri.removeprefix("s3://").partition("/")[0]
-            return InputError(
-                f"there is no bucket '{bucket}' in the object store at {self.endpoint}; create it or correct the URI"
-            )
-        if code in {"NoSuchKey", "ResourceNotFound"}:
-            return InputError(f"there is no object {uri} in the object store at {self.endpoint}")
-        if code == "PreconditionFailed":
-            return InputError(f"{uri} was replaced while it was read; read it again")
+        for sentence in (_not_allowed, _not_there, _not_writable, _not_now):
+            if known := sentence(fault, code, uri, store):
+                return known
         if is_transient(fault) or _is_tls(fault):
             advice = (
                 f"correct {self.variable}, whose scheme says https"
                 if _is_tls(fault)
                 else f"start it or correct {self.variable}"
             )
-            return ServiceUnavailable(f"the object store at {self.endpoint} does not answer ({_reason(fault)}); {advice}")
+            return ServiceUnavailable(f"{store} does not answer ({_reason(fault)}); {advice}")
         return ServiceUnavailable(
-            f"the object store at {self.endpoint} cannot do what was asked of {uri}: {_reason(fault)}; "
-            f"check that {self.variable} is an S3 endpoint"
+            f"{store} cannot do what was asked of {uri}: {_reason(fault)}; check that {self.variable} is an S3 endpoint"
         )
+
+
+def _not_allowed(fault: Exception, code: str | None, uri: str, store: str) -> StagewrightError | None:
+    if code == "RequestTimeTooSkewed":
+        return InputError(f"the clocks of this machine and of {store} differ by more than it allows ({code}); set them right")
+    if code not in _REFUSED:
+        return None
+    advice = (
+        "renew the key and AWS_SESSION_TOKEN, or unset the token"
+        if code in _TOKEN
+        else "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and what their user may do"
+    )
+    return InputError(f"{store} refuses access to {uri} ({code}); {advice}")
+
+
+def _not_there(fault: Exception, code: str | None, uri: str, store: str) -> StagewrightError | None:
+    if code == "NoSuchBucket":
+        return InputError(f"there is no bucket '{_bucket(uri)}' in {store}; create it or correct the URI")
+    if code in {"NoSuchKey", "ResourceNotFound"}:
+        return InputError(f"there is no object {uri} in {store}")
+    if code == "PreconditionFailed":
+        return InputError(f"{uri} was replaced while it was read; read it again")
+    return None
+
+
+def _not_writable(fault: Exception, code: str | None, uri: str, store: str) -> StagewrightError | None:
+    """What keeps the store from writing anything."""
+    if code in _QUOTA:
+        what = f"the quota of bucket '{_bucket(uri)}' in {store} is used up ({code})"
+        return ServiceUnavailable(f"{what}: {uri} cannot be written; free some space in it or have the quota raised")
+    if _is_full(fault):
+        what = f"{store} has no space left ({_words(fault)})"
+        return ServiceUnavailable(f"{what}: {uri} cannot be written; free some space in it or give it a larger disk")
+    if _is_read_only(fault):
+        what = f"{store} can only be read ({_words(fault)})"
+        return InputError(f"{what}: {uri} cannot be written; make its disk writable or choose another store")
+    return None
+
+
+def _not_now(fault: Exception, code: str | None, uri: str, store: str) -> StagewrightError | None:
+    """A store that answers, but not now: it is there, and the address is right."""
+    from minio.error import S3Error
+
+    if not isinstance(fault, S3Error) or not is_transient(fault):
+        return None
+    if code in _BUSY - {"InternalError"} or fault.response.status in {429, 503}:
+        return ServiceUnavailable(f"{store} is too busy for {uri} ({_words(fault)}); try again later")
+    what = f"{store} failed at {uri} by an error of its own ({_words(fault)})"
+    return ServiceUnavailable(f"{what}; look at its log, and whether its disk is full")
+
+
+def _bucket(uri: str) -> str:
+    return uri.removeprefix("s3://").partition("/")[0]
 
 
 def is_transient(fault: Exception) -> bool:
@@ -94,6 +140,8 @@ def is_transient(fault: Exception) -> bool:
     from urllib3.exceptions import HTTPError
 
     if isinstance(fault, S3Error):
+        if _is_full(fault) or _is_read_only(fault):
+            return False  # a moment later it is no emptier
         return fault.code in _BUSY or fault.response.status in {429, 500, 502, 503, 504}
     if isinstance(fault, ServerError):
         return fault.status_code in {429, 500, 502, 503, 504}
@@ -106,6 +154,24 @@ def _is_tls(fault: Exception) -> bool:
     from urllib3.exceptions import SSLError
 
     return isinstance(fault, SSLError)
+
+
+def _is_full(fault: Exception) -> bool:
+    status = getattr(getattr(fault, "response", None), "status", None)
+    return getattr(fault, "code", None) in _FULL or status == _INSUFFICIENT_STORAGE or _says(fault, _DISK_FULL)
+
+
+def _is_read_only(fault: Exception) -> bool:
+    return _says(fault, _DISK_READ_ONLY)
+
+
+def _says(fault: Exception, of_its_disk: re.Pattern[str]) -> bool:
+    return getattr(fault, "code", None) == "InternalError" and bool(of_its_disk.search(_reason(fault)))
+
+
+def _words(fault: Exception) -> str:
+    """The code of an answer and what the store says to it."""
+    return ": ".join(filter(None, [getattr(fault, "code", None), _reason(fault).rstrip(".")]))
 
 
 def _reason(fault: Exception) -> str:

@@ -15,8 +15,13 @@ URI = "s3://models/churn/v1.0.0/manifest.json"
 STORE = "the object store at http://store:9000"
 
 
-def s3(code: str, status: int = 400) -> S3Error:
-    return S3Error(SimpleNamespace(status=status), code, "as the store says", "churn", "1", "1")  # type: ignore[arg-type]
+def s3(code: str, status: int = 400, message: str = "as the store says") -> S3Error:
+    return S3Error(SimpleNamespace(status=status), code, message, "churn", "1", "1")  # type: ignore[arg-type]
+
+
+# The words of a real JuiceFS gateway whose volume is full, or is served to be read only.
+FULL = s3("InternalError", 500, "We encountered an internal error, please try again.: cause(no space left on device)")
+READ_ONLY = s3("InternalError", 500, "We encountered an internal error, please try again.: cause(read-only file system)")
 
 
 def tried(fault: Exception, *, patience: float = 0.5, fails: int = 1000) -> tuple[int, object]:
@@ -52,7 +57,18 @@ TLS = SSLError("certificate verify failed")
 REFUSED = MaxRetryError(None, "/", NewConnectionError(None, "refused"))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("fault", [TLS, s3("NoSuchKey", 404), s3("AccessDenied", 403), InvalidResponseError(404, "", "")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        FULL,
+        READ_ONLY,
+        s3("XMinioStorageFull", 507),
+        TLS,
+        s3("NoSuchKey", 404),
+        s3("AccessDenied", 403),
+        InvalidResponseError(404, "", ""),
+    ],
+)
 def test_what_does_not_pass_is_tried_once(fault: Exception, pauses: list[float]) -> None:
     times, error = tried(fault, patience=60)
 
@@ -81,7 +97,10 @@ def test_no_attempt_begins_after_the_patience(pauses: list[float], patience: flo
         *((s3(code), True) for code in ("SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "ServiceUnavailable")),
         (s3("InternalError"), True),
         *((s3("Other", status), True) for status in (429, 500, 502, 503, 504)),
-        *((s3("Other", status), False) for status in (400, 404, 412, 501, 505)),
+        *((s3("Other", status), False) for status in (400, 404, 412, 501, 505, 507)),
+        *((s3(code), False) for code in ("XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")),
+        (FULL, False),
+        (READ_ONLY, False),
         *((ServerError("", status), True) for status in (429, 500, 502, 503, 504)),
         *((ServerError("", status), False) for status in (301, 501, 505)),
         (InvalidResponseError(500, "text/html", ""), True),
@@ -97,6 +116,10 @@ def test_a_fault_is_transient(fault: Exception, transient: bool) -> None:
 
 
 KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and what their user may do"
+UNWRITTEN = f"{URI} cannot be written; free some space in"
+QUOTA = f"the quota of bucket 'models' in {STORE} is used up"
+WRITABLE = "make its disk writable or choose another store"
+LOOK = "look at its log, and whether its disk is full"
 TOKEN = "renew the key and AWS_SESSION_TOKEN, or unset the token"
 
 
@@ -128,6 +151,44 @@ TOKEN = "renew the key and AWS_SESSION_TOKEN, or unset the token"
             ReadTimeoutError(None, "/", "Read  timed\nout."),  # type: ignore[arg-type]
             ServiceUnavailable,
             f"{STORE} does not answer (None: Read timed out.); start it or correct AWS_ENDPOINT_URL",
+        ),
+        *(
+            (fault, ServiceUnavailable, f"{STORE} has no space left ({words}): {UNWRITTEN} it or give it a larger disk")
+            for fault, words in (
+                (s3("XMinioStorageFull", 507), "XMinioStorageFull: as the store says"),
+                (s3("Other", 507), "Other: as the store says"),
+                (FULL, f"InternalError: {FULL.message}"),
+            )
+        ),
+        *(
+            (s3(code), ServiceUnavailable, f"{QUOTA} ({code}): {UNWRITTEN} it or have the quota raised")
+            for code in ("XMinioAdminBucketQuotaExceeded", "QuotaExceeded")
+        ),
+        (
+            READ_ONLY,
+            InputError,
+            f"{STORE} can only be read (InternalError: {READ_ONLY.message}): {URI} cannot be written; {WRITABLE}",
+        ),
+        *(
+            (
+                s3(code, status),
+                ServiceUnavailable,
+                f"{STORE} is too busy for {URI} ({code}: as the store says); try again later",
+            )
+            for code, status in (("SlowDown", 503), ("SlowDownWrite", 400), ("Other", 429), ("Other", 503))
+        ),
+        *(
+            (
+                s3(code, status),
+                ServiceUnavailable,
+                f"{STORE} failed at {URI} by an error of its own ({code}: as the store says); {LOOK}",
+            )
+            for code, status in (("InternalError", 500), ("InternalError", 400), ("Other", 502))
+        ),
+        (
+            s3("RequestTimeTooSkewed", 403),
+            InputError,
+            f"the clocks of this machine and of {STORE} differ by more than it allows (RequestTimeTooSkewed); set them right",
         ),
         (
             s3("Odd"),
