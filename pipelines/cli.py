@@ -76,12 +76,13 @@ def up(
 
 @app.command()
 def down() -> None:
-    """End the local services and deployed models; what they hold stays."""
+    """End the local services, deployed models, and what killed runs have left; what they hold stays."""
     from stagewright.components.serving import local as deployments
-    from stagewright.pipelines import services
+    from stagewright.pipelines import abandoned, services
 
     models = [service.name for service in deployments.services() if deployments.stop(service.name)]
-    ended = [*models, *services.down()]
+    left = [name for name in deployments.end_abandoned() if name not in models]
+    ended = [*models, *left, *services.down(), *abandoned.end_containers_if_docker_answers()]
     Console().print(f"ended {', '.join(ended)}" if ended else "nothing was running")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stagewright.components.images import image
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.serving import local as deployments
-from stagewright.pipelines import services
+from stagewright.pipelines import abandoned, services
 from stagewright.pipelines.backend_form import BUCKET, Form, backend_form
 
 if TYPE_CHECKING:
@@ -97,7 +97,13 @@ def run_container(client: "DockerClient", image: str, command: list[str], volume
     environment = variables | options.pop("environment", {})
     print(f"image {image}")  # noqa: T201  the run's log takes it
     container = client.containers.run(
-        image=image, command=command, volumes=volumes, environment=environment, detach=True, **options
+        image=image,
+        command=command,
+        volumes=volumes,
+        environment=environment,
+        labels=abandoned.labels(),
+        detach=True,
+        **options,
     )
     try:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -126,6 +132,7 @@ def own_containers(steps: Path) -> Iterator["DockerRunner"]:
         bound = {**volumes, str(steps): {**volumes[str(steps)], "bind": str(STORE / BUCKET)}}
         return run_container(client, image, command, bound, **options) or form.check(command)
 
+    abandoned.end_containers(connect())
     docker_task_handler.run_docker_container = ours
     try:
         with backend_form(form):

@@ -33,6 +33,11 @@ class Process:
         return _began(self.pid) == self.began
 
 
+def own() -> Process:
+    """This process."""
+    return Process(os.getpid(), _began(os.getpid()) or "")
+
+
 def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, outlives: bool = True) -> Process:
     """Start a command in a session of its own, with its output in a file. It outlives this program.
 

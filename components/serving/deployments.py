@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stagewright.components.runtime import processes
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.folders import private
 from stagewright.components.runtime.processes import Process
@@ -15,6 +16,7 @@ from stagewright.components.runtime.storage import replacing
 from stagewright.components.serving import handover
 
 STATE = "state.json"
+UNSETTLED = "unsettled.json"  # processes of a deployment under way: those of them that the state does not name are to be ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,33 @@ def write(deployment: Deployment) -> None:
     """Record a deployment in place of the one before."""
     with replacing(folder(deployment.name) / STATE) as file:
         file.write((json.dumps(asdict(deployment), indent=2) + "\n").encode())
+
+
+def unsettled(name: str, *running: Process) -> None:
+    """Record processes before it is decided which of them stays; whoever is killed meanwhile leaves none that nobody knows."""
+    with replacing(folder(name) / UNSETTLED) as file:
+        file.write(json.dumps([asdict(process) for process in running]).encode())
+
+
+def settle(name: str) -> None:
+    """It is decided: what does not stay has been ended."""
+    (folder(name) / UNSETTLED).unlink(missing_ok=True)
+
+
+def end_unsettled() -> list[str]:
+    """End what deployments left that were killed; the models. Called with the lock, when no deployment is under way."""
+    ended = []
+    for record in sorted(_root().glob(f"*/{UNSETTLED}")):
+        name = record.parent.name
+        known = find(name)
+        try:
+            left = [Process(**one) for one in read_json(record.read_text())]
+        except (OSError, ValueError, TypeError):
+            left = []
+        if any([processes.stop(process) for process in left if known is None or process != known.process]):  # noqa: C419
+            ended.append(name)
+        settle(name)
+    return ended
 
 
 def _root() -> Path:

@@ -18,9 +18,21 @@ from stagewright.components.runtime import logs, processes
 from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable, StagewrightError, did_you_mean
 from stagewright.components.runtime.naming import model_name
 from stagewright.components.serving import client, handover
-from stagewright.components.serving.deployments import STATE, Deployment, entries, find, folder, locked, services, write
+from stagewright.components.serving.deployments import (
+    STATE,
+    Deployment,
+    end_unsettled,
+    entries,
+    find,
+    folder,
+    locked,
+    services,
+    settle,
+    unsettled,
+    write,
+)  # fmt: skip
 
-__all__ = ["HOST", "STATE", "Deployment", "deploy", "find", "folder", "predictor_command", "services", "stop"]
+__all__ = ["HOST", "STATE", "Deployment", "deploy", "end_abandoned", "find", "folder", "predictor_command", "services", "stop"]
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS_TRIED = 8080, 20
@@ -61,6 +73,7 @@ def deploy(
     """
     model_name(name)
     with locked():
+        end_unsettled()
         before = find(name)
         if before and before.alive and before.serves(version, model_uri) and port in {None, before.port}:
             _check(before, baseline, timeout)
@@ -71,11 +84,21 @@ def deploy(
             started = _take_over(before, version, model_uri, baseline, timeout)
         if started is None:
             started = _start_beside(before, name, version, model_uri, baseline, port, timeout, command)
-        write(started)
         if before and before.process != started.process:
+            unsettled(name, started.process, before.process)
+            write(started)
             processes.stop(before.process)
+        else:
+            write(started)
+        settle(name)
     logs.event("deployed", name=name, version=version, endpoint=started.endpoint, pid=started.process.pid)
     return started
+
+
+def end_abandoned() -> list[str]:
+    """End the predictors of deployments that were killed before they recorded what stays; the names of their models."""
+    with locked():
+        return end_unsettled()
 
 
 def stop(name: str) -> bool:
@@ -146,6 +169,7 @@ def _start_beside(
             _check(started, baseline, timeout)
         except BaseException as error:
             processes.stop(started.process)
+            settle(name)
             if before and before.entries:
                 handover.write_entry(Path(before.entries), name, before.version, before.model_uri)
             tries -= 1
@@ -165,6 +189,7 @@ def _start(
         following = str(entries(name))
         handover.write_entry(Path(following), name, version, model_uri)
     process = processes.start(command(name, version, model_uri, port), log=log)
+    unsettled(name, process)
     return Deployment(
         name, version, model_uri, f"http://{HOST}:{port}", port, str(log), _now(), process, following, handover.surroundings()
     )
