@@ -26,6 +26,8 @@ DOCUMENTS = {
     "cost_report": ("optimize-cost", "report", "cost.html"),
     "patch": ("optimize-cost", "manifest", "patch.yaml"),
     "data_report": ("validate-data", "report", "data.html"),
+    "schema": ("validate-data", "schema", "schema.json"),
+    "evaluation": ("evaluate-model", "evaluation", "evaluation.json"),
     "model_card": ("write-model-card", "page", "model_card.html"),
     "manifest": ("deploy-model", "manifest", "inference_service.yaml"),
 }

@@ -17,7 +17,7 @@ from stagewright.pipelines.local import SUCCEEDED, Run, Step, Watch
 DOCUMENT_LABELS = {
     "report": "report", "quantization_report": "quantization", "distillation_report": "distillation",
     "benchmark_report": "measured", "cost_report": "cost", "patch": "patch", "data_report": "data", "model_card": "model card",
-    "manifest": "manifest",
+    "manifest": "manifest", "schema": "schema", "evaluation": "evaluation",
 }  # fmt: skip
 HEADLINE = ("roc_auc", "accuracy", "f1", "log_loss", "r2", "rmse", "mae")
 

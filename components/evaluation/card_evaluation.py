@@ -23,6 +23,7 @@ def evaluation(sources: "Sources") -> str:
         [[c["subject"], c["measured"], c["required"], "passed" if c["passed"] else "failed"] for c in gate.get("checks", [])],
     )
     parts = [verdict, bullets(escape(failure) for failure in gate["failures"]), checks, _metrics_table(document)]
+    parts.append(_classes(document))
     if document.get("overfitting"):
         parts.append(f"Over-fitting: {escape(document['overfitting']['sentence'])}")
     parts += [_champion(document.get("champion")), _importance(document), _slices(document)]
@@ -37,12 +38,15 @@ def weaknesses(document: dict[str, Any]) -> list[str]:
     error = test.get("calibration_error")
     if error is not None and error > POOR_CALIBRATION:
         weak.append(f"Its probabilities are off by {error:.3f} on average: rank by them, but do not take them at their word.")
-    weak += [
+    weaker = [
         f"It is weaker where {escape(part['column'])} is {escape(part['value'])}: {escape(metric)} "
         f"{number(part['metrics'][metric])} ({interval(part['intervals'][metric])}) against {number(test[metric])} of all rows."
         for part in document.get("slices", [])
         if metric in test and metric in part["intervals"] and _is_weaker(part["intervals"][metric], test[metric], metric)
     ]
+    weak += weaker[:MOST_NAMED]
+    if len(weaker) > MOST_NAMED:
+        weak.append(f"Slices where it is weaker, too: {len(weaker) - MOST_NAMED:,}; the evaluation's JSON holds all.")
     small = [part for part in document.get("slices", []) if part.get("small")]
     if small:
         named = ", ".join(f"{escape(part['column'])} = {escape(part['value'])}" for part in small[:MOST_NAMED])
@@ -65,6 +69,25 @@ def _metrics_table(document: dict[str, Any]) -> str:
         for name in names
     ]  # fmt: skip
     return table(["Metric", "Train", "Validation", "Test", "95% interval (test)", "Trivial baseline"], rows)
+
+
+def _classes(document: dict[str, Any]) -> str:
+    """Each class in numbers, those with the most test rows where there are many."""
+    found = document.get("classes") or []
+    if not found:
+        return ""
+    kept = sorted(range(len(found)), key=lambda at: (-found[at]["rows"], at))[:MOST_ROWS]
+    names = ("precision", "recall", "f1", "rows", "roc_auc")
+    rows = [[str(found[at]["label"]), *(found[at][name] for name in names)] for at in sorted(kept)]
+    shown = table(["Class", "Precision", "Recall", "F1", "Support (test rows)", "ROC AUC"], rows)
+    positive = document.get("positive_class")
+    about = f"Each class; the positive one is {escape(positive)}:" if positive is not None else "Each class:"
+    return "\n\n".join([about, shown, *_rest(len(found), "classes, those with the most test rows")])
+
+
+def _rest(count: int, what: str) -> list[str]:
+    """That a table is not whole, and where the whole is."""
+    return [f"{MOST_ROWS} of {count:,} {what}; the evaluation's JSON holds all."] if count > MOST_ROWS else []
 
 
 def _champion(champion: dict[str, Any] | None) -> str:
@@ -94,7 +117,7 @@ def _slices(document: dict[str, Any]) -> str:
         for part in document.get("slices", [])[:MOST_ROWS]
     ]  # fmt: skip
     shown = table(["Column", "Value", "Test rows", metric, "95% interval", "Note"], rows)
-    return f"By slice:\n\n{shown}" if rows else ""
+    return "\n\n".join(["By slice:", shown, *_rest(len(document["slices"]), "slices")]) if rows else ""
 
 
 def _slice_metric(document: dict[str, Any]) -> str:

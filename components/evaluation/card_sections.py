@@ -9,6 +9,8 @@ from stagewright.components.evaluation.markdown import bullets, escape, for_owne
 from stagewright.components.runtime import positive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stagewright.components.evaluation.card import Sources
     from stagewright.components.runtime.schema import Column
 
@@ -20,6 +22,7 @@ _TARGETS = {
     "none": "This run deploys it nowhere.",
 }
 MOST_VALUES = 8
+_FEATURES = "`features/features.json` in the model's folder"
 MOST_ROWS = 40
 
 
@@ -69,7 +72,8 @@ def data(sources: "Sources") -> str:
     )
     rest = len(sources.schema.columns) - MOST_ROWS
     owner = for_owner("where the data comes from, which time and population it covers, and what permits its use.")
-    return "\n\n".join(filter(None, [splits, columns, f"And {rest} further columns." if rest > 0 else "", owner]))
+    more = f"And {rest:,} further columns; the schema file holds all." if rest > 0 else ""
+    return "\n\n".join(filter(None, [splits, columns, more, owner]))
 
 
 def features(sources: "Sources") -> str:
@@ -88,9 +92,25 @@ def features(sources: "Sources") -> str:
         f"{counted(len(kinds), 'column')} become{'s' * (len(kinds) == 1)} {counted(made, 'feature')}, by a transformation "
         "that was fitted on the training split only and is part of the model: training and serving run the same graph."
     )
-    more = f"And the features of {len(by_source) - MOST_ROWS} further columns." if len(by_source) > MOST_ROWS else ""
-    left_out = "Columns left out:\n\n" + bullets(f"{escape(name)}: {escape(why)}" for name, why in dropped.items())
+    rest = len(by_source) - MOST_ROWS
+    more = f"And the features of {rest:,} further columns; {_FEATURES} holds all." if rest > 0 else ""
+    left_out = "Columns left out:\n\n" + bullets(_dropped(dropped))
     return "\n\n".join(filter(None, [told, table(["Column", "Kind", "Features"], rows), more, left_out if dropped else ""]))
+
+
+def _dropped(dropped: "Mapping[str, str]") -> list[str]:
+    """Columns with the reason, those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in dropped.items():
+        by_reason.setdefault(why, []).append(escape(name))
+    told = [f"{_few(names)}: {escape(why)}" for why, names in by_reason.items()]
+    rest = len(told) - MOST_VALUES
+    return told[:MOST_VALUES] + ([f"{rest:,} more reasons; {_FEATURES} holds all"] if rest > 0 else [])
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - MOST_VALUES
+    return ", ".join(names[:MOST_VALUES]) + (f" and {rest:,} more; {_FEATURES} holds all" if rest > 0 else "")
 
 
 def architecture(sources: "Sources") -> str:

@@ -1,4 +1,4 @@
-"""Plots of a classifier's answers."""
+"""Plots of a classifier's answers; of few classes, where all fit into one plot."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,35 +6,37 @@ import numpy as np
 
 from stagewright.components.evaluation.curves import Curve, confusion, precision_recall, reliability, roc
 from stagewright.components.evaluation.outcome import Outcome
-from stagewright.components.evaluation.plots import GRID, WIDTH
-from stagewright.components.runtime.report import ACCENT, MUTED, PALETTE, label, new_figure
+from stagewright.components.evaluation.plots import WIDTH
+from stagewright.components.runtime.report import ACCENT, GRID, INK, MUTED, ON_PICTURE, PAPER, label, line_style, new_figure
 from stagewright.components.runtime.schema import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT = 3.6
-MOST_CURVES = len(PALETTE)
 MOST_NUMBERS = 12  # classes up to which a confusion matrix has its counts written into it
-MOST_TICKS = 30
+MOST_CLASSES = 30  # of a confusion matrix; the others are one together
 BINS = 25
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)))  # lines differ without their colours, too
 
 
 def roc_plot(outcome: Outcome) -> "Figure":
     """Recall against the false positive rate; one against the rest for more than two classes."""
     figure, axes = new_figure("ROC curve", width=WIDTH, height=HEIGHT)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
-    for name, positive, scores in _curves(outcome):
+    for number, (name, positive, scores) in enumerate(_curves(outcome)):
         curve = roc(positive, scores)
-        _draw(axes, curve, "" if outcome.task is Task.BINARY else name, filled=outcome.task is Task.BINARY)
+        _draw(axes, curve, number, name)
+        if outcome.task is Task.BINARY:
+            axes.fill_between(curve.x, curve.y, color=ACCENT, alpha=0.07, linewidth=0)
     return _unit_square(figure, axes, "false positive rate", "true positive rate (recall)", legend="lower right")
 
 
 def precision_recall_plot(outcome: Outcome) -> "Figure":
     """Precision against recall; the dashed line is what guessing gives."""
     figure, axes = new_figure("Precision and recall", width=WIDTH, height=HEIGHT)
-    for name, positive, scores in _curves(outcome):
-        _draw(axes, precision_recall(positive, scores), "" if outcome.task is Task.BINARY else name)
+    for number, (name, positive, scores) in enumerate(_curves(outcome)):
+        _draw(axes, precision_recall(positive, scores), number, name)
         if outcome.task is Task.BINARY:
             axes.axhline(positive.mean(), color=MUTED, linewidth=1, linestyle="--")
     return _unit_square(figure, axes, "recall", "precision", legend="lower left")
@@ -53,20 +55,24 @@ def calibration_plot(outcome: Outcome) -> "Figure":
     return _unit_square(figure, axes, f"{claim} (bars: rows)", "share that came true")
 
 
-def scores_plot(outcome: Outcome) -> "Figure":
-    """How the scores of each class are spread: of the second class for two classes, of the true class for more."""
+def scores_plot(outcome: Outcome, threshold: float) -> "Figure":
+    """How the scores of each class are spread: of the second class for two classes, of the true class for more.
+
+    Args:
+        threshold: Probability of the second of two classes from which it is answered, drawn as a line.
+    """
     binary = outcome.task is Task.BINARY
     scores = outcome.chances[:, 1] if binary else outcome.chances[np.arange(len(outcome)), outcome.truth]
     figure, axes = new_figure("Scores by true class", width=WIDTH, height=HEIGHT)
     edges = np.linspace(0, 1, BINS + 1)
-    for code, color in zip(_shown_classes(outcome), PALETTE, strict=False):
+    for code, name in enumerate(outcome.labels):
         part = scores[outcome.truth == code]
         if len(part):
-            share = np.histogram(part, edges)[0] / len(part)
+            share, color = np.histogram(part, edges)[0] / len(part), line_style(code)["color"]
             axes.stairs(share, edges, color=color, fill=True, alpha=0.22)
-            axes.stairs(share, edges, color=color, linewidth=1.4, label=label(outcome.labels[code]))
+            axes.stairs(share, edges, color=color, linewidth=1.4, label=label(name))
     if binary:
-        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle="--")
+        axes.axvline(threshold, color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"probability of {label(outcome.labels[1]) if binary else 'the true class'}", fontsize=9, color=MUTED)
@@ -76,20 +82,23 @@ def scores_plot(outcome: Outcome) -> "Figure":
 
 
 def confusion_plot(outcome: Outcome) -> "Figure":
-    """Counts by true and answered class, coloured by the share of the true class."""
+    """Counts by true and answered class, coloured by the share of the true class; rare ones of many classes are one row."""
+    from matplotlib.colors import to_rgb
+
+    outcome = _merged(outcome)
     matrix, classes = confusion(outcome), len(outcome.labels)
     side = float(np.clip(2.5 + 0.3 * classes, HEIGHT, 8.0))
     figure, axes = new_figure("Confusion matrix", width=WIDTH if classes <= 6 else side + 0.8, height=side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    # One colour that lets the page through: a picture cannot change its colours with the page.
+    axes.imshow(np.dstack([np.broadcast_to(to_rgb(ACCENT), (classes, classes, 3)), shares]), aspect="auto")
     if classes <= MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(matrix):
             share = shares[row, column]
-            color = "white" if share > 0.55 else "#1c2733"
+            color = ON_PICTURE if share > 0.55 else INK
             text = f"{count:,}\n{share:.0%}" if classes <= 6 else f"{count:,}"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9 if classes <= 8 else 7)
-    every = -(-classes // MOST_TICKS)
-    ticks, names = np.arange(0, classes, every), [label(name, 14) for name in outcome.labels[::every]]
+    ticks, names = np.arange(classes), [label(name, 16) for name in outcome.labels]
     crowded = sum(map(len, names)) > 36
     axes.set_xticks(ticks, names, rotation=45 if crowded else 0, ha="right" if crowded else "center")
     axes.set_yticks(ticks, names)
@@ -100,29 +109,34 @@ def confusion_plot(outcome: Outcome) -> "Figure":
     return figure
 
 
+def _merged(outcome: Outcome) -> Outcome:
+    """The same answers with the rarest of many classes taken as one."""
+    classes = len(outcome.labels)
+    if classes <= MOST_CLASSES:
+        return outcome
+    counts = np.bincount(outcome.truth, minlength=classes)
+    kept = np.sort(np.argsort(-counts, kind="stable")[: MOST_CLASSES - 1])
+    places = np.full(classes, len(kept))
+    places[kept] = np.arange(len(kept))
+    labels = (*(outcome.labels[code] for code in kept), f"{classes - len(kept):,} others")
+    return Outcome(outcome.task, places[outcome.truth], places[outcome.predicted], None, labels)
+
+
 def _curves(outcome: Outcome) -> "list[tuple[str, np.ndarray, np.ndarray]]":
     """Name, positive rows and scores of each curve; a class without both kinds of rows has none."""
-    codes = [1] if outcome.task is Task.BINARY else _shown_classes(outcome)
+    codes = [1] if outcome.task is Task.BINARY else range(len(outcome.labels))
     curves = [(label(outcome.labels[code], 18), outcome.truth == code, outcome.chances[:, code]) for code in codes]
     return [(name, positive, scores) for name, positive, scores in curves if 0 < positive.sum() < len(positive)]
-
-
-def _shown_classes(outcome: Outcome) -> list[int]:
-    """All classes, or the most frequent ones where there are more than colours."""
-    counts = np.bincount(outcome.truth, minlength=len(outcome.labels))
-    return sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
 
 
 def _legend(axes: Any, place: str) -> None:
     names = axes.get_legend_handles_labels()[1]
     if names:
-        axes.legend(fontsize=8 if len(names) < 5 else 7, facecolor="white", framealpha=0.75, edgecolor="none", loc=place)
+        axes.legend(fontsize=8 if len(names) < 5 else 7, facecolor=PAPER, framealpha=0.75, edgecolor="none", loc=place)
 
 
-def _draw(axes: Any, curve: Curve, name: str, *, filled: bool = False) -> None:
-    axes.plot(curve.x, curve.y, linewidth=1.8, label=name or None)
-    if filled:
-        axes.fill_between(curve.x, curve.y, color=ACCENT, alpha=0.07, linewidth=0)
+def _draw(axes: Any, curve: Curve, number: int, name: str) -> None:
+    axes.plot(curve.x, curve.y, linewidth=1.8, label=name, color=line_style(number)["color"], linestyle=_DASHES[number % 3])
 
 
 def _unit_square(figure: "Figure", axes: Any, x: str, y: str, *, legend: str = "") -> "Figure":

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.evaluation import bootstrap, champion, examples, gate, importance, outcome, overfitting, slices
+from stagewright.components.evaluation.by_class import by_class
 from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
 from stagewright.components.evaluation.outcome import Outcome
-from stagewright.components.runtime import tables
+from stagewright.components.runtime import positive, tables
 from stagewright.components.runtime.learned import Learned, learned_from
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.progress import progress
@@ -68,6 +69,8 @@ class Evaluation:
             "framework": self.metadata.framework,
             "rows": {split: len(rows) for split, rows in self.outcomes.items()},
             "class_rows": {split: _class_rows(rows) for split, rows in self.outcomes.items() if rows.classes is not None},
+            "positive_class": positive.name(self.test.labels[1]) if self.task is Task.BINARY else None,
+            "classes": [] if self.test.classes is None else [scores.document() for scores in by_class(self.test)],
             "main_metric": self.metric.name,
             "metrics": {split: measured.values for split, measured in self.measured.items()},
             "absent": {split: measured.absent for split, measured in self.measured.items() if measured.absent},

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from stagewright.components.evaluation import classification_plots, examples, regression_plots
+from stagewright.components.evaluation import classification_page, examples, regression_plots
 from stagewright.components.evaluation.bootstrap import LEVEL, Interval
 from stagewright.components.evaluation.champion import Champion
-from stagewright.components.evaluation.curves import reliability
 from stagewright.components.evaluation.evaluate import SPLITS, Evaluation
 from stagewright.components.evaluation.metrics import METRICS, Metric, of_task
 from stagewright.components.evaluation.plots import importance_plot, slices_plot
 from stagewright.components.evaluation.slices import Slice
-from stagewright.components.runtime import positive, report
+from stagewright.components.runtime import report
 from stagewright.components.runtime.schema import Task
 
 TILES = {
@@ -18,6 +17,7 @@ TILES = {
     Task.MULTICLASS: ("roc_auc", "f1", "accuracy", "balanced_accuracy", "log_loss"),
     Task.REGRESSION: ("rmse", "mae", "r2", "mape"),
 }
+OF_POSITIVE = {"precision", "recall", "f1", "pr_auc"}  # metrics that are about one of two classes
 _KINDS = {
     Task.BINARY: "binary classification", Task.MULTICLASS: "multiclass classification", Task.REGRESSION: "regression",
 }  # fmt: skip
@@ -32,7 +32,7 @@ def page(evaluation: Evaluation) -> report.Page:
     if evaluation.task is Task.REGRESSION:
         _regression(made, evaluation)
     else:
-        _classification(made, evaluation)
+        classification_page.sections(made, evaluation)
     if evaluation.mistakes is not None:
         made.section("Worst mistakes", *_examples(evaluation.mistakes))
     made.section("What the model relies on, and whether it over-fits", *_importance(evaluation))
@@ -44,11 +44,8 @@ def page(evaluation: Evaluation) -> report.Page:
 
 def _subtitle(evaluation: Evaluation) -> str:
     metadata, rows = evaluation.metadata, {split: len(found) for split, found in evaluation.outcomes.items()}
-    about = (
-        f", positive class '{positive.name(evaluation.test.labels[1])}' from a probability of {metadata.threshold:g} on"
-        if evaluation.task is Task.BINARY
-        else ""
-    )
+    named = classification_page.positive_class(evaluation)
+    about = f", positive class '{named}' from a probability of {metadata.threshold:g} on" if named else ""
     return (
         f"{_KINDS[evaluation.task]} of '{metadata.target}'{about} · {metadata.framework} ({metadata.algorithm}) · "
         f"{metadata.training_rows:,} rows to train on, {rows['validation']:,} to validate, {rows['test']:,} to test"
@@ -63,15 +60,37 @@ def _verdict(made: report.Page, evaluation: Evaluation) -> None:
         styles=["" if check.passed else "bad" for check in gate.checks],
     )
     if gate.passed:
-        made.banner("The model passed the gate", checks, good=True)
+        made.banner("The model passed the gate", _headline(evaluation), checks, good=True)
     else:
-        made.banner("The model did not pass the gate", report.bullets(gate.failures), checks, good=False)
+        made.banner("The model did not pass the gate", _headline(evaluation), report.bullets(gate.failures), checks, good=False)
+
+
+def _headline(evaluation: Evaluation) -> str:
+    """The main metric, and what it is about."""
+    value = evaluation.measured["test"].values.get(evaluation.metric.name)
+    about = classification_page.about(evaluation) if evaluation.test.classes is not None else ""
+    if value is None:
+        return ""
+    measured = f"{_label(evaluation.metric, evaluation)} is {report.text(value)} on {len(evaluation.test):,} test rows"
+    return report.paragraph(f"{measured}{about}.")
+
+
+def _label(metric: Metric, evaluation: Evaluation) -> str:
+    """A metric's name with the class that it is about, or that it averages classes."""
+    if metric.name not in OF_POSITIVE or evaluation.task is Task.REGRESSION:
+        return metric.label
+    named = classification_page.positive_class(evaluation)
+    return f"{metric.label} of '{report.short(named, 20)}'" if named else f"{metric.label}, mean of classes"
 
 
 def _tiles(evaluation: Evaluation) -> list[tuple[str, Any] | tuple[str, Any, str]]:
     values, intervals = evaluation.measured["test"].values, evaluation.intervals["test"]
     named = {metric.name: metric for metric in of_task(evaluation.task)}
-    return [(named[name].label, values[name], _range(intervals.get(name))) for name in TILES[evaluation.task] if name in values]
+    return [
+        (_label(named[name], evaluation), values[name], _range(intervals.get(name)))
+        for name in TILES[evaluation.task]
+        if name in values
+    ]
 
 
 def _metrics(evaluation: Evaluation) -> str:
@@ -81,7 +100,7 @@ def _metrics(evaluation: Evaluation) -> str:
         values = [evaluation.measured[split].values.get(metric.name) for split in SPLITS]
         learned_nothing = evaluation.baseline.values.get(metric.name)
         better = "lower" if metric.lower_is_better else "higher"
-        rows.append([metric.label, *values, _range(interval), learned_nothing, better])
+        rows.append([_label(metric, evaluation), *values, _range(interval), learned_nothing, better])
     interval_name = f"{LEVEL:.0%} interval (test)"
     shown = report.table(["Metric", "Train", "Validation", "Test", interval_name, "Trivial baseline", "Better"], rows)
     reasons = [
@@ -91,37 +110,6 @@ def _metrics(evaluation: Evaluation) -> str:
         if metric.name in evaluation.measured[split].absent
     ]
     return shown + (report.bullets(reasons, style="muted") if reasons else "")
-
-
-def _classification(made: report.Page, evaluation: Evaluation) -> None:
-    test = evaluation.test
-    made.section(
-        "How well the classes are told apart",
-        report.figures(classification_plots.roc_plot(test), classification_plots.precision_recall_plot(test)),
-    )
-    made.section(
-        "What is answered, and how sure the model is",
-        report.figures(classification_plots.confusion_plot(test), classification_plots.scores_plot(test)),
-    )
-    made.section(
-        "Whether probabilities can be taken at their word",
-        report.beside(report.figures(classification_plots.calibration_plot(test)), _calibration(evaluation)),
-    )
-
-
-def _calibration(evaluation: Evaluation) -> str:
-    points = reliability(evaluation.test)
-    rows = [
-        [f"{claimed:.0%}", f"{observed:.0%}", f"{low:.0%} to {high:.0%}", int(count)]
-        for claimed, observed, low, high, count in zip(
-            points.claimed, points.observed, points.low, points.high, points.rows, strict=True
-        )
-    ]
-    told = (
-        "On the dashed line, what the model claims comes true as often as it claims; above it the model is too modest, below "
-        "it too sure. Vertical lines are 95% intervals, grey bars the number of rows."
-    )
-    return report.paragraph(told) + report.table(["Claimed", "Came true", "95% interval", "Rows"], rows)
 
 
 def _regression(made: report.Page, evaluation: Evaluation) -> None:
@@ -200,7 +188,8 @@ def _slices_table(evaluation: Evaluation, parts: list[Slice]) -> str:
         for part in parts
     ]
     styles = ["muted" if part.note else "" for part in parts]
-    return report.table(["Column", "Value", "Rows", *(metric.label for metric in metrics), ""], rows, styles=styles)
+    header = ["Column", "Value", "Rows", *(metric.label for metric in metrics), ""]
+    return report.table(header, rows, styles=styles, whole=classification_page.EVALUATION)
 
 
 def _champion(evaluation: Evaluation) -> list[str]:

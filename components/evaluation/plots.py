@@ -7,7 +7,7 @@ import numpy as np
 from stagewright.components.evaluation.importance import Importance
 from stagewright.components.evaluation.metrics import Metric
 from stagewright.components.evaluation.slices import Slice
-from stagewright.components.runtime.report import ACCENT, INK, MUTED, label, new_figure
+from stagewright.components.runtime.report import ACCENT, GRID, INK, MUTED, PAPER, label, new_figure, part_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,6 @@ WIDTH = 4.7
 WIDE = 9.6
 MOST_BARS = 20
 MOST_SLICES = 40
-GRID = "#e3e8ed"
 LARGE = 20_000
 
 
@@ -32,7 +31,11 @@ def short_numbers(axes: Any) -> None:
 def importance_plot(importance: Importance) -> "Figure":
     """Bars of the mean loss, a dot for each repetition."""
     shown = list(importance.losses.items())[:MOST_BARS]
-    figure, axes = new_figure("Loss when one column is shuffled", width=WIDTH, height=1.0 + 0.26 * len(shown))
+    figure, axes = new_figure(
+        part_of("Loss when one column is shuffled", len(shown), len(importance.losses)),
+        width=WIDTH,
+        height=1.0 + 0.26 * len(shown),
+    )
     for row, (_, losses) in enumerate(shown):
         axes.barh(row, np.mean(losses), height=0.66, color=ACCENT, alpha=0.85)
         axes.plot(losses, [row] * len(losses), ".", color=INK, markersize=3, alpha=0.55)
@@ -49,18 +52,21 @@ def importance_plot(importance: Importance) -> "Figure":
 
 def slices_plot(parts: list[Slice], metric: Metric, whole: float | None) -> "Figure | None":
     """One row a slice: the metric and its interval, hollow and without an interval where a slice is small."""
-    shown = [part for part in parts if metric.name in part.measured.values][:MOST_SLICES]
+    known = [part for part in parts if metric.name in part.measured.values]
+    shown = known[:MOST_SLICES]
     if not shown:
         return None
     gaps = np.cumsum([index > 0 and part.column != shown[index - 1].column for index, part in enumerate(shown)]) * 0.6
     rows = np.arange(len(shown)) + gaps
-    figure, axes = new_figure(f"{metric.label} by slice", width=WIDE, height=1.0 + 0.27 * (rows[-1] + 1))
+    figure, axes = new_figure(
+        part_of(f"{metric.label} by slice", len(shown), len(known)), width=WIDE, height=1.0 + 0.27 * (rows[-1] + 1)
+    )
     for row, part in zip(rows, shown, strict=True):
         found = part.measured.values[metric.name]
         if metric.name in part.intervals:
             low, high = part.intervals[metric.name]
             axes.plot([low, high], [row, row], color=ACCENT, linewidth=2.4, alpha=0.4, solid_capstyle="round")
-        axes.plot(found, row, "o", color=ACCENT, markersize=5.5, markerfacecolor="white" if part.note else ACCENT)
+        axes.plot(found, row, "o", color=ACCENT, markersize=5.5, markerfacecolor=PAPER if part.note else ACCENT)
     if whole is not None:
         axes.axvline(whole, color=MUTED, linewidth=1, linestyle="--", zorder=0)
         axes.annotate("all rows", (whole, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -3),

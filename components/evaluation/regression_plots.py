@@ -6,8 +6,8 @@ import numpy as np
 from scipy import stats
 
 from stagewright.components.evaluation.outcome import Outcome
-from stagewright.components.evaluation.plots import GRID, WIDTH, short_numbers
-from stagewright.components.runtime.report import ACCENT, MUTED, label, new_figure, text
+from stagewright.components.evaluation.plots import WIDTH, short_numbers
+from stagewright.components.runtime.report import ACCENT, GRID, MUTED, PALETTE, label, new_figure, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def histogram_plot(outcome: Outcome) -> "Figure":
     figure, axes = new_figure("Spread of the residuals", width=WIDTH, height=HEIGHT)
     axes.hist(residuals, bins=min(BINS, max(5, int(np.sqrt(len(residuals)) * 1.5))), color=ACCENT, alpha=0.8, rwidth=0.94)
     axes.axvline(0, color=MUTED, linewidth=1, linestyle="--")
-    axes.axvline(residuals.mean(), color="#d9822b", linewidth=1.4, label=f"mean {text(float(residuals.mean()))}")
+    axes.axvline(residuals.mean(), color=PALETTE[1], linewidth=1.4, label=f"mean {text(float(residuals.mean()))}")
     axes.legend(fontsize=8, frameon=False)
     return _named(figure, axes, "residual (true - predicted)", "rows")
 

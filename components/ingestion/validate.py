@@ -193,11 +193,21 @@ def _oddities(figures: Profile, schema: Schema) -> list[str]:
     if figures.duplicates and schema.max_duplicate_share is None:
         found.append(f"{figures.duplicates} rows are equal to an earlier row ({figures.duplicate_share:.1%})")
     goal = figures.columns[schema.target or ""]
-    for column in figures.columns.values():
-        if column.constant and column is not goal:
-            found.append(f"column '{column.name}' has the same value in every row; it stays, but tells a model nothing")
-        elif column.present and column.null_share > 0.5:
-            found.append(f"column '{column.name}' is missing in {column.null_share:.0%} of the rows")
+    constant = [f"'{column.name}'" for column in figures.columns.values() if column.constant and column is not goal]
+    if len(constant) == 1:
+        found.append(f"column {constant[0]} has the same value in every row; it stays, but tells a model nothing")
+    elif constant:
+        found.append(f"columns {listed(constant, SHOWN)} have the same value in every row; they stay, but tell a model nothing")
+    sparse = [
+        column
+        for column in figures.columns.values()
+        if column.present and column.null_share > 0.5 and (not column.constant or column is goal)
+    ]
+    if len(sparse) == 1:
+        found.append(f"column '{sparse[0].name}' is missing in {sparse[0].null_share:.0%} of the rows")
+    elif sparse:
+        shares = [f"'{column.name}' ({column.null_share:.0%})" for column in sparse]
+        found.append(f"columns {listed(shares, SHOWN)} are missing in more than half of the rows")
     return found
 
 

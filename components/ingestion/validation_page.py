@@ -16,6 +16,8 @@ from stagewright.components.runtime.report import Page, bullets, figures, paragr
 from stagewright.components.runtime.schema import ColumnKind, Schema
 
 MAX_COLUMN_PLOTS = 24
+WHOLE = "the schema file, validate_data's output `schema`,"
+LOG = "the step's log"
 
 
 def page(profile: Profile, schema: Schema, violations: list[str], warnings: list[str], notes: Sequence[str] = ()) -> Page:
@@ -25,7 +27,7 @@ def page(profile: Profile, schema: Schema, violations: list[str], warnings: list
     )
     _verdict(report, violations, warnings)
     if notes:
-        report.section("How the files were read", bullets(list(notes)))
+        report.section("How the files were read", bullets(list(notes), whole=LOG))
     _tiles(report, profile, schema)
     target = profile.columns[schema.target or ""]
     plots = [target_plot(profile, schema)] if target.present else []
@@ -49,11 +51,11 @@ def page(profile: Profile, schema: Schema, violations: list[str], warnings: list
 def _verdict(report: Page, violations: list[str], warnings: list[str]) -> None:
     count = len(violations)
     if violations:
-        report.banner(f"Did not pass: {count} violation{'s' * (count != 1)}", bullets(violations), good=False)
+        report.banner(f"Did not pass: {count} violation{'s' * (count != 1)}", bullets(violations, whole=LOG), good=False)
     else:
         report.banner("Passed", paragraph("Nothing in this table speaks against training on it."), good=True)
     if warnings:
-        report.section("Warnings", bullets(warnings))
+        report.section("Warnings", bullets(warnings, whole=LOG))
 
 
 def _tiles(report: Page, profile: Profile, schema: Schema) -> None:
@@ -79,4 +81,4 @@ def _columns(profile: Profile, schema: Schema) -> str:
         missing = percent(column.null_share) if column.nulls else ""
         kind = kinds.get(name, "not in the schema")
         rows.append([shown, kind, column.dtype, missing, f"{column.distinct:,}", *summary_row(column)])
-    return table(["Column", "Kind", "Type", "Missing", "Distinct", "Smallest", "Largest", "Typical"], rows)
+    return table(["Column", "Kind", "Type", "Missing", "Distinct", "Smallest", "Largest", "Typical"], rows, whole=WHOLE)

@@ -6,7 +6,19 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.ingestion.profile import ColumnProfile, Profile
-from stagewright.components.runtime.report import ACCENT, BAD, INK, MUTED, PALETTE, draw_picture, label, new_figure
+from stagewright.components.runtime.report import (
+    ACCENT,
+    BAD,
+    INK,
+    MUTED,
+    PALETTE,
+    PAPER,
+    draw_picture,
+    label,
+    new_figure,
+    part_of,
+    short,
+)
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 
 if TYPE_CHECKING:
@@ -55,11 +67,12 @@ def columns_plot(profile: Profile, schema: Schema, names: list[str]) -> "Figure"
 
 def missing_plot(profile: Profile) -> "Figure | None":
     """Share of missing values by column, largest first; None if nothing is missing."""
-    incomplete = sorted((c for c in profile.columns.values() if c.nulls), key=lambda c: (-c.nulls, c.name))[:MAX_ROWS_OF_BARS]
+    ordered = sorted((c for c in profile.columns.values() if c.nulls), key=lambda c: (-c.nulls, c.name))
+    incomplete = ordered[:MAX_ROWS_OF_BARS]
     if not incomplete:
         return None
     height = 1.1 + 0.27 * len(incomplete)
-    figure, axes = new_figure("Share of rows without a value", width=5.4, height=height)
+    figure, axes = new_figure(part_of("Share of rows without a value", len(incomplete), len(ordered)), width=5.4, height=height)
     shares = [100 * column.null_share for column in incomplete]
     bars = axes.barh([label(column.name) for column in incomplete], shares, color=BAD, height=0.62)
     axes.bar_label(bars, [percent(share / 100) for share in shares], padding=4, fontsize=8, color=MUTED)
@@ -76,12 +89,15 @@ def association_plot(profile: Profile, schema: Schema) -> "Figure | None":
     Correlation by Pearson for a number or two classes (the second class counts as 1); for more classes the correlation ratio,
     the square root of the share of variance that the classes explain.
     """
-    found = associations(profile, schema)[:MAX_ROWS_OF_BARS]
+    whole = associations(profile, schema)
+    found = whole[:MAX_ROWS_OF_BARS]
     if not found:
         return None
     several = schema.task is Task.MULTICLASS
-    title = f"{'Correlation ratio' if several else 'Correlation'} of numbers with {schema.target}"
-    figure, axes = new_figure(label(title, 60), width=5.4, height=1.1 + 0.27 * len(found))
+    title = f"{'Correlation ratio' if several else 'Correlation'} of numbers with {short(schema.target, 20)}"
+    figure, axes = new_figure(
+        part_of(title, len(found), len(whole)).replace("$", r"\$"), width=5.4, height=1.1 + 0.27 * len(found)
+    )
     scores = [score for _, score in found]
     colors = [ACCENT if score >= 0 else PALETTE[1] for score in scores]
     bars = axes.barh([label(name) for name, _ in found], scores, color=colors, height=0.62)
@@ -153,7 +169,7 @@ def _histogram(axes: Any, values: pl.Series, color: str, parts: dict[Any, pl.Ser
         edges = edges.astype("int64").astype(finite.dtype)
         axes.tick_params(axis="x", rotation=30)
     if parts is None:
-        axes.hist(finite, bins=edges, color=color, edgecolor="white", linewidth=0.4)
+        axes.hist(finite, bins=edges, color=color, edgecolor=PAPER, linewidth=0.4)
     else:
         series = [_plottable(part) for part in parts.values()]
         axes.hist(series, bins=edges, stacked=True, label=[label(key, 14) for key in parts], color=PALETTE[: len(series)])

@@ -7,57 +7,34 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime.report_style import (
+    ACCENT,
+    BAD,
+    GOOD,
+    GRID,
+    INK,
+    MUTED,
+    NEUTRAL,
+    ON_PICTURE,
+    PALETTE,
+    PAPER,
+    STYLE,
+    themed,
+)
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-INK, MUTED, ACCENT, GOOD, BAD = "#1c2733", "#5f6f81", "#2563a8", "#1d7f4e", "#b3382c"
-PALETTE = (ACCENT, "#d9822b", GOOD, "#8a4fa3", BAD, "#4b9aa8", "#a08136", "#c0628f")
+__all__ = [
+    "ACCENT", "BAD", "GOOD", "GRID", "INK", "MUTED", "NEUTRAL", "ON_PICTURE", "PALETTE", "PAPER", "Page", "beside", "bullets",
+    "details", "draw_picture", "figures", "label", "line_style", "new_figure", "paragraph", "part_of", "short", "table", "text",
+]  # fmt: skip
 
+MOST_ROWS, MOST_ITEMS = 100, 30  # of a table and of a list: nobody reads 5,000 names
+MOST_CHARACTERS = 400  # of a cell
 _WIDE_INCHES = 6.5  # a figure wider than this has a row of its own
-
-_STYLE = f"""
-:root {{ color-scheme: light }}
-* {{ box-sizing: border-box }}
-body {{ font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; color: {INK}; background: #f4f6f8;
-  margin: 0; overflow-wrap: break-word }}
-main {{ max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px }}
-h1 {{ font-size: 26px; line-height: 1.25; margin: 0 }} h2 {{ font-size: 18px; margin: 0 0 10px }}
-h3 {{ font-size: 15px; margin: 14px 0 6px }} p {{ margin: 0 0 10px }} ul {{ margin: 0 0 10px; padding-left: 22px }}
-code {{ font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; background: #eef2f5; border-radius: 4px;
-  padding: 1px 4px }}
-.subtitle {{ color: {MUTED}; margin: 4px 0 20px }}
-section, .tile, .banner {{ background: #fff; border: 1px solid #dfe5eb; border-radius: 8px }}
-section {{ padding: 18px 20px; margin: 0 0 16px }}
-table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin: 0 0 6px }}
-th, td {{ text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid #edf1f4; vertical-align: top }}
-tbody tr:last-child td {{ border-bottom: 0 }}
-th {{ color: {MUTED}; font-weight: 600; font-size: 13px; white-space: nowrap }}
-td.n, th.n {{ text-align: right; white-space: nowrap }}
-.scroll {{ overflow-x: auto; margin: 0 0 10px }}
-.figures {{ display: flex; flex-wrap: wrap; gap: 16px 24px }}
-.figures figure {{ flex: 1 1 340px; min-width: 0; max-width: 500px; margin: 0 }}
-.figures figure.wide {{ flex-basis: 100%; max-width: 100% }}
-.figures figure.wide {{ overflow-x: auto }} .figures figure.wide svg {{ min-width: 620px }}
-.figures svg {{ display: block; width: 100%; height: auto }} .figures svg text {{ font-family: inherit !important }}
-.beside {{ display: flex; flex-wrap: wrap; gap: 8px 28px }}
-.beside > div {{ flex: 1 1 340px; min-width: 0 }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 0 0 16px }}
-.tile {{ padding: 12px 16px }} .tile b {{ display: block; font-size: 24px; line-height: 1.25; font-weight: 600 }}
-.tile span {{ display: block; color: {MUTED}; font-size: 13px }}
-.banner {{ padding: 14px 20px; margin: 0 0 16px; border-left-width: 5px }} .banner p, .banner ul {{ margin: 4px 0 0 }}
-.banner.good {{ border-left-color: {GOOD} }}
-.banner.bad {{ border-left-color: {BAD} }} .banner.good, .banner.bad {{ color: {INK} }}
-.banner > b {{ font-size: 17px }}
-.good {{ color: {GOOD} }} .bad {{ color: {BAD} }} .muted {{ color: {MUTED} }}
-blockquote {{ margin: 0 0 10px; padding: 8px 14px; border-left: 4px solid {PALETTE[1]}; background: #fdf6ec }}
-blockquote p {{ margin: 0 }}
-details {{ margin: 10px 0 0 }}
-summary {{ cursor: pointer; color: {ACCENT} }}
-@media (max-width: 640px) {{
-  main {{ padding: 16px 10px 40px }} section {{ padding: 14px 12px }} th, td {{ padding-right: 9px }} }}
-@media print {{ body {{ background: #fff }} main {{ max-width: none; padding: 0 }} section, .tile {{ break-inside: avoid }} }}
-"""
+_DASHES = ("-", "--", ":")
 
 
 class Page:
@@ -86,7 +63,7 @@ class Page:
     def render(self) -> str:
         return (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(self.title)}</title>'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
             f'<body><main><h1>{text(self.title)}</h1><p class="subtitle">{text(self.subtitle)}</p>'
             f"{''.join(self._parts)}</main></body></html>\n"
         )
@@ -113,8 +90,17 @@ def paragraph(value: str, *, style: str = "") -> str:
     return f'<p class="{style}">{text(value)}</p>'
 
 
-def bullets(items: Iterable[str], *, style: str = "") -> str:
-    return f'<ul class="{style}">' + "".join(f"<li>{text(item)}</li>" for item in items) + "</ul>"
+def bullets(items: Iterable[str], *, style: str = "", most: int = MOST_ITEMS, whole: str = "") -> str:
+    """A list; of a long one the first items, and how many more there are.
+
+    Args:
+        most: How many items are shown.
+        whole: Where the whole list is, as the subject of a sentence: "the schema file".
+    """
+    given = list(items)
+    shown = "".join(f"<li>{text(item)}</li>" for item in given[:most])
+    rest = f"<li>{text(_rest(most, len(given), 'lines', whole))}</li>" if len(given) > most else ""
+    return f'<ul class="{style}">{shown}{rest}</ul>'
 
 
 def beside(*markup: str) -> str:
@@ -127,23 +113,34 @@ def details(summary: str, *markup: str) -> str:
     return f"<details><summary>{text(summary)}</summary>{''.join(markup)}</details>"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, styles: Sequence[str] | None = None) -> str:
-    """A table; columns that hold only numbers are set flush right.
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    styles: Sequence[str] | None = None,
+    most: int = MOST_ROWS,
+    whole: str = "",
+) -> str:
+    """A table; columns that hold only numbers are set flush right. Of a long one the first rows, and how many there are in all.
 
     Args:
         styles: For each row good, bad, muted or nothing.
+        most: How many rows are shown.
+        whole: Where the whole table is, as the subject of a sentence: "the schema file".
     """
-    body = [list(row) for row in rows]
+    given = [list(row) for row in rows]
+    body, css = given[:most], list(styles or [""] * len(given))[:most]
     numeric = [_is_numeric(column) for column in zip(*body, strict=True)] or [False] * len(header)
     style = [' class="n"' if right else "" for right in numeric]
-    head = "".join(f"<th{css}>{text(name)}</th>" for name, css in zip(header, style, strict=True))
+    head = "".join(f"<th{align}>{text(name)}</th>" for name, align in zip(header, style, strict=True))
     lines = "".join(
-        f"<tr{_class(css)}>"
-        + "".join(f"<td{align}>{text(cell)}</td>" for cell, align in zip(row, style, strict=True))
+        f"<tr{_class(look)}>"
+        + "".join(f"<td{align}>{_cell(cell)}</td>" for cell, align in zip(row, style, strict=True))
         + "</tr>"
-        for row, css in zip(body, styles or [""] * len(body), strict=True)
+        for row, look in zip(body, css, strict=True)
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+    rest = paragraph(_rest(most, len(given), "rows", whole), style="muted") if len(given) > most else ""
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>{rest}'
 
 
 def figures(*plots: "Figure") -> str:
@@ -159,9 +156,30 @@ def new_figure(title: str, *, width: float = 5.0, height: float = 3.4) -> "tuple
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11, color=INK, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9, colors=MUTED)
+    axes.tick_params(which="both", labelsize=9, colors=MUTED)
     axes.set_prop_cycle(color=PALETTE)
     return figure, axes
+
+
+def part_of(title: str, shown: int, count: int) -> str:
+    """A plot's title that says how many of all are drawn, where that is not all.
+
+    >>> part_of("Missing values", 3, 3), part_of("Missing values", 20, 1200)
+    ('Missing values', 'Missing values: first 20 of 1,200')
+    """
+    return title if shown >= count else f"{title}: first {shown:,} of {count:,}"
+
+
+def line_style(number: int) -> dict[str, str]:
+    """Colour and dashes of the line with that number, from 0 on, as parameters of matplotlib; the first 24 differ.
+
+    >>> line_style(0), line_style(8)
+    ({'color': '#2563a8', 'linestyle': '-'}, {'color': '#2563a8', 'linestyle': '--'})
+    """
+    return {
+        "color": PALETTE[number % len(PALETTE)],
+        "linestyle": _DASHES[number // len(PALETTE) % len(_DASHES)],
+    }
 
 
 def draw_picture(axes: Any, picture: "np.ndarray") -> None:
@@ -173,15 +191,33 @@ def draw_picture(axes: Any, picture: "np.ndarray") -> None:
 
 def label(value: Any, limit: int = 28) -> str:
     """A value as text for a plot: on one line, its middle left out if it is long, dollar signs not read as mathematics."""
+    return short(value, limit).replace("$", r"\$")
+
+
+def short(value: Any, limit: int = 28) -> str:
+    """A value as text on one line, its middle left out if it is long.
+
+    >>> short("one\\ntwo"), short("abcdefghijkl", 10)
+    ('one two', 'abcdef…jkl')
+    """
     shown = "".join(character if character.isprintable() else " " for character in str(value))
     tail = limit // 3  # names often differ at their end
-    shown = shown if len(shown) <= limit else f"{shown[: limit - tail - 1]}…{shown[-tail:]}"
-    return shown.replace("$", r"\$")
+    return shown if len(shown) <= limit else f"{shown[: limit - tail - 1]}…{shown[-tail:]}"
 
 
 def _tile(label: str, value: Any, note: str = "") -> str:
     extra = f"<span>{text(note)}</span>" if note else ""
     return f'<div class="tile"><b>{text(value)}</b><span>{text(label)}</span>{extra}</div>'
+
+
+def _rest(shown: int, count: int, what: str, whole: str) -> str:
+    return f"The first {shown:,} of {count:,} {what}{f'; {whole} holds all' if whole else ''}."
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str) and len(value) > MOST_CHARACTERS:
+        value = f"{value[:MOST_CHARACTERS]}…"
+    return text(value)
 
 
 def _is_numeric(cells: Sequence[Any]) -> bool:
@@ -205,5 +241,5 @@ def _svg(figure: "Figure") -> str:
     drawing = buffer.getvalue().split("?>", 1)[-1].split('.dtd">', 1)[-1].strip()
     titles = [axes.get_title(loc) for axes in figure.axes for loc in ("left", "center") if axes.get_title(loc)]
     name = html.escape(", ".join(titles).replace(r"\$", "$"))
-    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
+    drawing = themed(drawing).replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
     return f"<figure{_class('wide' if figure.get_figwidth() > _WIDE_INCHES else '')}>{drawing}</figure>"

@@ -10,13 +10,12 @@ from stagewright.components.optimization.benchmarking.rates import Asked
 from stagewright.components.optimization.benchmarking.search import pair
 from stagewright.components.optimization.benchmarking.trials import DEFAULT
 from stagewright.components.optimization.inference_timing import Timing
-from stagewright.components.runtime.report import ACCENT, BAD, GOOD, MUTED, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, GOOD, GRID, MUTED, line_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE = 9.6
-GRID = "#e3e8ed"
 COLOURS = {CHOSEN: GOOD, DEFAULT: ACCENT}
 BINS_PER_DOUBLING = 3
 
@@ -39,6 +38,7 @@ def latency_plot(asked: Sequence[Asked], objective_ms: float, labels: dict[str, 
                   textcoords="offset points", fontsize=8, color=BAD, ha="right")  # fmt: skip
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
     axes.set_xlim(left=0)
     _labels(axes, "requests a second that came", "p99 in ms")
     return figure
@@ -60,11 +60,12 @@ def batch_plot(timings: Sequence[Timing]) -> "Figure":
     """Rows a second of the graph alone by batch size, one line a setting."""
     figure, axes = new_figure("What batches bring: the graph alone", width=4.7)
     several = len({one.setting.optimization for one in timings}) > 1
-    for setting in dict.fromkeys(one.setting for one in timings):
+    for number, setting in enumerate(dict.fromkeys(one.setting for one in timings)):
         own = sorted((one for one in timings if one.setting == setting), key=lambda one: one.rows)
         name = pair(setting) + (f", {setting.optimization}" if several else "")
         sizes = [one.rows for one in own]
-        (line,) = axes.plot(sizes, [one.rows_per_second for one in own], "o-", markersize=4, label=name)
+        (line,) = axes.plot(sizes, [one.rows_per_second for one in own], marker="o", markersize=4, label=name,
+                           **line_style(number))  # fmt: skip
         axes.fill_between(sizes, [one.low for one in own], [one.high for one in own], color=line.get_color(), alpha=0.15,
                           linewidth=0)  # fmt: skip
     sizes = sorted({one.rows for one in timings})

@@ -8,24 +8,24 @@ from stagewright.components.optimization.cost.capacity import Curve
 from stagewright.components.optimization.cost.cpu_limit import quantity_of
 from stagewright.components.optimization.cost.load_trace import Trace
 from stagewright.components.optimization.cost.sizing import Plan
-from stagewright.components.runtime.report import ACCENT, BAD, GOOD, MUTED, PALETTE, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, GOOD, GRID, MUTED, PAPER, line_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE = 9.6
-GRID = "#e3e8ed"
 
 
 def curves_plot(curves: Sequence[Curve], objective_ms: float) -> "Figure":
     """p99 by requests a second, one line a size; hollow where the objective was not met."""
     figure, axes = new_figure("What one replica bears", width=WIDE, height=3.8)
     for at, curve in enumerate(curves):
-        colour = PALETTE[at % len(PALETTE)]
+        line = line_style(at)
+        colour = line["color"]
         shown = [sample for sample in curve.samples if math.isfinite(sample.p99_ms)]
-        axes.plot([sample.rate for sample in shown], [sample.p99_ms for sample in shown], "-", color=colour, linewidth=1.2,
-                  alpha=0.6)  # fmt: skip
-        for met, face in ((True, colour), (False, "white")):
+        axes.plot([sample.rate for sample in shown], [sample.p99_ms for sample in shown], linewidth=1.2, alpha=0.6,
+                  **line)  # fmt: skip
+        for met, face in ((True, colour), (False, PAPER)):
             some = [sample for sample in shown if sample.met is met]
             axes.plot([sample.rate for sample in some], [sample.p99_ms for sample in some], "o", color=colour, markersize=5,
                       markerfacecolor=face, label=f"{quantity_of(curve.size.cpus)} CPU" if met else None)  # fmt: skip
@@ -34,6 +34,7 @@ def curves_plot(curves: Sequence[Curve], objective_ms: float) -> "Figure":
                   textcoords="offset points", fontsize=8, color=BAD, ha="right")  # fmt: skip
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
     axes.set_xlim(left=0)
     _labels(axes, "requests a second, coming at random", "p99 in ms")
     axes.legend(frameon=False, fontsize=8)

@@ -8,12 +8,17 @@ from stagewright.components.optimization.distillation.plots import agreement_plo
 from stagewright.components.optimization.distillation.result import Attempt, Distilled
 from stagewright.components.optimization.distillation.teacher import describe
 from stagewright.components.runtime.report import Page, bullets, details, figures, paragraph, table, text
+from stagewright.components.runtime.schema import Task
+
+MOST_COLUMNS = 40  # names of a sentence
 
 
 def page(found: Distilled) -> Page:
     """The report."""
     test = found.test
-    made = Page(f"Distillation of {found.name}", f"Student: {found.chosen.student.name}. Teacher: {found.teacher.label}")
+    answered = found.outcomes["student"]
+    named = f". Positive class: {answered.labels[1]}" if answered.task is Task.BINARY else ""
+    made = Page(f"Distillation of {found.name}", f"Student: {found.chosen.student.name}. Teacher: {found.teacher.label}{named}")
     if found.passed:
         made.banner("The student may take the teacher's place", good=True)
     else:
@@ -135,9 +140,14 @@ def read_columns(attempt: Attempt) -> list[str]:
     return sorted({feature.source for feature in attempt.taught.model.features.outputs})
 
 
+def _names(columns: Sequence[str]) -> str:
+    rest = len(columns) - MOST_COLUMNS
+    more = f" and {rest:,} more; features.json in the model's folder holds all" if rest > 0 else ""
+    return ", ".join(columns[:MOST_COLUMNS]) + more
+
+
 def _how(found: Distilled) -> list[str]:
     columns = read_columns(found.chosen)
-    names = ", ".join(columns[:40]) + (", ..." if len(columns) > 40 else "")
     real, made, test = (found.rows[use] for use in ("real", "made", "test"))
     labelled = (
         f"The teacher labelled {real:,} training rows and {made:,} rows made from them: each a real row of which some columns "
@@ -151,7 +161,7 @@ def _how(found: Distilled) -> list[str]:
         "turns in one process; every single row is another one."
     )
     lines = [
-        labelled, judged, timed, f"The student reads {len(columns)} columns: {names}.",
+        labelled, judged, timed, f"The student reads {len(columns)} columns: {_names(columns)}.",
         f"Its parameters: {describe(found.chosen.student.params)}",
     ]  # fmt: skip
     options = found.options

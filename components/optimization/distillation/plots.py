@@ -7,7 +7,7 @@ import numpy as np
 from stagewright.components.evaluation.metrics import METRICS
 from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.optimization.distillation.compare import Comparison
-from stagewright.components.runtime.report import ACCENT, BAD, GOOD, INK, MUTED, PALETTE, label, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, GOOD, GRID, INK, MUTED, PALETTE, label, new_figure
 from stagewright.components.runtime.schema import Task
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def quality_plot(test: Comparison) -> "Figure":
     axes.set_yticks(range(len(names)), [METRICS[name].label for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#e3e8ed")
+    axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     if names:
         axes.legend(fontsize=8, frameon=False, loc="best")

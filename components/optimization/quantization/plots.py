@@ -7,12 +7,11 @@ from stagewright.components.optimization.quantization.comparison import Comparis
 from stagewright.components.optimization.quantization.gate import Candidate, Limits, pareto
 from stagewright.components.optimization.quantization.methods import REFERENCE
 from stagewright.components.optimization.quantization.result import Quantization
-from stagewright.components.runtime.report import ACCENT, BAD, GOOD, INK, MUTED, PALETTE, new_figure
+from stagewright.components.runtime.report import ACCENT, BAD, GOOD, GRID, INK, MUTED, NEUTRAL, PALETTE, PAPER, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GRID = "#e3e8ed"
 FLOAT = "float32"
 _MEGABYTE = 1e6
 _MOST_BARS = 10
@@ -33,7 +32,7 @@ def front_plot(found: Quantization, load: str) -> "Figure":
         candidate = None if at == 0 else timed[at - 1]
         colour = _colour(candidate, found.request.limits)
         axes.plot(times[at], sizes[at] / _MEGABYTE, _marker(candidate), color=colour, markersize=8,
-                  markerfacecolor=colour if on_front[at] else "white", zorder=3)  # fmt: skip
+                  markerfacecolor=colour if on_front[at] else PAPER, zorder=3)  # fmt: skip
         if candidate is not None and candidate.speed is not None:
             latency = candidate.speed.latency[load]
             axes.plot([latency.low, latency.high], [sizes[at] / _MEGABYTE] * 2, color=colour, alpha=0.5, linewidth=2)
@@ -77,7 +76,7 @@ def served_plot(found: Comparison) -> "Figure":
     for row, (one, colour) in enumerate(((found.own, INK), (found.variant, GOOD))):
         low, high = one.rates.min(), one.rates.max()
         axes.barh(row, one.requests_per_second, height=0.6, color=colour)
-        axes.plot([low, high], [row, row], color="white", linewidth=3)
+        axes.plot([low, high], [row, row], color=PAPER, linewidth=3)
         axes.plot([low, high], [row, row], color=MUTED, linewidth=1.2)
         axes.annotate(f"{one.p50_ms:.3g} ms", (high, row), xytext=(6, 0), textcoords="offset points", fontsize=8,
                       color=MUTED, va="center")  # fmt: skip
@@ -96,7 +95,7 @@ def time_plot(found: Quantization) -> "Figure":
     shown = list(found.gain.time.items())[:_MOST_BARS]
     figure, axes = new_figure("Where the float model's time goes", width=5.0, height=1.2 + 0.28 * len(shown))
     for row, (operation, share) in enumerate(shown):
-        axes.barh(row, 100 * share, height=0.66, color=ACCENT if operation in found.gain.layers else "#b6c0ca")
+        axes.barh(row, 100 * share, height=0.66, color=ACCENT if operation in found.gain.layers else NEUTRAL)
     axes.set_yticks(range(len(shown)), [operation for operation, _ in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

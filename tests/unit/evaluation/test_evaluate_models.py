@@ -22,7 +22,7 @@ from stagewright.components.runtime.schema import Task
 
 SHARED = ["Metrics", "What the model relies on, and whether it over-fits", "Slices", "Champion", "How this was measured"]
 CLASSIFIED = [
-    "How well the classes are told apart", "What is answered, and how sure the model is",
+    "Each class", "How well the classes are told apart", "What is answered, and how sure the model is",
     "Whether probabilities can be taken at their word",
 ]  # fmt: skip
 BY_TASK = {Task.BINARY: CLASSIFIED, Task.MULTICLASS: CLASSIFIED, Task.REGRESSION: ["Predictions", "Residuals"]}
