@@ -71,7 +71,10 @@ def decide(name: str, tally: Tally, known: Customs, notes: Notes, line_of: LineO
         return _dated(name, dates, tally, known, notes)
     if ISO in full:
         return None
-    return _with_strays(name, tally, notes, line_of) or _told_as_text(name, tally, notes)
+    found = _with_strays(name, tally, notes, line_of)
+    if found is None:
+        _tell_what_stays_text(name, tally, notes)
+    return found
 
 
 def _numbers(name: str, full: list[NumberForm], tally: Tally, known: Customs, notes: Notes) -> Settled | None:
@@ -186,7 +189,7 @@ def _with_strays(name: str, tally: Tally, notes: Notes, line_of: LineOf) -> Sett
     return None
 
 
-def _told_as_text(name: str, tally: Tally, notes: Notes) -> None:
+def _tell_what_stays_text(name: str, tally: Tally, notes: Notes) -> None:
     """Say why dates or numbers stay text although a reader takes them for what they are."""
     if examples := several_dates(tally):
         notes.of_column(

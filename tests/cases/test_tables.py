@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ class Trained:
     @property
     def inputs(self) -> dict[str, str]:
         return {given["name"]: given["kind"] for given in self.signature["inputs"]}
+
+    def written(self, step: str, output: str) -> Any:
+        """The JSON that a step wrote."""
+        (path,) = self.home.glob(f"runs/*/steps/*/{step}/{output}")
+        return json.loads(path.read_text())
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What the table's columns are taken for."""
+        return {column["name"]: column["kind"] for column in self.written("validate-data", "schema")["columns"]}
 
 
 def train(home: Path, data: str | Path, target: str, *options: str) -> Trained:
@@ -119,12 +130,25 @@ def test_a_regression_with_small_differences_is_exported(tmp_path: Path) -> None
 
 def test_a_leak_is_told_with_the_option_that_leaves_it_out(tmp_path: Path) -> None:
     refused = train(tmp_path / "1", "10_leak.csv", "income")
-    assert refused.code == 1
-    assert refused.message.endswith("leave it out with --drop '[\"log_income\"]', or set --leakage warn")
+    assert (refused.code, refused.answer["error"]["step"]) == (1, "validate-data")
+    assert refused.message == (
+        "the data did not pass: column 'log_income' alone predicts the target almost perfectly (correlation 1.0000): it was "
+        "probably known only after the target; leave it out with --drop '[\"log_income\"]', or set --leakage warn"
+    )
 
     dropped = train(tmp_path / "2", "10_leak.csv", "income", "--drop", '["log_income"]')
-    # What is left predicts nothing, which is for the gate to say.
-    assert "log_income" not in dropped.message
+    assert dropped.kinds == {"age": "numeric", "income": "numeric"}
+    _refused_because_nothing_can_be_learned(dropped)
+
+
+def _refused_because_nothing_can_be_learned(run: Trained) -> None:
+    """Income was drawn at random: what tells nothing of it is rightly refused, as a regression."""
+    assert (run.code, run.answer["error"]["step"]) == (1, "evaluate-model")
+    assert re.fullmatch(
+        r"model 'tables' did not pass: rmse is 20,\d{3}, no better than 20,\d{3} of a model that learned nothing", run.message
+    )
+    document = run.written("evaluate-model", "evaluation")
+    assert (document["task"], document["main_metric"], len(document["gate"]["failures"])) == ("regression", "rmse", 1)
 
 
 def test_whole_numbers_beyond_64_bits_become_text(tmp_path: Path) -> None:
@@ -136,14 +160,20 @@ def test_whole_numbers_beyond_64_bits_become_text(tmp_path: Path) -> None:
 def test_a_count_is_a_regression(tmp_path: Path) -> None:
     run = train(tmp_path, "12_count_target.csv", "visits")
 
-    assert "rmse" in run.test if run.code == 0 else "r2" in run.message or "rmse" in run.message
+    assert (run.code, run.status, run.notices) == (0, "succeeded", [])
+    assert run.inputs == {"age": "numeric", "income": "numeric"}
+    assert set(run.test) == {"rmse", "mae", "r2", "mape"}
+    assert run.test["r2"] == pytest.approx(0.065, abs=0.02)
 
 
 def test_day_first_dates_are_dates(tmp_path: Path) -> None:
-    run = train(tmp_path, "13_dates_dmy.csv", "left", "--minimum", "{}")
+    run = train(tmp_path, "13_dates_dmy.csv", "left")
 
-    assert any("read as dates written %d.%m.%Y" in told for told in run.notices)
-    assert "classes" not in run.message
+    assert (run.code, run.status) == (0, "succeeded")
+    assert run.notices[0] == "column 'since' ('01.12.2020' is 2020-12-01): read as dates written %d.%m.%Y"
+    assert run.inputs == {"age": "numeric", "since": "datetime"}
+    assert run.signature["classes"] == ["no", "yes"]
+    assert run.test["roc_auc"] == pytest.approx(0.609, abs=0.02)
 
 
 def test_free_text_is_used_as_text(tmp_path: Path) -> None:
@@ -174,8 +204,11 @@ def test_the_columns_that_matter_are_measured_among_many(tmp_path: Path) -> None
 def test_a_target_with_currency_is_a_regression(tmp_path: Path) -> None:
     run = train(tmp_path, "20_target_money.csv", "income")
 
-    assert any("column 'income' ('$43,195.04' is 43195.04)" in told for told in run.notices)
-    assert "classes" not in run.message
+    assert run.notices[0] == (
+        "column 'income' ('$43,195.04' is 43195.04): read as numbers with a comma between thousands, without the currency $"
+    )
+    assert run.kinds == {"age": "numeric", "plan": "categorical", "income": "numeric"}
+    _refused_because_nothing_can_be_learned(run)
 
 
 def test_a_larger_table_of_the_same_kind_is_a_patch(tmp_path: Path) -> None:
