@@ -37,7 +37,8 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
         stray = _stray(tally, kind)
         if kind == "datetime" and (examples := several_dates(tally)):
             raise InputError(
-                f"column '{name}' holds dates in several forms, such as {' and '.join(map(repr, examples))}; bring them to one"
+                f"{line_of(name, examples[1])}: '{examples[1]}' in column '{name}' is a date in another form than "
+                f"'{examples[0]}'; bring all of them to one"
             )
         if not stray:
             raise InputError(

@@ -279,7 +279,7 @@ def test_a_model_that_takes_dates_is_not_given_several_forms(read: Read) -> None
     with pytest.raises(InputError) as refused:
         read(ISO_AND_DOTS * 2, kinds={"x": "datetime"})
     assert str(refused.value) == (
-        "column 'x' holds dates in several forms, such as '2020-12-01' and '28.07.2022'; bring them to one"
+        "line 3: '28.07.2022' in column 'x' is a date in another form than '2020-12-01'; bring all of them to one"
     )
     with pytest.raises(InputError, match=r"line 4: 'soon' in column 'x' is not a date, which the model takes there"):
         read(["2020-12-01", "2020-12-02", "soon"], kinds={"x": "datetime"})

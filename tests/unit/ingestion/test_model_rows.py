@@ -46,8 +46,7 @@ REFUSED = {
         "correct it, or name what means a missing value with --missing"
     ),
     "1,a,31.12.2023,true\n1,a,2024-01-02,true": (
-        "line 2: '31.12.2023' in column 'seen' is not a date, which the model takes there; "
-        "correct it, or name what means a missing value with --missing"
+        "line 2: '31.12.2023' in column 'seen' is a date in another form than '2024-01-02'; bring all of them to one"
     ),
     "1,a,13/02/2024,true": (
         "column 'seen' holds dates such as '13/02/2024', in which day and month may be swapped; "
