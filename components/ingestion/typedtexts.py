@@ -7,6 +7,7 @@ import polars as pl
 from polars import selectors
 
 from stagewright.components.ingestion.dateforms import DateForm
+from stagewright.components.ingestion.guess import SUSPECT_SHARE
 from stagewright.components.ingestion.judge import Customs, decide
 from stagewright.components.ingestion.notes import Notes
 from stagewright.components.ingestion.numberforms import PLAIN
@@ -14,14 +15,16 @@ from stagewright.components.ingestion.rules import Rules
 from stagewright.components.ingestion.tally import Tally
 from stagewright.components.ingestion.valuetypes import ValueType
 
-ROWS = 1000  # of each column that are looked at
+ROWS = 256  # of each column that are looked at
 MIN_VALUES = 5
 
 
 def tell_texts(rows: pl.DataFrame, rules: Rules, notes: Notes) -> None:
     """Name the columns of text whose values all look like numbers with a decimal sign, or like dates."""
-    for text in rows.head(ROWS).select(selectors.string()):
-        if text.name in rules.kinds:
+    texts = rows.head(ROWS).select(selectors.string() - selectors.by_name(*rules.kinds, require_all=False))
+    with_digits = texts.select(selectors.all().str.contains("[0-9]").mean())
+    for text in texts:
+        if (with_digits[text.name][0] or 0) < SUSPECT_SHARE:
             continue
         tally = Tally(rules)
         tally.add(text)
