@@ -10,6 +10,7 @@ TinyBERT (2020), for the mean squared error between matching layers.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,13 @@ import torch
 from torch import nn
 
 from stagewright.components.optimization.distillation.teacher import soften
+from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.model import Estimator
 from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _deep, _devices, _images, _language
 from stagewright.components.training.frameworks._base import Fit, Plan
-from stagewright.components.training.frameworks.torch_vision import VisionEstimator
+from stagewright.components.training.frameworks.torch_vision import VisionEstimator, learn_only
 from stagewright.components.training.frameworks.transformers import LanguageEstimator
 
 
@@ -77,7 +79,7 @@ def teach(
     params = plan.params
     with _devices.reproducible(lesson.seed, params["threads"], _devices.device(params["device"]), strict=False):
         if isinstance(teacher, LanguageEstimator):
-            pupil = _transformer(teacher.network, X, layers)
+            pupil = _transformer(teacher.network, X, params, layers)
         elif isinstance(teacher, VisionEstimator):
             pupil = _vision(teacher.network, X, params)
         else:
@@ -93,12 +95,17 @@ def _vision(teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str,
             params["architecture"], known.shape, known.classes, tuple(params["stages"]), params["dropout"], params["resize"]
         )
     )
+    if params["weights"]:
+        logs.event("weights_adopted", tensors=_images.adopt(network, Path(params["weights"])), file=params["weights"])
+    learn_only(network, params["fine_tune"])
     moved = {name: params[name] for name in ("shift", "rotate", "flip")}
     rows = _images.Images(X[0], known.shape, **moved), _images.Images(X[1], known.shape)
     return Pupil(network, rows, [(_head(network), _head(teacher))], VisionEstimator)
 
 
-def _transformer(teacher: Any, X: tuple[np.ndarray, np.ndarray], layers: int | None) -> Pupil:
+def _transformer(
+    teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any], layers: int | None
+) -> Pupil:  # fmt: skip
     stack = _stack(teacher.encoder)
     count = layers or max(1, len(stack) // 2)
     if not 1 <= count < len(stack):
@@ -113,6 +120,7 @@ def _transformer(teacher: Any, X: tuple[np.ndarray, np.ndarray], layers: int | N
     network.encoder.config.num_hidden_layers = len(kept)
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=True)
+    _language.learn_only(network, params["fine_tune"], params["last_layers"])
     rows = tuple(_language.Texts(part, teacher.architecture.padding) for part in X)
     points = [*zip(chosen, (stack[at] for at in kept), strict=True)]
     return Pupil(network, (rows[0], rows[1]), points, LanguageEstimator)
@@ -149,8 +157,9 @@ class _Taps:
 class _Class:
     """Teacher and student on one device, and the loss between them."""
 
-    def __init__(self, pupil: Pupil, teacher: nn.Module, device: torch.device, lesson: Lesson) -> None:
+    def __init__(self, pupil: Pupil, teacher: nn.Module, device: torch.device, precision: str, lesson: Lesson) -> None:
         self.student, self.device, self.lesson = pupil.network.to(device), device, lesson
+        self.precision = _deep.precision(precision, device)
         wanted = lesson.hidden_weight or lesson.consistent
         self.teacher = copy.deepcopy(teacher).to(device).eval() if wanted else None
         self.maps = nn.ModuleList()
@@ -163,10 +172,10 @@ class _Class:
     def losses(self, given: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """T² KL(teacher || student) of each row, plus the mean squared error between matching layers."""
         temperature = self.lesson.temperature
-        answered = torch.log_softmax(self.student(given) / temperature, dim=1)
+        answered = torch.log_softmax(self._logits(self.student, given) / temperature, dim=1)
         if self.teacher is not None:
             with torch.no_grad():
-                theirs = torch.softmax(self.teacher(given) / temperature, dim=1)
+                theirs = torch.softmax(self._logits(self.teacher, given) / temperature, dim=1)
             labels = theirs if self.lesson.consistent else labels
         found = temperature**2 * nn.functional.kl_div(answered, labels, reduction="none").sum(dim=1)
         if not self.lesson.hidden_weight:
@@ -175,20 +184,26 @@ class _Class:
             if len(self.maps) <= at:
                 made = nn.Identity() if own.shape[-1] == known.shape[-1] else nn.Linear(own.shape[-1], known.shape[-1])
                 self.maps.append(made.to(self.device))
-            missed = (self.maps[at](own) - known) ** 2
+            missed = (self.maps[at](own.float()) - known.float()) ** 2
             found = found + self.lesson.hidden_weight * missed.flatten(1).mean(dim=1)
         return found
+
+    def _logits(self, network: nn.Module, given: torch.Tensor) -> torch.Tensor:
+        """What a network answers, computed in the precision that was asked for."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits: torch.Tensor = network(given)
+        return logits.float()
 
 
 def _descend(
     pupil: Pupil, teacher: nn.Module, labels: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any], lesson: Lesson
 ) -> tuple[dict[str, list[float]], int]:
     device = _devices.device(params["device"])
-    room = _Class(pupil, teacher, device, lesson)
+    room = _Class(pupil, teacher, device, params["precision"], lesson)
     soft = [torch.from_numpy(soften(part, lesson.temperature).astype(np.float32)) for part in labels]
     shuffle = torch.Generator().manual_seed(lesson.seed)
     room.losses(pupil.rows[0].take(torch.arange(2), None).to(device), soft[0][:2].to(device))  # makes the maps
-    learned = [*room.student.parameters(), *room.maps.parameters()]
+    learned = [one for one in (*room.student.parameters(), *room.maps.parameters()) if one.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=params["learning_rate"], weight_decay=params["weight_decay"])
     history: dict[str, list[float]] = {"train_distillation_log_loss": [], "validation_distillation_log_loss": []}
     best, least, state = 0, float("inf"), None

@@ -54,7 +54,7 @@ def distill_model(
         train: Parquet file whose rows the teacher labels, and from which others like them are made.
         model: Folder to write; it appears if the student has passed.
         name: Of the student's model, and of the MLflow experiment.
-        student: auto, trees, linear or mlp.
+        student: auto, trees, linear, mlp, vision or transformer.
         params: Parameters of the one student to try.
 
     Raises:

@@ -57,7 +57,8 @@ class Student:
 _SIZES = ((10, 6, 0.5), (25, 8, 0.3), (60, 12, 0.15), (150, 24, 0.08))  # trees, leaves of each, learning rate
 _HIDDEN = ([32], [64, 32])
 _STAGES = ([8, 16], [16, 32], [16, 32, 64])  # filters of a convolutional student's stages
-_LANGUAGE = {"model": "teacher", "fine_tune": "all", "learning_rate": 2e-4, "max_epochs": 6, "patience": 2}
+_LANGUAGE = {"model": "teacher", "learning_rate": 2e-4, "max_epochs": 6, "patience": 2}  # where all of it is learned
+TEACHERS_OWN = ("max_tokens", "pooling", "dropout")  # a transformer student is its teacher in these
 
 
 def students(kind: str, params: Mapping[str, Any], *, teacher: str = "", hidden_loss: bool = False) -> list[Student]:
@@ -70,12 +71,13 @@ def students(kind: str, params: Mapping[str, Any], *, teacher: str = "", hidden_
         hidden_loss: Whether the students must have hidden layers.
 
     Raises:
-        BadParameter: For another kind, or for parameters of no particular kind.
+        BadParameter: For another kind, for parameters of no particular kind, or for what a student takes from its teacher.
         InputError: For a kind that cannot learn from this teacher.
     """
     one_of("student", kind, STUDENTS)
     if kind == "auto" and params:
-        raise BadParameter("params", got=dict(params), expected="nothing with student=auto, or student=trees, linear or mlp")
+        expected = f"nothing with student=auto, or student={', '.join(STUDENTS[1:-1])} or {STUDENTS[-1]}"
+        raise BadParameter("params", got=dict(params), expected=expected)
     if kind == "auto" and teacher not in DEEP:
         networks = _networks() if find_spec("torch") else []
         found = [*_linear(), *_trees(), *networks]
@@ -104,7 +106,12 @@ def _one(kind: str, params: dict[str, Any]) -> Student:
         case "vision":
             return Student("network of images", "torch_vision", params)
     layers = params.pop("layers", None)
-    return Student("transformer", "transformers", _LANGUAGE | params, layers=layers)
+    for name in ("model", *TEACHERS_OWN):
+        if name in params:
+            expected = f"no params.{name} with student=transformer, which keeps its teacher's"
+            raise BadParameter(f"params.{name}", got=params[name], expected=expected)
+    usual = _LANGUAGE if params.get("fine_tune", "all") == "all" else {"model": "teacher"}
+    return Student("transformer", "transformers", usual | params, layers=layers)
 
 
 def _linear() -> list[Student]:

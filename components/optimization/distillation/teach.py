@@ -14,6 +14,7 @@ from stagewright.components.features.fit import fit_features
 from stagewright.components.optimization.distillation.augment import augment
 from stagewright.components.optimization.distillation.students import (
     DEEP,
+    TEACHERS_OWN,
     Student,
     blended,
     main_columns,
@@ -161,6 +162,8 @@ class Classroom:
         inputs = self.inputs(student, columns)
         library = framework_module(student.framework)
         plan: Plan = library.plan(student.params)
+        if student.framework == "transformers":
+            plan = Plan(plan.algorithm, {name: value for name, value in plan.params.items() if name not in TEACHERS_OWN})
         job = self._job(student, inputs, plan)
         fit = self._fit(student, inputs, plan, library)
         taught = Taught(student, job, fit, Model(job.metadata(fit, ""), inputs.features, fit.estimator, Path()))

@@ -54,7 +54,7 @@ class Descent:
     def __init__(self, network: nn.Module, data: TrainingData, params: Mapping[str, Any], *, clip: float | None = None) -> None:
         self.network, self.params, self.clip = network, params, clip
         self.device = _devices.device(params["device"])
-        self.precision = _precision(params["precision"], self.device)
+        self.precision = precision(params["precision"], self.device)
         self.targets = {name: _targets(split) for name, split in (("train", data.train), ("validation", data.validation))}
 
     def run(self, train: Rows, validation: Rows, seed: int, what: str) -> tuple[dict[str, list[float]], int]:
@@ -218,7 +218,8 @@ def _targets(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(split.y.astype(np.int64)), torch.from_numpy(row_weights(split))
 
 
-def _precision(wanted: str, device: torch.device) -> str:
+def precision(wanted: str, device: torch.device) -> str:
+    """float32 or bfloat16; `auto` is bfloat16 on a GPU that can compute with it."""
     if wanted != "auto":
         return wanted
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

@@ -56,7 +56,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
         network = build(architecture)
         if params["weights"]:
             logs.event("weights_adopted", tensors=adopt(network, Path(params["weights"])), file=params["weights"])
-        _freeze(network, params["fine_tune"])
+        learn_only(network, params["fine_tune"])
         moved = {name: params[name] for name in ("shift", "rotate", "flip")}
         seen, watched = Images(data.train.X, shape, **moved), Images(data.validation.X, shape)
         history, best = _deep.Descent(network, data, params).run(seen, watched, seed, "torch_vision")
@@ -107,8 +107,12 @@ def _shape(features: "Any") -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _freeze(network: Network, fine_tune: str) -> None:
-    """Leave only the head to be learned, where that is wanted."""
+def learn_only(network: Network, fine_tune: str) -> None:
+    """Leave only the head to be learned, where that is wanted.
+
+    Raises:
+        InputError: If the network has no head that can be told.
+    """
     if fine_tune == "all":
         return
     head = network.head()

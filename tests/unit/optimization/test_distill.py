@@ -298,6 +298,8 @@ def test_auto_tries_every_kind_and_small_ones_first() -> None:
     assert {student.framework for student in tried} == {"sklearn", "lightgbm", "torch"}
     trees = [student.params["n_estimators"] for student in tried if student.framework == "lightgbm"]
     assert trees == sorted(trees)
+    with pytest.raises(BadParameter, match=r"or student=trees, linear, mlp, vision or transformer$"):
+        students("auto", {"max_epochs": 3})
     with pytest.raises(BadParameter, match="student without hidden layers"):
         students("trees", {}, hidden_loss=True)
 
@@ -340,6 +342,7 @@ def test_transformer_teaches_one_of_fewer_layers(recorded: str, tmp_path: Path) 
     assert found.test.bytes["student"] < found.test.bytes["teacher"]
     export_model(tmp_path / "student", data.validation, tmp_path / "exported")
     student = Model.load(tmp_path / "exported")
+    assert not {"pooling", "max_tokens", "dropout"} & set(student.metadata.params)  # they are the teacher's
     assert student.estimator.network.encoder.config.num_hidden_layers == 3  # type: ignore[attr-defined]
 
 
