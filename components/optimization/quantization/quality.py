@@ -6,7 +6,7 @@ float model's answers stand for them: then accuracy is the share of equal labels
 spread of its values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from stagewright.components.runtime.model import Predictions
 Loss = Callable[[np.ndarray], np.ndarray]
 
 RESAMPLES = 1000
+BLOCK_BYTES = 32_000_000  # of the counts of resamples that are measured at once; what is made of them takes some times more
 LEVEL = 0.95
 _TINY = 1e-15
 
@@ -97,11 +98,10 @@ def quality(answered: Predictions, own: Predictions, truth: Truth, *, seed: int 
     if not np.isfinite(made).all():
         raise InputError("it answers numbers that are not finite")
     rows = len(truth.values)
-    draws = np.random.default_rng(seed).integers(0, rows, (RESAMPLES, rows)) + np.arange(RESAMPLES)[:, None] * rows
-    counts = np.bincount(draws.ravel(), minlength=RESAMPLES * rows).reshape(RESAMPLES, rows).astype(np.float64)
     losses = _losses(answered, own, truth)
     by_metric = {name: float(loss(np.ones((1, rows)))[0]) for name, loss in losses.items()}
-    resampled = {name: loss(counts) for name, loss in losses.items()}
+    measured = [[loss(counts) for loss in losses.values()] for counts in _resamples(rows, seed)]
+    resampled = {name: np.concatenate(parts) for name, parts in zip(losses, zip(*measured, strict=True), strict=True)}
     return Quality(
         metrics=measures(answered, truth),
         lost=max(by_metric.values()),
@@ -124,6 +124,20 @@ def measures(answered: Predictions, truth: Truth) -> dict[str, float]:
     if _ranks(truth):
         found["roc_auc"] = float(_area(numbers[:, 1], truth)(np.ones((1, len(numbers))))[0])
     return found
+
+
+def _resamples(rows: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each row counts in each resample, [some resamples, rows] at a time; how many changes no draw.
+
+    In blocks of eight, matrix products add up in the same order as over all resamples at once.
+    """
+    random = np.random.default_rng(seed)
+    most = BLOCK_BYTES // (8 * rows)
+    size = max(1, most // 8 * 8 or most)
+    for start in range(0, RESAMPLES, size):
+        count = min(size, RESAMPLES - start)
+        draws = random.integers(0, rows, (count, rows)) + np.arange(count)[:, None] * rows
+        yield np.bincount(draws.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
 
 
 def _interval(resampled: np.ndarray) -> tuple[float, float]:

@@ -1,9 +1,12 @@
 """Points lost against the float model, by what they are defined as."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from stagewright.components.optimization.quantization import quality as judging
 from stagewright.components.optimization.quantization.quality import measures, quality, truth_of
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import Predictions
@@ -100,3 +103,57 @@ def test_label_that_the_model_does_not_know_is_named(rows: tuple[list[str], Pred
 
     with pytest.raises(InputError, match="the target holds 'maybe', which the model does not know; it knows no, yes"):
         truth_of(["maybe", *column[1:]], CLASSES, own)
+
+
+@pytest.mark.parametrize("block", [1, 8 * 600, 8 * 600 * 9, 8 * 600 * 64, 8 * 600 * 999])
+def test_resamples_measured_in_blocks_are_those_measured_at_once(
+    rows: tuple[list[str], Predictions, Predictions], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    column, own, made = rows
+    truth = truth_of(column, CLASSES, own)
+    at_once = quality(made, own, truth, seed=3)
+
+    monkeypatch.setattr(judging, "BLOCK_BYTES", block)
+
+    assert quality(made, own, truth, seed=3) == at_once
+
+
+def test_errors_of_resamples_measured_in_blocks_are_those_measured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    own, made = (Predictions(values=random.normal(size=700)) for _ in range(2))
+    truth = truth_of(random.normal(size=700).tolist(), None, own)
+    at_once = quality(made, own, truth)
+
+    monkeypatch.setattr(judging, "BLOCK_BYTES", 8 * 700 * 100)
+
+    assert quality(made, own, truth).interval == pytest.approx(at_once.interval, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("rows", "block", "sizes"),
+    [(100, 8 * 100 * 300, [296, 296, 296, 112]), (100, 8 * 100 * 7, [7] * 142 + [6]), (100, 1, [1] * 1000), (2, 10**9, [1000])],
+)
+def test_no_more_resamples_are_measured_at_once_than_there_is_room_for(
+    rows: int, block: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "BLOCK_BYTES", block)
+
+    found = list(judging._resamples(rows, 0))
+
+    assert [len(counts) for counts in found] == sizes
+    assert {float(total) for counts in found for total in counts.sum(axis=1)} == {float(rows)}
+
+
+def test_an_interval_of_many_rows_takes_little_memory() -> None:
+    """30,000 rows of two classes: the counts of all resamples at once would be 240 MB, and what is made of them a gigabyte."""
+    random = np.random.default_rng(0)
+    chances = random.random(30_000).round(3)
+    own = _classifier(chances)
+    truth = truth_of(None, CLASSES, own)
+    tracemalloc.start()
+
+    quality(own, own, truth)
+
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 400e6
