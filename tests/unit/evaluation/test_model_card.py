@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stagewright.components.evaluation.card import SECTIONS, write_card
+from stagewright.components.evaluation.card_sections import _dropped
 from stagewright.components.evaluation.evaluate import evaluate
 from stagewright.components.evaluation.markdown import escape, table, to_html
 from stagewright.components.runtime.errors import InputError
@@ -118,3 +119,13 @@ def test_escaped_text_reads_as_it_was_written(name: str) -> None:
     text = "".join(shown).removeprefix("x")
 
     assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == " ".join(name.split())
+
+
+def test_columns_left_out_are_told_by_reason_and_not_all_named() -> None:
+    many = {f"c{number}": "constant" for number in range(9)} | {"key": "identifier"}
+
+    assert _dropped(many) == [
+        "c0, c1, c2, c3, c4, c5, c6, c7 and 1 more; `features/features.json` in the model's folder holds all: constant",
+        "key: identifier",
+    ]
+    assert _dropped(dict(list(many.items())[1:])) == ["c1, c2, c3, c4, c5, c6, c7, c8: constant", "key: identifier"]

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stagewright.components.ingestion.kinds import task_of
+from stagewright.components.ingestion.kinds import inferred, task_of
 from stagewright.components.ingestion.profile import profile
-from stagewright.components.ingestion.validate import validate
+from stagewright.components.ingestion.validate import examine, validate
 from stagewright.components.ingestion.withtarget import rows_with_target
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
-from stagewright.components.runtime.schema import Schema
+from stagewright.components.runtime.schema import Schema, Task
 
 
 def check(folder: Path, table: pl.DataFrame, target: str, **options: Any) -> Schema:
@@ -363,3 +363,30 @@ def test_a_leak_names_the_option_as_it_is_typed(tmp_path: Path) -> None:
         "column 'it's y' alone predicts the target almost perfectly (accuracy 1.0000): it was probably known only after the "
         "target; leave it out with --drop '[\"it'\"'\"'s y\"]', or set --leakage warn"
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (1, ["column 'c0' has the same value in every row; it stays, but tells a model nothing"]),
+        (2, ["columns 'c0', 'c1' have the same value in every row; they stay, but tell a model nothing"]),
+        (
+            13,
+            [
+                (
+                    "columns 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8', 'c9' and 3 others have the same value "
+                    "in every row; they stay, but tell a model nothing"
+                )
+            ],
+        ),
+    ],
+)
+def test_columns_of_one_value_share_a_sentence(tmp_path: Path, columns: int, told: list[str]) -> None:
+    table = pl.DataFrame({f"c{number}": [1] * 40 for number in range(columns)})
+    table = table.with_columns(x=pl.Series([0.5 * row for row in range(40)]), left=pl.Series(["yes", "no"] * 20))
+    tables.write(table, tmp_path / "data.parquet")
+
+    figures = profile(tmp_path / "data.parquet")
+    found = examine(tmp_path / "data.parquet", figures, inferred(figures, "left", Task.BINARY))
+
+    assert [warning for warning in found.warnings if "same value" in warning] == told
