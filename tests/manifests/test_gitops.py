@@ -182,6 +182,9 @@ HEALTH = {
         "Progressing",
         "The model is InProgress, the new revision Loading",
     ),
+    "ready, and the new revision takes over": (
+        seen(transitionStatus="InProgress"), "Progressing", "The model is InProgress, the new revision Loaded"
+    ),
     "up to date, but the new revision is not loaded": (
         seen(states={"activeModelState": "Loaded", "targetModelState": "Pending"}),
         "Progressing",
