@@ -37,11 +37,12 @@ images: $(VENV)/dev.stamp ## Build the images that need no GPU; show their sizes
 test-images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
 	images/test
 
-lint: $(VENV)/dev.stamp build/mypy/stagewright ## Check style, types, and that generated files are up to date.
+lint: $(VENV)/dev.stamp ## Check style, types, layers, and that generated files are up to date.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	cd build/mypy && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p stagewright.components -p stagewright.pipelines
-	$(BIN)/python -m stagewright.pipelines.docs --check
+	$(BIN)/mypy -p stagewright.components -p stagewright.pipelines
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m stagewright.pipelines.tooling.docs --check
 
 format: $(VENV)/dev.stamp ## Format the code and mend what can be mended.
 	$(BIN)/ruff format .
@@ -55,14 +56,14 @@ ifneq ($(UNRELEASED),)
 endif
 
 docs: $(VENV)/dev.stamp ## Write the pages of pipelines and components anew.
-	$(BIN)/python -m stagewright.pipelines.docs
+	$(BIN)/python -m stagewright.pipelines.tooling.docs
 
 bench: $(VENV)/dev.stamp ## Measure what a step and an import cost.
 	$(BIN)/python benchmarks/overhead.py
 
 manifests: $(VENV)/dev.stamp ## Render every manifest, and validate it and the compiled pipelines against the real schemas in SHARED.
 	rm -rf build/manifests
-	$(BIN)/python -m stagewright.pipelines.examples --check
+	$(BIN)/python -m stagewright.pipelines.tooling.examples --check
 	$(BIN)/stagewright compile --output build/manifests/compiled --format kubernetes
 	@for file in $$(grep -rlx --include=kustomization.yaml 'kind: Kustomization' manifests | sort); do \
 	  folder=$${file%/kustomization.yaml}; \
@@ -94,9 +95,3 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml $(COMPILED) | $(BIN)/pyth
 	@$(PIP) $(TORCH)
 	@$(PIP) --no-deps --editable .
 	@touch $@ $(VENV)/local.stamp
-
-# The namespace as mypy can follow it: it cannot see through an editable install that maps folders.
-build/mypy/stagewright:
-	mkdir -p $@
-	ln -sfn ../../../components $@/components
-	ln -sfn ../../../pipelines $@/pipelines

@@ -22,8 +22,9 @@ from stagewright.components.images import GROUPS
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import InputError, StagewrightError
 from stagewright.components.serving import client
-from stagewright.pipelines import demo, docker_steps
-from stagewright.pipelines.run_command import example_row, execute, prepare
+from stagewright.pipelines.cli import demo
+from stagewright.pipelines.cli.run_command import example_row, execute, prepare
+from stagewright.pipelines.local import docker_steps
 
 HERE = Path(__file__).parent
 BUILT = HERE.parent / "build" / "images"

@@ -18,8 +18,9 @@ from pathlib import Path
 from rich.console import Console
 
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.pipelines import catalog, demo
-from stagewright.pipelines.run_command import execute
+from stagewright.pipelines import catalog
+from stagewright.pipelines.cli import demo
+from stagewright.pipelines.cli.run_command import execute
 
 IMPORTS = 7
 GOAL_STEP, GOAL_IMPORT = 0.5, 0.3

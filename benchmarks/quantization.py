@@ -31,9 +31,9 @@ from quantization_runs import FASTER, POINTS, SMALLER, SUBJECTS, Prepared, lapto
 from rich.console import Console
 from rich.table import Table
 
-from stagewright.components.optimization import served
-from stagewright.components.optimization.model_rows import ModelRows
-from stagewright.components.optimization.quantization import speed, through_server
+from stagewright.components.measurement import graph_speed, server_process
+from stagewright.components.measurement.model_rows import ModelRows
+from stagewright.components.optimization.quantization import end_to_end
 from stagewright.components.optimization.quantization.comparison import FLOAT, VARIANT, Traffic
 from stagewright.components.optimization.quantization.quality import measures, quality, truth_of
 from stagewright.components.optimization.quantization.variant import RECORD
@@ -41,7 +41,7 @@ from stagewright.components.runtime.errors import ServiceUnavailable
 from stagewright.components.runtime.model import Predictions
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving import local as deployments
+from stagewright.components.serving.targets import local as deployments
 
 CONNECTIONS = (1, 16)
 
@@ -58,10 +58,10 @@ def measure(prepared: Prepared, seconds: float, scratch: Path, reports: Path) ->
     sizes = {FLOAT: graph_bytes(published), VARIANT: graph_bytes(variant)}
     rows = ModelRows(published, Signature.read(published / "serving"), prepared.kept)
     traffics = [Traffic(1, connections) for connections in CONNECTIONS] + [Traffic(subject.batch, 1)]
-    with through_server.side_by_side(published, variant, rows, scratch) as addresses:
-        lost = accuracy((addresses[FLOAT], served.NAME), (outputs["endpoint"], subject.name), rows, subject.target)
+    with end_to_end.side_by_side(published, variant, rows, scratch) as addresses:
+        lost = accuracy((addresses[FLOAT], server_process.NAME), (outputs["endpoint"], subject.name), rows, subject.target)
         deployments.stop(subject.name)
-        compared = through_server.take_turns(addresses, rows, traffics, seconds=seconds)
+        compared = end_to_end.take_turns(addresses, rows, traffics, seconds=seconds)
     record = json.loads((variant / RECORD).read_text())
     return {
         "method": record["method"], "bytes": sizes, "size_ratio": sizes[FLOAT] / sizes[VARIANT],
@@ -95,7 +95,7 @@ def ask(address: str, name: str, rows: ModelRows) -> Predictions:
     """What a server answers for the rows, each asked alone."""
     labels, probabilities = [], []
     for request in rows.requests(name, rows=1, count=rows.table.height):
-        status, body = served.answer(address, request)
+        status, body = server_process.answer(address, request)
         if status != 200:
             raise ServiceUnavailable(
                 f"{address} answered {status} to a row of '{name}': {body[:200].decode('utf-8', 'replace')}"
@@ -143,7 +143,7 @@ def main() -> None:
         scratch = Path(name)
         kept = (options.models or scratch / "models").absolute()
         prepared = [prepare(subject, kept / subject.name) for subject in SUBJECTS]
-        report: dict[str, Any] = {"cpus": os.cpu_count(), "processor": speed.processor(), "seconds": options.seconds}
+        report: dict[str, Any] = {"cpus": os.cpu_count(), "processor": graph_speed.processor(), "seconds": options.seconds}
         with laptop(scratch / "home"):
             for one in prepared:
                 report[one.subject.name] = measure(one, options.seconds, scratch, kept / "reports")

@@ -18,8 +18,8 @@ from support import deep_models, trainings
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving import local as deployments
-from stagewright.pipelines import local, results, services
+from stagewright.components.serving.targets import local as deployments
+from stagewright.pipelines.local import results, runner, services
 
 SMALLER, FASTER, POINTS = 3.0, 1.5, 1.0  # at least, at least, at most
 REJECTED = "reviews-rejected"
@@ -103,7 +103,7 @@ def quantize(prepared: Prepared, reports: Path) -> dict[str, Any]:
         "model": str(prepared.model), "data": str(prepared.offered), "name": name, "minimum_speedup": FASTER,
         "minimum_size_ratio": SMALLER, "tolerance": POINTS,
     }  # fmt: skip
-    run = local.run("quantize", arguments)
+    run = runner.run("quantize", arguments)
     outputs = results.collect(run)
     keep(run, outputs, reports / f"{name}.html")
     if run.failed_step is not None:
@@ -128,7 +128,7 @@ def reject(prepared: Prepared, reports: Path) -> dict[str, Any]:
         "model": str(prepared.model), "data": str(prepared.offered), "name": REJECTED, "methods": ["static-minmax"],
         "minimum_speedup": FASTER, "tolerance": POINTS, "deploy_to": "none", "seconds": 5.0,
     }  # fmt: skip
-    run = local.run("quantize", arguments)
+    run = runner.run("quantize", arguments)
     keep(run, results.collect(run), reports / "rejected.html")
     found = json.loads(next(run.folder.glob("steps/*/quantize-model/results")).read_text())["candidates"][0]
     store = ObjectStore.from_environment("the benchmark looks at what was published")
@@ -140,7 +140,7 @@ def reject(prepared: Prepared, reports: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def keep(run: local.Run, outputs: Mapping[str, Any], path: Path) -> None:
+def keep(run: runner.Run, outputs: Mapping[str, Any], path: Path) -> None:
     """Keep a run's report, whose own folder goes with the services.
 
     Raises:

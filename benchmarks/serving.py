@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from servers import bodies, models, processes
 
-from stagewright.components.optimization.load.generator import Load, run_load
+from stagewright.components.measurement.load.generator import Load, run_load
 from stagewright.components.runtime.signature import Signature
 
 CONNECTIONS = (1, 16, 64)

@@ -216,6 +216,9 @@ def _package() -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     for name in ("components", "pipelines"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "compiled"))
+        link = source / "src" / "stagewright" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(Path("../..") / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(target), str(source), SOURCE_DATE_EPOCH="315532800")

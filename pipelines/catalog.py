@@ -27,17 +27,13 @@ COMPONENTS = {
         "features": ("fit_features",),
         "training": ("train_model",),
         "evaluation": ("evaluate_model", "write_model_card"),
-        "optimization": (
-            "export_model",
-            "benchmark_model",
-            "plan_sizes",
-            "measure_size",
-            "optimize_cost",
-            "distill_model",
-            "quantize_model",
-        ),
         "registry": ("register_model", "promote_model"),
-        "serving": ("import_model", "publish_model", "deploy_model"),
+        "export": ("export_model", "import_model"),
+        "serving": ("publish_model", "deploy_model"),
+        "optimization.distillation": ("distill_model",),
+        "optimization.quantization": ("quantize_model",),
+        "optimization.serving_settings": ("benchmark_model",),
+        "optimization.cost": ("plan_sizes", "measure_size", "optimize_cost"),
     }.items()
     for name in names
 }

@@ -12,8 +12,8 @@ from kfp.dsl.graph_component import GraphComponent
 from stagewright.components.authoring import Component
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.pipelines import catalog
-from stagewright.pipelines.compile import spec_of
 from stagewright.pipelines.parameters import Parameter, from_spec
+from stagewright.pipelines.pipeline_spec import spec_of
 
 Tree = Mapping[str, Any]
 

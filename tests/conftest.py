@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from stagewright.components.runtime.tracking import client
-from stagewright.components.serving import local as deployments
-from stagewright.pipelines import services
+from stagewright.components.serving.targets import local as deployments
+from stagewright.pipelines.local import services
 
 
 @pytest.fixture(scope="session")

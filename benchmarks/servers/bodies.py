@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from stagewright.components.optimization.load.generator import http_request
+from stagewright.components.measurement.load.generator import http_request
 
 V1, V2 = "/v1/models/churn:predict", "/v2/models/churn/infer"
 DISTINCT = 500  # single-row requests that differ

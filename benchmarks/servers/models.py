@@ -18,11 +18,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from xgboost import XGBClassifier
 
+from stagewright.components.export.export_model import export_model
 from stagewright.components.features.fit import fit_features
-from stagewright.components.ingestion.kinds import inferred
 from stagewright.components.ingestion.profile import profile
 from stagewright.components.ingestion.split import split
-from stagewright.components.optimization.export import export_model
+from stagewright.components.ingestion.type_inference import inferred
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.training.train import train_model

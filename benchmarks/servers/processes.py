@@ -13,7 +13,7 @@ from stagewright.components.runtime.errors import ServiceUnavailable
 
 HERE = Path(__file__).parent
 START_SECONDS = 60
-PREDICTOR = "stagewright.components.serving.predictor"
+PREDICTOR = "stagewright.components.predictor"
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

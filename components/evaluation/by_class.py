@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sk
 
-from stagewright.components.evaluation.outcome import Label, Outcome
+from stagewright.components.metrics.outcome import Label, Outcome
 
 
 @dataclass(frozen=True, slots=True)

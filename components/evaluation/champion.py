@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from stagewright.components.evaluation import bootstrap
-from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics import bootstrap
+from stagewright.components.metrics.metrics import Measured, Metric, main_metric, measure
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import tracking
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.learned import Learned

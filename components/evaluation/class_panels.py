@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stagewright.components.evaluation.curves import Curve, precision_recall, roc
-from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.evaluation.plots import WIDTH
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.report import ACCENT, GRID, INK, MUTED, label, new_figure
 
 if TYPE_CHECKING:

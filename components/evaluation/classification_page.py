@@ -4,7 +4,7 @@ from stagewright.components.evaluation import class_panels, classification_plots
 from stagewright.components.evaluation.by_class import ClassScores, by_class, most_frequent
 from stagewright.components.evaluation.curves import reliability
 from stagewright.components.evaluation.evaluate import Evaluation
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import positive, report
 from stagewright.components.runtime.schema import Task
 

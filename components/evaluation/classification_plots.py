@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stagewright.components.evaluation.curves import Curve, confusion, precision_recall, reliability, roc
-from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.evaluation.plots import WIDTH
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.report import ACCENT, GRID, INK, MUTED, ON_PICTURE, PAPER, label, line_style, new_figure
 from stagewright.components.runtime.schema import Task
 

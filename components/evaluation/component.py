@@ -98,7 +98,7 @@ def write_model_card(
     from stagewright.components.runtime.step import step
 
     with step("write_model_card"):
-        from stagewright.components.evaluation.card import write_card
+        from stagewright.components.evaluation.model_card.card import write_card
 
         write_card(
             card.path,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics as sk
 
-from stagewright.components.evaluation.metrics import CALIBRATION_BINS, calibration_bins
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.metrics import CALIBRATION_BINS, calibration_bins
+from stagewright.components.metrics.outcome import Outcome
 
 POINTS = 200
 

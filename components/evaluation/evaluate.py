@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stagewright.components.evaluation import bootstrap, champion, examples, gate, importance, outcome, overfitting, slices
+from stagewright.components.evaluation import champion, examples, gate, importance, overfitting, slices
 from stagewright.components.evaluation.by_class import by_class
-from stagewright.components.evaluation.metrics import Measured, Metric, main_metric, measure
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics import bootstrap, outcome
+from stagewright.components.metrics.metrics import Measured, Metric, main_metric, measure
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import positive, tables
 from stagewright.components.runtime.learned import Learned, learned_from
 from stagewright.components.runtime.model import Model, ModelMetadata

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from stagewright.components.evaluation.outcome import Label, Outcome
+from stagewright.components.metrics.outcome import Label, Outcome
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.report import INK, MUTED, draw_picture, label, paragraph, table
 from stagewright.components.runtime.signature import Input

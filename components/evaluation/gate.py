@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stagewright.components.evaluation.bootstrap import Interval
 from stagewright.components.evaluation.champion import Champion
-from stagewright.components.evaluation.metrics import METRICS, Measured, Metric, of_task
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.bootstrap import Interval
+from stagewright.components.metrics.metrics import METRICS, Measured, Metric, of_task
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.errors import BadParameter, GateFailed, did_you_mean
 from stagewright.components.runtime.report import text
 from stagewright.components.runtime.schema import Task

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from stagewright.components.evaluation.metrics import Metric, main_metric, measure, value
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.metrics import Metric, main_metric, measure, value
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.progress import progress
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stagewright.components.evaluation.bootstrap import Interval
-from stagewright.components.evaluation.metrics import METRICS, Measured
+from stagewright.components.metrics.bootstrap import Interval
+from stagewright.components.metrics.metrics import METRICS, Measured
 from stagewright.components.runtime.schema import Task
 
 TOLERANCE = 0.05  # of a metric between 0 and 1

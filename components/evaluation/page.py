@@ -3,12 +3,12 @@
 from typing import Any
 
 from stagewright.components.evaluation import classification_page, examples, regression_plots
-from stagewright.components.evaluation.bootstrap import LEVEL, Interval
 from stagewright.components.evaluation.champion import Champion
 from stagewright.components.evaluation.evaluate import SPLITS, Evaluation
-from stagewright.components.evaluation.metrics import METRICS, Metric, of_task
 from stagewright.components.evaluation.plots import importance_plot, slices_plot
 from stagewright.components.evaluation.slices import Slice
+from stagewright.components.metrics.bootstrap import LEVEL, Interval
+from stagewright.components.metrics.metrics import METRICS, Metric, of_task
 from stagewright.components.runtime import report
 from stagewright.components.runtime.schema import Task
 

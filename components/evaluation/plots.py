@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stagewright.components.evaluation.importance import Importance
-from stagewright.components.evaluation.metrics import Metric
 from stagewright.components.evaluation.slices import Slice
+from stagewright.components.metrics.metrics import Metric
 from stagewright.components.runtime.report import ACCENT, GRID, INK, MUTED, PAPER, label, new_figure, part_of
 
 if TYPE_CHECKING:

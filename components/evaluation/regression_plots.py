@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.evaluation.plots import WIDTH, short_numbers
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.report import ACCENT, GRID, MUTED, PALETTE, label, new_figure, text
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stagewright.components.evaluation.evaluate import Evaluation
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import positive
 from stagewright.components.runtime.schema import Task
 

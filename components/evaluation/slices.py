@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from stagewright.components.evaluation import bootstrap
-from stagewright.components.evaluation.metrics import Measured, measure
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics import bootstrap
+from stagewright.components.metrics.metrics import Measured, measure
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.schema import Task
 

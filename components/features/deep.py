@@ -6,21 +6,19 @@ holds every whole number below 2^24), filled up to `max_tokens`. Other columns a
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stagewright.components.features.graph import Graph
 from stagewright.components.features.options import ImageOptions, TensorOptions
 from stagewright.components.features.specification import ColumnPlan, Plan
+from stagewright.components.features.training_split import TrainingSplit
 from stagewright.components.runtime import columns, tokens
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.feature_graph import BATCH_BYTES, Feature
 from stagewright.components.runtime.language import base_model
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
-
-if TYPE_CHECKING:
-    from stagewright.components.features.fit import Training
 
 READS = {"torch_vision": ("image", "tensor"), "transformers": ("text",)}
 _NOUNS = {"torch_vision": "image", "transformers": "text"}
@@ -28,7 +26,7 @@ _NOUNS = {"torch_vision": "image", "transformers": "text"}
 _IMAGENET = (np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]))
 
 
-def fit(chosen: Plan, table: "Training", framework: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def fit(chosen: Plan, table: TrainingSplit, framework: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Fit the one column that a network reads.
 
     Returns:
@@ -80,7 +78,7 @@ def _tokens(column: ColumnPlan, params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _values(column: ColumnPlan, table: "Training", params: Mapping[str, Any]) -> dict[str, Any]:
+def _values(column: ColumnPlan, table: TrainingSplit, params: Mapping[str, Any]) -> dict[str, Any]:
     shape = table.shape(column)
     if len(shape) != 3:
         raise InputError(f"column '{column.name}' holds arrays of shape {list(shape)}; a picture is [channels, height, width]")
@@ -97,7 +95,7 @@ def _values(column: ColumnPlan, table: "Training", params: Mapping[str, Any]) ->
 
 
 def _scale(
-    column: ColumnPlan, shape: tuple[int, ...], table: "Training", params: Mapping[str, Any]
+    column: ColumnPlan, shape: tuple[int, ...], table: TrainingSplit, params: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each channel, in the column's own units."""
     channels = shape[0]
@@ -118,7 +116,7 @@ def _scale(
     return _moments(column, shape, table)
 
 
-def _moments(column: ColumnPlan, shape: tuple[int, ...], table: "Training") -> tuple[np.ndarray, np.ndarray]:
+def _moments(column: ColumnPlan, shape: tuple[int, ...], table: TrainingSplit) -> tuple[np.ndarray, np.ndarray]:
     count, total, squares = 0, np.zeros(shape[0]), np.zeros(shape[0])
     for block in _blocks(column, shape, table):
         values = block.astype(np.float64)
@@ -130,7 +128,7 @@ def _moments(column: ColumnPlan, shape: tuple[int, ...], table: "Training") -> t
     return mean, np.where(deviation > 0, deviation, 1.0)
 
 
-def _blocks(column: ColumnPlan, shape: tuple[int, ...], table: "Training") -> Iterator[np.ndarray]:
+def _blocks(column: ColumnPlan, shape: tuple[int, ...], table: TrainingSplit) -> Iterator[np.ndarray]:
     rows = max(1, BATCH_BYTES // (8 * prod(shape)))
     for part in table.batches([column.name], rows):
         block = columns.arrays(part.get_column(column.name), column.kind, shape)

@@ -1,6 +1,6 @@
 """Fit preprocessing on the training split: learn from each column, write the graph, learn the scaling from what it answers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,15 @@ from stagewright.components.features.graph import Block, Graph
 from stagewright.components.features.numeric import Scaling
 from stagewright.components.features.scaling import learn_scaling
 from stagewright.components.features.specification import ColumnPlan, Plan, plan
-from stagewright.components.runtime import columns, logs, tables
-from stagewright.components.runtime.errors import InputError, did_you_mean
+from stagewright.components.features.training_split import TrainingSplit
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import Feature, FeatureGraph
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.schema import Schema
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Input
 
-BATCH_ROWS = 262_144
 LISTED_CATEGORIES = 1000
-# Names that a served model's graph uses for its outputs.
-RESERVED = ("features", "label", "probabilities", "prediction")
 
 
 @dataclass
@@ -63,7 +61,7 @@ def fit_features(
         InputError: If the specification or a column cannot be used, or no column is left to learn from.
     """
     chosen = plan(schema, framework, params or {}, specification or {})
-    table = Training(train)
+    table = TrainingSplit(train)
     table.check(chosen.columns)
     if framework in deep.READS:
         made = deep.fit(chosen, table, framework, params or {})
@@ -86,52 +84,7 @@ def _told(result: FeatureGraph) -> FeatureGraph:
     return result
 
 
-class Training:
-    """The training split, a column or some rows at a time."""
-
-    def __init__(self, path: str | Path) -> None:
-        self._frame = tables.scan(path)
-        self._types = self._frame.collect_schema()
-        self.names = self._types.names()
-        self.rows: int = self._frame.select(pl.len()).collect().item()
-
-    def check(self, used: Sequence[ColumnPlan]) -> None:
-        """Fail early, naming the column, for what no fit can be made of."""
-        if self.rows == 0:
-            raise InputError("the training split has no rows")
-        for column in used:
-            if column.name not in self.names:
-                raise InputError(
-                    f"column '{column.name}' is missing from the training split{did_you_mean(column.name, self.names)}"
-                )
-            if not column.name:
-                raise InputError("a column has no name; name it, or leave it out of the data")
-            if column.name in RESERVED:
-                raise InputError(f"column '{column.name}' has a name that the model uses for its output; rename or drop it")
-
-    def values(self, column: ColumnPlan) -> pl.Series:
-        """A column as the graph sees it."""
-        return columns.canonical(self._frame.select(column.name).collect().get_column(column.name), column.kind)
-
-    def shape(self, column: ColumnPlan) -> tuple[int, ...]:
-        """Shape of a value of an array column.
-
-        Raises:
-            InputError: If the column holds anything else.
-        """
-        dtype = self._types[column.name]
-        if not isinstance(dtype, pl.Array):
-            raise InputError(f"column '{column.name}' is to be {column.kind} but holds {dtype}; expected arrays of one shape")
-        return dtype.shape
-
-    def batches(self, names: Sequence[str], rows: int | None = None) -> Iterator[pl.DataFrame]:
-        """Some columns, some rows at a time (`BATCH_ROWS` by default), in order."""
-        rows = rows or BATCH_ROWS
-        for start in range(0, self.rows, rows):
-            yield self._frame.select(names).slice(start, rows).collect()
-
-
-def _fit_columns(chosen: Plan, table: Training) -> tuple[Fitted, list[ColumnPlan], dict[str, str]]:
+def _fit_columns(chosen: Plan, table: TrainingSplit) -> tuple[Fitted, list[ColumnPlan], dict[str, str]]:
     fitted, kept, dropped = Fitted(), [], {}
     with progress("fitting features", total=len(chosen.columns), unit="columns") as advance:
         for column in chosen.columns:
@@ -145,7 +98,7 @@ def _fit_columns(chosen: Plan, table: Training) -> tuple[Fitted, list[ColumnPlan
     return fitted, kept, dropped
 
 
-def _fit_column(column: ColumnPlan, table: Training, fitted: Fitted) -> str | None:
+def _fit_column(column: ColumnPlan, table: TrainingSplit, fitted: Fitted) -> str | None:
     """Learn from one column into `fitted`, or say why it is of no use."""
     values = table.values(column)
     if useless := _useless(values, column.kind):
@@ -180,7 +133,7 @@ def _input(column: ColumnPlan, fitted: Fitted) -> Input:
     return Input(column.name, column.kind, nullable=True, categories=levels.get(column.name))
 
 
-def _scaling(fitted: Fitted, inputs: Sequence[Input], table: Training) -> Scaling:
+def _scaling(fitted: Fitted, inputs: Sequence[Input], table: TrainingSplit) -> Scaling:
     """Scaling learned from the unscaled graph's own answers; parts of dates that never change are taken out on the way."""
     part = Fitted(numbers=[fit for fit in fitted.numbers if fit.scale != "none"], times=fitted.times)
     methods = {Feature(fit.name, fit.name, "numeric"): fit.scale for fit in part.numbers}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from stagewright.components.ingestion.bytestreams import check_ratio, copy
+from stagewright.components.ingestion.compression import check_ratio, copy
 from stagewright.components.runtime.errors import InputError
 
 ARCHIVES = (".zip", ".tar", ".tgz")

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 import polars as pl
 
-from stagewright.components.ingestion.bytestreams import check_ratio
+from stagewright.components.ingestion.compression import check_ratio
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.valuetypes import ArrayType, Types, ValueType, dtype
 from stagewright.components.runtime.errors import InputError

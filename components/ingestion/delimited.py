@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as pacsv
 
-from stagewright.components.ingestion.bytestreams import Advance, open_bytes
+from stagewright.components.ingestion.compression import Advance, open_bytes
 from stagewright.components.ingestion.dialect import header_of
 from stagewright.components.ingestion.guess import Guess
 from stagewright.components.ingestion.judge import Settled

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.ingestion.bytestreams import check_ratio
+from stagewright.components.ingestion.compression import check_ratio
 from stagewright.components.ingestion.notes import Notes
 from stagewright.components.ingestion.source import RawFile
 from stagewright.components.runtime.errors import InputError

@@ -7,8 +7,8 @@ the table lacks. Target and task may be left out; they come from the parameters.
 
 from typing import Any
 
-from stagewright.components.ingestion.kinds import kind_of
 from stagewright.components.ingestion.profile import IMAGES, TENSORS, ColumnProfile, Profile
+from stagewright.components.ingestion.type_inference import kind_of
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Task
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.ingestion import archives
-from stagewright.components.ingestion.bytestreams import FREE_BYTES, MOST_TIMES
+from stagewright.components.ingestion.compression import FREE_BYTES, MOST_TIMES
 from stagewright.components.ingestion.source import RawFile, Reading
 from stagewright.components.ingestion.valuetypes import ArrayType, Types, ValueType
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from stagewright.components.ingestion.badrows import BadRows
 from stagewright.components.ingestion.commontypes import common_types, plain
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.dialect import known_delimiter
@@ -16,6 +15,7 @@ from stagewright.components.ingestion.locate import located
 from stagewright.components.ingestion.notes import Notes
 from stagewright.components.ingestion.opening import AUTO, FORMATS, Pictures, opened
 from stagewright.components.ingestion.partition import with_partitions
+from stagewright.components.ingestion.quarantine import BadRows
 from stagewright.components.ingestion.rules import Rules, rules
 from stagewright.components.ingestion.source import Reading, Source
 from stagewright.components.ingestion.textlines import known_encoding

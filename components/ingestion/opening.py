@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from stagewright.components.ingestion import archives
 from stagewright.components.ingestion.arrays import ArrayFile
-from stagewright.components.ingestion.bytestreams import compression, copy, open_bytes
+from stagewright.components.ingestion.compression import compression, copy, open_bytes
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.images import COLOURS, ImageFolder, is_picture, parse_size
 from stagewright.components.ingestion.jsonlines import JsonLinesFile

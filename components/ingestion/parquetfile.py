@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stagewright.components.ingestion.arrowtypes import brought, fits, stored_type, wide
-from stagewright.components.ingestion.bytestreams import FREE_BYTES, MOST_TIMES
+from stagewright.components.ingestion.compression import FREE_BYTES, MOST_TIMES
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.valuetypes import DTYPES, ArrayType, Known, Types, ValueType, dtype
 from stagewright.components.runtime import tables

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import polars as pl
 
-from stagewright.components.ingestion.badrows import BadRows
-from stagewright.components.ingestion.bytestreams import Advance
+from stagewright.components.ingestion.compression import Advance
 from stagewright.components.ingestion.notes import Notes
+from stagewright.components.ingestion.quarantine import BadRows
 from stagewright.components.ingestion.rules import Rules
 from stagewright.components.ingestion.valuetypes import Types
 from stagewright.components.runtime.errors import InputError

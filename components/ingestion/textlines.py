@@ -8,7 +8,7 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
-from stagewright.components.ingestion.bytestreams import Advance, open_bytes
+from stagewright.components.ingestion.compression import Advance, open_bytes
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 SAMPLE_BYTES = 1 << 18

@@ -9,10 +9,10 @@ import polars as pl
 
 from stagewright.components.ingestion.expectations import violations
 from stagewright.components.ingestion.expected import completed, differences
-from stagewright.components.ingestion.kinds import inferred, target_figures, task_of
 from stagewright.components.ingestion.leakage import leaks
 from stagewright.components.ingestion.notes import flag, listed
 from stagewright.components.ingestion.profile import ColumnProfile, Profile, profile
+from stagewright.components.ingestion.type_inference import inferred, target_figures, task_of
 from stagewright.components.runtime import logs, positive, tables
 from stagewright.components.runtime.errors import GateFailed, one_of
 from stagewright.components.runtime.positive import THRESHOLD

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stagewright.components.registry.catalogue import PURPOSE, Tag
+from stagewright.components.registry.catalog import PURPOSE, Tag
 from stagewright.components.runtime import logs, tracking
-from stagewright.components.runtime.content import Content
 from stagewright.components.runtime.documents import read_yaml
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.fingerprint import Content
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,7 +1,7 @@
 """Promotion: which registered version serves."""
 
-from stagewright.components.registry import catalogue
-from stagewright.components.registry.catalogue import CHAMPION, PURPOSE, Tag
+from stagewright.components.registry import catalog
+from stagewright.components.registry.catalog import CHAMPION, PURPOSE, Tag
 from stagewright.components.registry.register import check_alias, set_alias
 from stagewright.components.registry.versions import Registered
 from stagewright.components.runtime import logs, tracking
@@ -20,8 +20,8 @@ def promote(*, name: str, version: str, alias: str = CHAMPION) -> Registered | N
     """
     check_alias(alias)
     client = tracking.client(PURPOSE)
-    chosen = catalogue.find(client, model_name(name), version)
-    previous = catalogue.version_of(name, alias, client=client)
+    chosen = catalog.find(client, model_name(name), version)
+    previous = catalog.version_of(name, alias, client=client)
     if previous is not None and previous.number == chosen.number:
         logs.event("model_already_promoted", name=name, version=version, alias=alias)
         return previous

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from stagewright.components.registry import catalogue, origin
-from stagewright.components.registry.catalogue import CHALLENGER, PURPOSE, Tag
+from stagewright.components.registry import catalog, origin
+from stagewright.components.registry.catalog import CHALLENGER, PURPOSE, Tag
 from stagewright.components.registry.published import unregistered
 from stagewright.components.registry.versions import Decision, decide
 from stagewright.components.runtime import logs, settings, tracking
 from stagewright.components.runtime import tracking_limits as limits
-from stagewright.components.runtime.content import Content, content
 from stagewright.components.runtime.errors import BadParameter, ServiceUnavailable
+from stagewright.components.runtime.fingerprint import Content, content
 from stagewright.components.runtime.naming import model_name, published_uri
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def register(
     model = content(folder)
     entry = _Entry(client, Path(folder), name, model, run_id or "", card, evaluation or {})
     for _ in range(ATTEMPTS):
-        known = catalogue.versions(client, name)
+        known = catalog.versions(client, name)
         decision = decide(model, [*known, *unregistered(name, known)])
         version = str(decision.version)
         if decision.existing is not None and decision.existing.number:
@@ -173,7 +173,7 @@ class _Entry:
 
 def _stands(client: "MlflowClient", name: str, number: str, model: Content) -> bool:
     """Whether no version that was entered before this one has its semantic version or its content."""
-    known = catalogue.versions(client, name)
+    known = catalog.versions(client, name)
     earlier = [version for version in known if int(version.number) < int(number)]
     return any(version.number == number for version in known) and all(version.digest != model.digest for version in earlier)
 

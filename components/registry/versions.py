@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stagewright.components.runtime.content import Content
+from stagewright.components.runtime.fingerprint import Content
 from stagewright.components.runtime.naming import FIRST, Change, Version
 
 

@@ -1,45 +1,10 @@
-"""Components that bring models to where they are served."""
+"""Components that publish and deploy models, as Kubeflow Pipelines sees them."""
 
 from typing import Optional
 
 from kfp import dsl
 
 from stagewright.components.authoring import component
-
-
-# The tabular image, because a bare ONNX graph is adapted with the onnx package; cached it would miss what an alias points to.
-@component(group="tabular", cacheable=False)
-def import_model(
-    source: str,
-    model: dsl.Output[dsl.Model],
-    deploy_to: str = "",
-    namespace: str = "",
-    name: str = "",
-    mode: str = "Standard",
-) -> None:
-    """Take an existing model, wherever it is, as a model that can be registered, published and served.
-
-    Args:
-        source: A model folder, an .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/VERSION or
-            runs:/ID/PATH.
-        model: The model with its `serving/` folder: graph, signature and, if it has one, baseline.
-        deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
-            services that the last steps need are checked before anything is read; empty checks nothing.
-        namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
-        name: For deploy_to=cluster or gitops: the name of the service, which KServe must be able to use there.
-        mode: KServe's deployment mode of the service. One of Standard, Knative.
-    """
-    from stagewright.components.runtime.step import step
-
-    with step("import_model"):
-        from stagewright.components.runtime.access import check_access
-        from stagewright.components.serving.import_model import import_model as take
-
-        check_access(deploy_to, namespace, name=name, mode=mode)
-
-        signature = take(source, model.path)
-        model.metadata["task"] = signature.task
-        model.metadata["source"] = source
 
 
 @component(group="base", cacheable=False)
@@ -132,7 +97,7 @@ def deploy_model(
         from pathlib import Path
 
         from stagewright.components.serving.deploy import deploy
-        from stagewright.components.serving.inference_service import Replicas, Resources
+        from stagewright.components.serving.manifests.inference_service import Replicas, Resources
 
         deployed = deploy(
             name=name,

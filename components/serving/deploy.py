@@ -5,17 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime.cluster import own_namespace
-from stagewright.components.runtime.content import BASELINE, WORKER
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
+from stagewright.components.runtime.fingerprint import BASELINE, WORKER
+from stagewright.components.runtime.manifest import MANIFEST, read_manifest
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving import cluster, gitops_tree, local, variants
-from stagewright.components.serving import gitops as gitops_target
-from stagewright.components.serving.inference_service import REPLICAS, RESOURCES, Replicas, Resources, inference_service
-from stagewright.components.serving.publish import MANIFEST, read_manifest
-from stagewright.components.serving.serving_runtime import SERVICE_ACCOUNT
+from stagewright.components.serving import variants
+from stagewright.components.serving.manifests.inference_service import (
+    REPLICAS,
+    RESOURCES,
+    Replicas,
+    Resources,
+    inference_service,
+)
+from stagewright.components.serving.manifests.serving_runtime import SERVICE_ACCOUNT
+from stagewright.components.serving.targets import cluster, gitops_tree, local
+from stagewright.components.serving.targets import gitops as gitops_target
 
 TARGETS = ("local", "cluster", "gitops")
 PURPOSE = "the object store holds the model to deploy"

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime import logs
-from stagewright.components.runtime.content import Content, content
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.fingerprint import Content, content
+from stagewright.components.runtime.manifest import MANIFEST, read_manifest
 from stagewright.components.runtime.naming import published_uri
 from stagewright.components.runtime.storage import ObjectStore, join, sha256
 from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import variants
 
-MANIFEST, CARD, RECORD = "manifest.json", "README.md", "quantization.json"
+CARD, RECORD = "README.md", "quantization.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +107,6 @@ def _publish(folder: Path, store: ObjectStore, uri: str, identity: dict[str, Any
     store.write(join(uri, MANIFEST), (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
     logs.event("model_published", uri=uri, digest=model.digest, files=len(files), bytes=sum(file["size"] for file in files))
     return Published(uri, model.digest, changed=True)
-
-
-def read_manifest(uri: str, store: ObjectStore) -> dict[str, Any]:
-    """The manifest of a published model.
-
-    Raises:
-        InputError: If there is none or it is damaged.
-    """
-    path = join(uri, MANIFEST)
-    if not store.exists(path):
-        raise InputError(f"no model is published at {uri}: there is no {MANIFEST}")
-    try:
-        document: dict[str, Any] = read_json(store.read(path))
-        _ = document["digest"], [(file["path"], file["size"], file["sha256"]) for file in document["files"]]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is not the manifest of a published model") from None
-    return document
 
 
 def _same_or_error(manifest: dict[str, Any], uri: str, model: Content, store: ObjectStore) -> None:

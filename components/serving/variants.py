@@ -7,9 +7,10 @@ A variant whose graph differs from the version's own lies below it, published li
 from dataclasses import dataclass
 
 from stagewright.components.runtime.errors import one_of
-from stagewright.components.serving.serving_runtime import GPU_RUNTIME, RUNTIME, TRITON_RUNTIME
 
 FOLDER = "variants"
+# Names of the ServingRuntimes.
+RUNTIME, GPU_RUNTIME, TRITON_RUNTIME = "stagewright-predictor", "stagewright-predictor-gpu", "stagewright-triton"
 
 
 @dataclass(frozen=True, slots=True)

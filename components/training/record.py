@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stagewright.components.runtime import content, positive
+from stagewright.components.runtime import fingerprint, positive
 from stagewright.components.runtime.model import ModelMetadata
 from stagewright.components.runtime.parity import spread
 from stagewright.components.runtime.positive import THRESHOLD
@@ -109,7 +109,7 @@ class Job:
             libraries=dict(self.libraries),
             schema=inputs.schema.model_dump(mode="json", exclude_defaults=True),
             recipe=self.recipe(),
-            signature=content.signature_hash(served),
+            signature=fingerprint.signature_hash(served),
             name=self.name,
             run_id=run_id,
             class_weight=self.class_weight,

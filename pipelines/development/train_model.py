@@ -7,7 +7,7 @@ from kfp import dsl
 from stagewright.components.features.component import fit_features
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
 from stagewright.components.training.component import train_model as train_model_step
-from stagewright.pipelines.production.deployment import prove_and_serve
+from stagewright.pipelines.shared_steps import prove_and_serve
 
 
 @dsl.pipeline(name="train-model", display_name="Train a model")

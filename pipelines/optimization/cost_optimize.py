@@ -4,8 +4,8 @@ from typing import Any
 
 from kfp import dsl
 
-from stagewright.components.optimization.component import measure_size, optimize_cost, plan_sizes
-from stagewright.components.serving.component import import_model
+from stagewright.components.export.component import import_model
+from stagewright.components.optimization.cost.component import measure_size, optimize_cost, plan_sizes
 
 
 @dsl.pipeline(name="cost-optimize", display_name="Find what serving costs, and could cost")

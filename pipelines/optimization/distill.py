@@ -4,10 +4,10 @@ from typing import Any
 
 from kfp import dsl
 
+from stagewright.components.export.component import import_model
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
-from stagewright.components.optimization.component import distill_model
-from stagewright.components.serving.component import import_model
-from stagewright.pipelines.production.deployment import prove_and_serve
+from stagewright.components.optimization.distillation.component import distill_model
+from stagewright.pipelines.shared_steps import prove_and_serve
 
 
 @dsl.pipeline(name="distill", display_name="Distill a model")

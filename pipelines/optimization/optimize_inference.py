@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
-from stagewright.components.optimization.component import benchmark_model
+from stagewright.components.export.component import import_model
+from stagewright.components.optimization.serving_settings.component import benchmark_model
 from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import import_model, publish_model
-from stagewright.pipelines.production.deployment import deploy_and_promote
+from stagewright.components.serving.component import publish_model
+from stagewright.pipelines.shared_steps import deploy_and_promote
 
 
 @dsl.pipeline(name="optimize-inference", display_name="Find how a model is served best")

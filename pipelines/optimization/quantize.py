@@ -2,11 +2,12 @@
 
 from kfp import dsl
 
+from stagewright.components.export.component import import_model
 from stagewright.components.ingestion.component import ingest_data
-from stagewright.components.optimization.component import quantize_model
+from stagewright.components.optimization.quantization.component import quantize_model
 from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import import_model, publish_model
-from stagewright.pipelines.production.deployment import deploy_and_promote
+from stagewright.components.serving.component import publish_model
+from stagewright.pipelines.shared_steps import deploy_and_promote
 
 
 @dsl.pipeline(name="quantize", display_name="Quantize a model")

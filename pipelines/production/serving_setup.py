@@ -2,9 +2,10 @@
 
 from kfp import dsl
 
+from stagewright.components.export.component import import_model
 from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import import_model, publish_model
-from stagewright.pipelines.production.deployment import deploy_and_promote
+from stagewright.components.serving.component import publish_model
+from stagewright.pipelines.shared_steps import deploy_and_promote
 
 
 @dsl.pipeline(name="serving-setup", display_name="Serve an existing model")

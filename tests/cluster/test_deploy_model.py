@@ -9,13 +9,13 @@ from support.exported_models import write_wine_model
 from support.kserve import Services, ready
 from support.predictors import predictor
 
+from stagewright.components.export.targets.triton import write_variant
 from stagewright.components.runtime.errors import GateFailed, InputError
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving import cluster as target
 from stagewright.components.serving.deploy import deploy
-from stagewright.components.serving.exporters.triton import write_variant
-from stagewright.components.serving.inference_service import inference_service
+from stagewright.components.serving.manifests.inference_service import inference_service
 from stagewright.components.serving.publish import publish
+from stagewright.components.serving.targets import cluster as target
 
 
 @pytest.fixture(scope="module")

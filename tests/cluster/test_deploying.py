@@ -18,9 +18,9 @@ from support.manifests import in_namespace, objects
 from support.predictors import predictor
 
 from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable
-from stagewright.components.serving import cluster as target
-from stagewright.components.serving.cluster_client import Conflict
-from stagewright.components.serving.inference_service import Replicas, inference_service
+from stagewright.components.serving.manifests.inference_service import Replicas, inference_service
+from stagewright.components.serving.targets import cluster as target
+from stagewright.components.serving.targets.cluster_client import Conflict
 
 QUICK = {"timeout": 2.0, "poll": 0.05, "settle": 0.2}
 

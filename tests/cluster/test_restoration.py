@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.kserve import Services
 
-from stagewright.components.serving.cluster_client import FIELD_MANAGER
-from stagewright.components.serving.restoration import restoring
+from stagewright.components.serving.targets.cluster_client import FIELD_MANAGER
+from stagewright.components.serving.targets.restoration import restoring
 
 PLACES = [
     "spec.predictor.minReplicas", "spec.predictor.maxReplicas", "spec.predictor.timeout", "spec.predictor.nodeSelector.x",

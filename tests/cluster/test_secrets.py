@@ -6,8 +6,8 @@ from support.api_server import ApiServer
 from typer.testing import CliRunner
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
-from stagewright.pipelines.cli import app
-from stagewright.pipelines.secrets import CREDENTIALS, apply, documents
+from stagewright.pipelines.cli.main import app
+from stagewright.pipelines.cli.secrets import CREDENTIALS, apply, documents
 
 NAMES = [credentials.name for credentials in CREDENTIALS]
 

@@ -12,7 +12,7 @@ from support.small_pipeline import count_rows, make_table
 from stagewright.components.authoring import Component, component, configured
 from stagewright.components.images import GROUPS, image
 from stagewright.pipelines import catalog
-from stagewright.pipelines.compile import spec_of
+from stagewright.pipelines.pipeline_spec import spec_of
 
 
 def traced() -> dsl.graph_component.GraphComponent:

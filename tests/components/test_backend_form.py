@@ -17,7 +17,7 @@ from support.backend_form import artifact, command_of, executor_input, inputs_of
 from support.exported_models import write_wine_model
 
 from stagewright.components.authoring import component, optional_artifacts
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalog as catalogue
 from stagewright.components.registry.component import register_model
 from stagewright.pipelines import catalog
 

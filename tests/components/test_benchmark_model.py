@@ -12,21 +12,22 @@ from kfp import dsl
 from support import onnx_models, trainings
 from support.exported_models import write_wine_model
 
-from stagewright.components.optimization import served
-from stagewright.components.optimization.benchmarking import benchmark, rates, settings_text, trials
-from stagewright.components.optimization.benchmarking.evidence import bounds, is_proved
-from stagewright.components.optimization.benchmarking.proof import Proof
-from stagewright.components.optimization.benchmarking.rates import Asked, Race, Servers, Staircase
-from stagewright.components.optimization.benchmarking.result import Benchmark, Plan
-from stagewright.components.optimization.benchmarking.search import is_faster, search, thread_counts, within
-from stagewright.components.optimization.benchmarking.trials import DEFAULT, Tried
-from stagewright.components.optimization.component import benchmark_model
-from stagewright.components.optimization.export import export_model
-from stagewright.components.optimization.inference_timing import Bench, Setting, Timing, Trial
-from stagewright.components.optimization.load.generator import Load
-from stagewright.components.optimization.model_rows import ModelRows
-from stagewright.components.runtime.content import content
+from stagewright.components.export.export_model import export_model
+from stagewright.components.measurement import rates, server_process
+from stagewright.components.measurement.inference_timing import Bench, Setting, Timing, Trial
+from stagewright.components.measurement.load.generator import Load
+from stagewright.components.measurement.model_rows import ModelRows
+from stagewright.components.measurement.rates import Asked, Race, Servers, Staircase
+from stagewright.components.optimization.serving_settings import benchmark, settings_text, trials
+from stagewright.components.optimization.serving_settings.component import benchmark_model
+from stagewright.components.optimization.serving_settings.evidence import bounds, is_proved
+from stagewright.components.optimization.serving_settings.plan import Plan
+from stagewright.components.optimization.serving_settings.proof import Proof
+from stagewright.components.optimization.serving_settings.result import Benchmark
+from stagewright.components.optimization.serving_settings.search import is_faster, search, thread_counts, within
+from stagewright.components.optimization.serving_settings.trials import DEFAULT, Tried
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
+from stagewright.components.runtime.fingerprint import content
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.serving_settings import ServingSettings
 
@@ -119,10 +120,10 @@ def test_a_model_without_a_baseline_needs_rows(tmp_path: Path) -> None:
     rows = ModelRows.load(model, str(path))
     assert rows.own is None
     assert len(Bench(rows, Setting(), seconds=0.01, rounds=1).session(Setting()).run(None, rows.batch(7))[0]) == 7
-    requests = rows.requests(served.NAME, rows=2, count=3)
-    with served.predictor(model, requests[0], log=tmp_path / "log") as running:
+    requests = rows.requests(server_process.NAME, rows=2, count=3)
+    with server_process.predictor(model, requests[0], log=tmp_path / "log") as running:
         for request in requests:
-            status, body = served.answer(running.address, request)
+            status, body = server_process.answer(running.address, request)
             assert (status, json.loads(body)["outputs"][0]["shape"]) == (200, [2])
         assert running.cold_start_seconds > 0
         assert running.peak_bytes() > 10 << 20

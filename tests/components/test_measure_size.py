@@ -12,9 +12,9 @@ import pytest
 from kfp import dsl
 from support.exported_models import write_wine_model
 
-from stagewright.components.optimization.component import measure_size
+from stagewright.components.measurement.processor import cpu_name
+from stagewright.components.optimization.cost.component import measure_size
 from stagewright.components.optimization.cost.measured import Measured
-from stagewright.components.optimization.processor import cpu_name
 
 ROOT = Path("/sys/fs/cgroup")
 QUOTA = 30_000  # of 100,000 microseconds
@@ -23,7 +23,7 @@ MOUNT = 'mount --bind "$1" "$2" && mount -o remount,bind,ro "$2"'
 PROGRAM = """
 import sys
 from kfp import dsl
-from stagewright.components.optimization.component import measure_size
+from stagewright.components.optimization.cost.component import measure_size
 model = dsl.Model(name="model", uri=sys.argv[1])
 print(measure_size.python_func(model=model, cpus=sys.argv[2], objective_ms=2000.0, seconds=0.15, rounds=1))
 """

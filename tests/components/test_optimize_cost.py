@@ -12,14 +12,14 @@ from kfp import dsl
 from support.exported_models import write_wine_model
 from support.predictors import predictor
 
-from stagewright.components.optimization.component import optimize_cost
+from stagewright.components.measurement.load import generator as load_generator
+from stagewright.components.measurement.model_rows import ModelRows
 from stagewright.components.optimization.cost import prometheus_curve
-from stagewright.components.optimization.load import generator as load_generator
-from stagewright.components.optimization.model_rows import ModelRows
+from stagewright.components.optimization.cost.component import optimize_cost
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving.inference_service import Resources, inference_service
+from stagewright.components.serving.manifests.inference_service import Resources, inference_service
 
 QUICK = {"seconds": 0.15, "rounds": 1, "objective_ms": 500.0, "cpu_limits": ["1"]}
 

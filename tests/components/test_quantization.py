@@ -7,7 +7,7 @@ import pytest
 from kfp import dsl
 from support import quantizable
 
-from stagewright.components.optimization.component import quantize_model
+from stagewright.components.optimization.quantization.component import quantize_model
 from stagewright.components.runtime import tables
 
 

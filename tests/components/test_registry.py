@@ -7,7 +7,7 @@ import pytest
 from kfp import dsl
 from support.exported_models import write_wine_model
 
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalog
 from stagewright.components.registry.component import promote_model, register_model
 
 
@@ -27,7 +27,7 @@ def test_register_then_promote(inputs: dict[str, dsl.Artifact]) -> None:
     version = register_model.python_func(**inputs, name="wine")
     promote_model.python_func(name="wine", version=version)
 
-    champion = catalogue.champion("wine")
+    champion = catalog.champion("wine")
     assert champion is not None
     assert str(champion.version) == version == "v1.0.0"
     assert champion.aliases == ("challenger", "champion")

@@ -9,9 +9,11 @@ import yaml
 from kfp import dsl
 from support.exported_models import write_wine_model
 
+from stagewright.components.export.component import import_model
 from stagewright.components.runtime import processes
-from stagewright.components.serving import client, local
-from stagewright.components.serving.component import deploy_model, import_model, publish_model
+from stagewright.components.serving import client
+from stagewright.components.serving.component import deploy_model, publish_model
+from stagewright.components.serving.targets import local
 
 
 @pytest.fixture
@@ -79,8 +81,8 @@ def test_effects_outside_the_run_are_never_cached(component) -> None:
 
 
 def test_defaults_of_the_wrapper_are_those_of_the_logic() -> None:
-    from stagewright.components.serving.inference_service import REPLICAS, RESOURCES
-    from stagewright.components.serving.serving_runtime import SERVICE_ACCOUNT
+    from stagewright.components.serving.manifests.inference_service import REPLICAS, RESOURCES
+    from stagewright.components.serving.manifests.serving_runtime import SERVICE_ACCOUNT
 
     inputs = deploy_model.component_spec.inputs
     assert inputs is not None

@@ -11,7 +11,7 @@ from support import trainings
 from support.trainings import Data
 
 from stagewright.components.authoring import Component
-from stagewright.components.optimization.component import export_model
+from stagewright.components.export.component import export_model
 from stagewright.components.runtime import tracking
 from stagewright.components.runtime.schema import Task
 from stagewright.components.training.component import train_model

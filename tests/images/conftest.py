@@ -10,8 +10,9 @@ from support.runs import Finished
 
 from stagewright.components.images import GROUPS, image
 from stagewright.components.runtime import tracking
-from stagewright.components.serving import local as deployments
-from stagewright.pipelines import containers, results, run_command, services
+from stagewright.components.serving.targets import local as deployments
+from stagewright.pipelines.cli import run_command
+from stagewright.pipelines.local import containers, results, services
 
 CPU_GROUPS = [group for group in GROUPS if not group.endswith("-gpu")]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.docker import docker
 
-from stagewright.pipelines import abandoned, docker_steps
+from stagewright.pipelines.local import abandoned, docker_steps
 
 IMAGE = "stagewright-test-pause:1"
 SCRIPT = f"""

@@ -11,7 +11,8 @@ from support.docker import docker, in_image
 
 from stagewright.components.images import GROUPS, image
 from stagewright.pipelines import catalog
-from stagewright.pipelines.compile import Target, retrace, spec_of
+from stagewright.pipelines.kubeflow.compile import Target, retrace
+from stagewright.pipelines.pipeline_spec import spec_of
 
 ROOT = Path(__file__).parents[2]
 UNLOCKED = ("torch", "torchvision")

@@ -9,9 +9,9 @@ from support.docker import HARDENED, container, docker, wait_for
 from support.runs import Finished
 
 from stagewright.components.images import image
+from stagewright.components.predictor.trees import native
 from stagewright.components.runtime import processes
 from stagewright.components.serving import client
-from stagewright.components.serving.predictor.trees import native
 
 NAME = "churn-in-containers"
 FIRST_ANSWER_SECONDS = 6.0  # the goal is 3; benchmarks/images.py measures it on a quiet machine
@@ -41,7 +41,7 @@ def test_serves_from_the_object_store_is_healthy_and_ends_in_order(
         client.smoke_test(endpoint, NAME, baseline, tolerance=1e-5)
 
         for module in ("conversion", "trees.kernel") if native.available() else ():  # where the image was built, a compiler was
-            docker("exec", running, "python", "-c", f"import stagewright.components.serving.predictor.{module}")
+            docker("exec", running, "python", "-c", f"import stagewright.components.predictor.{module}")
         wait_for(running, "{{.State.Health.Status}}", "healthy", seconds=30)
         docker("kill", "--signal=TERM", running)
         wait_for(running, "{{.State.Status}}", "exited", seconds=10)

@@ -9,11 +9,11 @@ from support.docker import docker
 from support.runs import STEPS, Finished, assert_served_equals_own
 
 from stagewright.components.images import image
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalog
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving import local as deployments
-from stagewright.pipelines import containers, docker_steps, results
+from stagewright.components.serving.targets import local as deployments
+from stagewright.pipelines.local import containers, docker_steps, results
 
 
 def test_every_step_runs_in_its_image_from_first_to_last(finished: Finished) -> None:
@@ -51,7 +51,7 @@ def test_steps_are_not_root_and_their_outputs_can_be_read_here(finished: Finishe
 
 def test_model_is_published_and_champion(finished: Finished) -> None:
     assert finished.outputs["version"] == "v1.0.0"
-    assert str(catalogue.version_of("churn-in-containers", "champion").version) == "v1.0.0"
+    assert str(catalog.version_of("churn-in-containers", "champion").version) == "v1.0.0"
     assert ObjectStore.from_environment("tests read the model").exists(f"{finished.outputs['model_uri']}manifest.json")
 
 

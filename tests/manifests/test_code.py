@@ -7,12 +7,13 @@ import pytest
 from support.manifests import VALIDATOR, validate
 
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving.canary import splitter, standard_canary
-from stagewright.components.serving.inference_service import MODES, Replicas
-from stagewright.components.serving.serving_runtime import serving_runtime, storage_access, triton_runtime
+from stagewright.components.serving.manifests.canary import splitter, standard_canary
+from stagewright.components.serving.manifests.inference_service import MODES, Replicas
+from stagewright.components.serving.manifests.serving_runtime import serving_runtime, storage_access, triton_runtime
 from stagewright.components.serving.variants import VARIANTS
-from stagewright.pipelines import examples, secrets
-from stagewright.pipelines.compile import compile_pipelines
+from stagewright.pipelines.cli import secrets
+from stagewright.pipelines.kubeflow.compile import compile_pipelines
+from stagewright.pipelines.tooling import examples
 
 pytestmark = pytest.mark.skipif(
     not VALIDATOR.exists(), reason="the validator and the schemas lie in ../shared, which this clone lacks"

@@ -9,11 +9,11 @@ import pytest
 from support.manifests import MANIFESTS, ROOT, find, objects
 
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.serving.canary import splitter, standard_canary
-from stagewright.components.serving.inference_service import Resources, inference_service
-from stagewright.components.serving.serving_runtime import serving_runtime, storage_access, triton_runtime
+from stagewright.components.serving.manifests.canary import splitter, standard_canary
+from stagewright.components.serving.manifests.inference_service import Resources, inference_service
+from stagewright.components.serving.manifests.serving_runtime import serving_runtime, storage_access, triton_runtime
 from stagewright.components.serving.variants import VARIANTS, location
-from stagewright.pipelines import examples
+from stagewright.pipelines.tooling import examples
 
 
 def test_no_file_is_stale() -> None:

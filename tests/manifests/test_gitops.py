@@ -13,10 +13,11 @@ import yaml
 from support import kserve
 from support.manifests import MANIFESTS, ROOT, Document, find, kustomizations, objects
 
-from stagewright.components.serving.cluster_client import _verb
-from stagewright.components.serving.readiness import readiness
-from stagewright.pipelines import catalog, examples
-from stagewright.pipelines.compile import compile_pipelines
+from stagewright.components.serving.targets.cluster_client import _verb
+from stagewright.components.serving.targets.readiness import readiness
+from stagewright.pipelines import catalog
+from stagewright.pipelines.kubeflow.compile import compile_pipelines
+from stagewright.pipelines.tooling import examples
 
 WAVE = "argocd.argoproj.io/sync-wave"
 LUA = next((path for name in ("lua", "lua5.4", "lua5.3", "lua5.1") if (path := shutil.which(name))), None)

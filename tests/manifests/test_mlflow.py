@@ -15,7 +15,7 @@ from support.manifests import MANIFESTS, find
 
 from stagewright.components.runtime.processes import free_port
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines.store_setup import set_up
+from stagewright.pipelines.tooling.store_setup import set_up
 
 DRIVERS = all(importlib.util.find_spec(name) for name in ("boto3", "psycopg2", "prometheus_flask_exporter"))
 

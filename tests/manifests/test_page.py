@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from support.manifests import MANIFESTS, ROOT, containers, objects
 
-from stagewright.pipelines.secrets import CREDENTIALS
+from stagewright.pipelines.cli.secrets import CREDENTIALS
 
 PAGE = (ROOT / "docs/cluster.md").read_text()
 

@@ -45,7 +45,7 @@ def test_an_overlay_is_one_namespace_with_everything_in_it(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", ["overlays/kind", "overlays/production", "overlays/gpu"])
 def test_what_objects_refer_to_is_there_or_is_a_known_secret(folder: str) -> None:
-    from stagewright.pipelines.secrets import CREDENTIALS
+    from stagewright.pipelines.cli.secrets import CREDENTIALS
 
     names = {(item["kind"], item["metadata"]["name"]) for item in objects(folder)}
     secrets = {credentials.name for credentials in CREDENTIALS} | {"minio-tls", "stagewright-alerts"}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from support.manifests import find, objects
 
-from stagewright.components.serving.predictor.metrics import Metrics
+from stagewright.components.predictor.telemetry.metrics import Metrics
 
 FOLDER = "base/monitoring"
 PROMTOOL = shutil.which("promtool")

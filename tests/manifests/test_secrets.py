@@ -8,9 +8,9 @@ import yaml
 from support.manifests import MANIFESTS, find, kustomizations, objects, rendered
 from typer.testing import CliRunner
 
-from stagewright.components.serving.serving_runtime import STORAGE_SECRET
-from stagewright.pipelines.cli import app
-from stagewright.pipelines.secrets import CREDENTIALS, documents
+from stagewright.components.serving.manifests.serving_runtime import STORAGE_SECRET
+from stagewright.pipelines.cli.main import app
+from stagewright.pipelines.cli.secrets import CREDENTIALS, documents
 
 NAMES = [credentials.name for credentials in CREDENTIALS]
 

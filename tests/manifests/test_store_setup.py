@@ -15,7 +15,7 @@ from support.manifests import find, pod_specs
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines.store_setup import set_up
+from stagewright.pipelines.tooling.store_setup import set_up
 
 BUCKETS = ["data", "mlflow", "models", "monitoring", "pipelines"]
 MAY_WRITE = {

@@ -24,7 +24,7 @@ class Refuse(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
 
 sys.meta_path.insert(0, Refuse())
-from stagewright.pipelines.cli import main
+from stagewright.pipelines.cli.main import main
 main()
 """
 

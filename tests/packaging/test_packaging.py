@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import stagewright.components.runtime.errors
-from stagewright.components.serving.predictor.trees import native
+from stagewright.components.predictor.trees import native
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,16 +23,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
+    belongs = {"components", "pipelines", "src", "pyproject.toml", "README.md", "LICENSE"}
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and name.split("/")[0] in {
-            "components",
-            "pipelines",
-            "pyproject.toml",
-            "README.md",
-            "LICENSE",
-        }:
+        if name.split("/")[0] in belongs and (ROOT / name).exists():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+            shutil.copy(ROOT / name, source / name, follow_symlinks=False)
     return source
 
 
@@ -59,11 +54,11 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
         held = {name for name in archive.namelist() if name.startswith("stagewright/")}
 
     compiled = {name for name in held if name.endswith(".so")}
-    assert held - compiled == tree({".c", ".html", ".json", ".proto", ".py", ".pyi", ".yaml"}) | {
+    assert held - compiled == tree({".html", ".json", ".proto", ".py", ".pyi", ".yaml"}) | {
         "stagewright/components/py.typed",
         "stagewright/pipelines/py.typed",
     }
-    sources = {name.removesuffix(".c") for name in held if name.endswith(".c")}
+    sources = {name.removesuffix(".c") for name in tree({".c"})}
     assert compiled == ({f"{name}.abi3.so" for name in sources} if native.available() else set())
 
 
@@ -73,7 +68,7 @@ def test_wheel_is_for_every_python_on_one_platform(wheel: Path) -> None:
 
 
 def test_wheel_is_built_without_a_compiler(source: Path, tmp_path: Path) -> None:
-    source = shutil.copytree(source, tmp_path / "source", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    source = shutil.copytree(source, tmp_path / "source", symlinks=True, ignore=shutil.ignore_patterns("build", "*.egg-info"))
     environment = {**os.environ, "CC": "no-such-compiler", "LDSHARED": "no-such-compiler"}
     command = [
         sys.executable,
@@ -92,7 +87,7 @@ def test_wheel_is_built_without_a_compiler(source: Path, tmp_path: Path) -> None
 
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
         held = set(archive.namelist())
-    assert "stagewright/components/serving/predictor/trees/native.py" in held
+    assert "stagewright/components/predictor/trees/native.py" in held
     assert not any(name.endswith(".so") for name in held)
 
 
@@ -106,7 +101,7 @@ def test_wheel_installs_and_its_command_answers(wheel: Path, tmp_path: Path) -> 
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
     code = (
         f"import sys; sys.path[:0] = [{str(target)!r}]; sys.path.append({libraries!r})\n"
-        "import stagewright.components.runtime.errors as e, stagewright.pipelines.cli as c\n"
+        "import stagewright.components.runtime.errors as e, stagewright.pipelines.cli.main as c\n"
         "print(e.__file__); sys.argv = ['stagewright', 'list']; c.main()"
     )
     shown = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
@@ -116,7 +111,7 @@ def test_wheel_installs_and_its_command_answers(wheel: Path, tmp_path: Path) -> 
 
 
 def test_editable_install_reads_the_tree() -> None:
-    assert Path(stagewright.components.runtime.errors.__file__) == ROOT / "components/runtime/errors.py"
+    assert Path(stagewright.components.runtime.errors.__file__).resolve() == ROOT / "components/runtime/errors.py"
 
 
 def test_version_is_one_number_everywhere() -> None:

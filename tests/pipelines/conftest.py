@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from support.runs import Finished
 
-from stagewright.pipelines import local, results
+from stagewright.pipelines.local import results, runner
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def run_pipeline(laptop: Path, object_store: str) -> Iterator[Callable[..., Fini
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def run(name: str, /, **arguments: Any) -> Finished:
-        finished = local.run(name, arguments)
+        finished = runner.run(name, arguments)
         return Finished(finished, results.collect(finished))
 
     yield run

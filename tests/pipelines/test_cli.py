@@ -19,7 +19,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def command(laptop: Path, object_store: str) -> Command:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-c", "from stagewright.pipelines.cli import main; main()", *arguments]
+        program = [sys.executable, "-c", "from stagewright.pipelines.cli.main import main; main()", *arguments]
         return subprocess.run(
             program, env={**os.environ, "COLUMNS": "200", **variables}, capture_output=True, text=True, timeout=300, check=False
         )

@@ -20,7 +20,8 @@ from support.small_pipeline import count_rows, make_table, small_one
 from stagewright.components.images import GROUPS
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.pipelines import catalog
-from stagewright.pipelines.compile import Target, compile_pipelines, retrace, spec_of
+from stagewright.pipelines.kubeflow.compile import Target, compile_pipelines, retrace
+from stagewright.pipelines.pipeline_spec import spec_of
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"
@@ -104,7 +105,8 @@ def test_retracing_leaves_the_pipeline_itself_as_it_was() -> None:
 def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from support.small_pipeline import small_one; "
-        "from stagewright.pipelines.compile import compile_pipelines; compile_pipelines([small_one], Path(sys.argv[1]))"
+        "from stagewright.pipelines.kubeflow.compile import compile_pipelines; "
+        "compile_pipelines([small_one], Path(sys.argv[1]))"
     )
     for name, seed in (("a", "0"), ("b", "12345")):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -10,8 +10,9 @@ from google.protobuf import json_format
 from support.exported_models import write_wine_model
 from support.runs import Finished
 
-from stagewright.components.optimization.processor import cpu_name
-from stagewright.pipelines import catalog, results
+from stagewright.components.measurement.processor import cpu_name
+from stagewright.pipelines import catalog
+from stagewright.pipelines.local import results
 
 pytestmark = pytest.mark.slow
 

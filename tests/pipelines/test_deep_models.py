@@ -15,7 +15,7 @@ from support.runs import STEPS, Finished
 
 from stagewright.components.runtime.model import Model
 from stagewright.components.serving import client
-from stagewright.pipelines import results
+from stagewright.pipelines.local import results
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from support.runs import Finished, assert_served_equals_own
 
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines import results
+from stagewright.pipelines.local import results
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ import pytest
 from support.small_pipeline import count_rows, small_one
 
 from stagewright.components.runtime.errors import InputError
-from stagewright.pipelines import catalog, docs, pages
+from stagewright.pipelines import catalog
 from stagewright.pipelines.description import Step, describe
+from stagewright.pipelines.tooling import docs, pages
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +62,7 @@ def test_check_names_the_stale_pages(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert docs.main(["--check", "--folder", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said == (
-        "error: documentation did not pass: pipelines/README.md is stale; run: python -m stagewright.pipelines.docs\n"
+        "error: documentation did not pass: pipelines/README.md is stale; run: python -m stagewright.pipelines.tooling.docs\n"
     )
 
 
@@ -85,4 +86,4 @@ def test_there_is_a_page_for_everything_in_the_catalog() -> None:
 
 
 def test_pages_in_the_repository_are_in_step() -> None:
-    assert docs.stale(ROOT / "docs") == [], "run: python -m stagewright.pipelines.docs"
+    assert docs.stale(ROOT / "docs") == [], "run: python -m stagewright.pipelines.tooling.docs"

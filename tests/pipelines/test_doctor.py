@@ -13,11 +13,13 @@ from support.kfp_server import KfpServer, serving
 from support.kubernetes_server import KubernetesServer, kubeconfig
 from support.prepared_cluster import CORE, RUNTIMES, prepared
 
-from stagewright.pipelines import cli, connection, profiles
-from stagewright.pipelines.doctor import MISSING, OK, UNKNOWN, Finding
-from stagewright.pipelines.doctor.images import images
-from stagewright.pipelines.doctor.needs import RIGHTS, needs_of
-from stagewright.pipelines.kubernetes_api import KubernetesApi
+from stagewright.pipelines import profiles
+from stagewright.pipelines.cli import main as cli
+from stagewright.pipelines.kubeflow import connection
+from stagewright.pipelines.kubeflow.doctor import MISSING, OK, UNKNOWN, Finding
+from stagewright.pipelines.kubeflow.doctor.images import images
+from stagewright.pipelines.kubeflow.doctor.needs import RIGHTS, needs_of
+from stagewright.pipelines.kubeflow.kubernetes_api import KubernetesApi
 
 RUNNER = Path(__file__).parents[2] / "manifests/base/pipelines/runner.yaml"
 Doctor = Callable[..., tuple[int, dict[str, Finding]]]

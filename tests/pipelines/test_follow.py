@@ -19,13 +19,14 @@ from support.kfp_workflow import Plan
 from support.small_pipeline import small_one
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
-from stagewright.pipelines import cli, connection
-from stagewright.pipelines import follow as following
-from stagewright.pipelines.connection import Connection
-from stagewright.pipelines.follow import RemoteRun, follow
-from stagewright.pipelines.kubeflow import Kubeflow
-from stagewright.pipelines.submit import Submitted, submit
-from stagewright.pipelines.task_states import container_tasks, tasks_of
+from stagewright.pipelines.cli import main as cli
+from stagewright.pipelines.kubeflow import connection
+from stagewright.pipelines.kubeflow import follow as following
+from stagewright.pipelines.kubeflow.client import Kubeflow
+from stagewright.pipelines.kubeflow.connection import Connection
+from stagewright.pipelines.kubeflow.follow import RemoteRun, follow
+from stagewright.pipelines.kubeflow.submit import Submitted, submit
+from stagewright.pipelines.kubeflow.task_states import container_tasks, tasks_of
 
 Serve = Callable[..., KfpServer]
 STEPS = ["make-table", "count-rows", "count-rows-2"]
@@ -283,7 +284,7 @@ def test_what_cannot_be_followed_is_one_sentence(
 def test_interrupting_stops_following_and_not_the_run(serve: Serve) -> None:
     server = serve(silent=10**6, silent_after=1)
     started = start(server)
-    program = [sys.executable, "-c", "from stagewright.pipelines.cli import main; main()"]
+    program = [sys.executable, "-c", "from stagewright.pipelines.cli.main import main; main()"]
     process = subprocess.Popen(
         [*program, "follow", started.run_id, "--host", server.address],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},

@@ -14,10 +14,10 @@ from support.kubernetes_server import KubernetesServer, kubeconfig
 from support.small_pipeline import small_one
 
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines import connection, failures, waiting
-from stagewright.pipelines import follow as following
-from stagewright.pipelines.follow import RemoteRun, follow
-from stagewright.pipelines.submit import submit
+from stagewright.pipelines.kubeflow import connection, failures, waiting
+from stagewright.pipelines.kubeflow import follow as following
+from stagewright.pipelines.kubeflow.follow import RemoteRun, follow
+from stagewright.pipelines.kubeflow.submit import submit
 
 Serve = Callable[..., KfpServer]
 SENTENCE = "the data has no column 'churn' (did you mean 'churned'?)"

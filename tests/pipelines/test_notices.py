@@ -13,9 +13,11 @@ from rich.console import Console
 from stagewright.components.authoring import component
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import GateFailed
-from stagewright.pipelines import local, view
-from stagewright.pipelines.local import Run, Step
-from stagewright.pipelines.run_command import report
+from stagewright.pipelines.cli import view
+from stagewright.pipelines.cli.run_command import report
+from stagewright.pipelines.local import runner
+from stagewright.pipelines.local.runner import Run
+from stagewright.pipelines.watch import FAILED, Step
 
 SENTENCE = (
     "the smallest model is as good as the largest of all that were tried here; there is nothing to gain by asking for more"
@@ -43,7 +45,7 @@ def speaking(sentence: str) -> None:
 def test_a_notice_is_printed_under_its_step_listed_and_kept_in_the_log(laptop: Path) -> None:
     shown = StringIO()
     with view.watching(Console(file=shown, width=80)) as watch:
-        run = local.run("speaking", {"sentence": SENTENCE}, watch=watch, pipeline=speaking)
+        run = runner.run("speaking", {"sentence": SENTENCE}, watch=watch, pipeline=speaking)
 
     first, *rest = shown.getvalue().splitlines()
     assert first.startswith("✔ speak ")
@@ -56,7 +58,7 @@ def test_a_notice_is_printed_under_its_step_listed_and_kept_in_the_log(laptop: P
 
 
 def test_a_notice_comes_before_the_sentence_with_which_its_step_failed() -> None:
-    step = Step("train-model", local.FAILED, 2.0, error="it failed", notices=["first", "second"])
+    step = Step("train-model", FAILED, 2.0, error="it failed", notices=["first", "second"])
 
     assert view.step_line(step).plain == "✘ train-model           2.0 s\n  first\n  second\n  it failed"
 
@@ -65,14 +67,14 @@ def test_a_step_in_this_process_is_heard_until_it_ends(tmp_path: Path) -> None:
     run = Run("any", "1", tmp_path)
     before = list(logs.LOGGER.handlers)
 
-    with local.step(run, "deploy-model", None):
+    with runner.step(run, "deploy-model", None):
         logs.notice("the model was restored")
         logs.event("deployed", level=logging.WARNING, message="no notice")
         raise GateFailed("the deployment", ["it answers something else"])
     logs.notice("too late")
 
     assert run.steps[0].notices == ["the model was restored"]
-    assert run.steps[0].status == local.FAILED
+    assert run.steps[0].status == FAILED
     assert logs.LOGGER.handlers == before
 
 
@@ -106,7 +108,7 @@ def counting() -> None:
 
 @pytest.mark.slow
 def test_the_steps_of_a_loop_run_one_after_the_other_and_keep_their_notices(laptop: Path) -> None:
-    run = local.run("counting", {}, pipeline=counting)
+    run = runner.run("counting", {}, pipeline=counting)
 
     said = [notice.split() for step in run.steps for notice in step.notices]
     assert [(step.name, len(step.notices)) for step in run.steps] == [("count", 1)] * 3

@@ -10,11 +10,11 @@ from support.dense_models import BAD, write_badly_served
 from support.exported_models import write_wine_model
 from support.runs import Finished
 
+from stagewright.components.predictor.inference.batching import BATCH_ROWS
 from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.serving import client
-from stagewright.components.serving import local as deployments
-from stagewright.components.serving.predictor.batching import BATCH_ROWS
+from stagewright.components.serving.targets import local as deployments
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from support import deep_models, quantizable
 from support.runs import Finished
 
 from stagewright.components.runtime import tables
+from stagewright.components.runtime.manifest import read_manifest
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving.publish import read_manifest
 
 pytestmark = pytest.mark.slow
 

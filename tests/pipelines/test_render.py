@@ -14,11 +14,11 @@ from support.exported_models import write_wine_model
 
 from stagewright.components.runtime.errors import BadParameter, InputError, MissingSetting
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving.inference_service import Replicas, Resources, inference_service
+from stagewright.components.serving.manifests.inference_service import Replicas, Resources, inference_service
 from stagewright.components.serving.publish import publish
 from stagewright.components.serving.variants import VARIANTS
-from stagewright.pipelines import cli
-from stagewright.pipelines.render import Rendering, render, update
+from stagewright.pipelines.cli import main as cli
+from stagewright.pipelines.cli.render import Rendering, render, update
 
 SHARED = Path(__file__).parents[3] / "shared"
 SETTINGS = {"resources": Resources(cpu_limit="2"), "replicas": Replicas(2, 5)}

@@ -13,12 +13,13 @@ from support.kfp_server import KfpServer, serving
 from support.small_pipeline import small_one
 
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
-from stagewright.pipelines import cli, connection, schedule
-from stagewright.pipelines.connection import Connection
-from stagewright.pipelines.cron import Cron
-from stagewright.pipelines.kubeflow import Kubeflow, reach
-from stagewright.pipelines.schedule import Schedule, create
-from stagewright.pipelines.upload import Build
+from stagewright.pipelines.cli import main as cli
+from stagewright.pipelines.kubeflow import connection, schedule
+from stagewright.pipelines.kubeflow.client import Kubeflow, reach
+from stagewright.pipelines.kubeflow.connection import Connection
+from stagewright.pipelines.kubeflow.cron import Cron
+from stagewright.pipelines.kubeflow.schedule import Schedule, create
+from stagewright.pipelines.kubeflow.upload import Build
 
 Serve = Callable[..., KfpServer]
 SATURDAY = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

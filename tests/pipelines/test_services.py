@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from stagewright.components.runtime import tracking
-from stagewright.pipelines import services
+from stagewright.pipelines.local import services
 
 pytestmark = pytest.mark.slow
 

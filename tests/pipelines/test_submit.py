@@ -16,10 +16,11 @@ from support.kfp_workflow import Plan
 from support.small_pipeline import small_one
 
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
-from stagewright.pipelines import cli, connection
-from stagewright.pipelines import follow as following
-from stagewright.pipelines.compile import compile_pipelines
-from stagewright.pipelines.submit import submit
+from stagewright.pipelines.cli import main as cli
+from stagewright.pipelines.kubeflow import connection
+from stagewright.pipelines.kubeflow import follow as following
+from stagewright.pipelines.kubeflow.compile import compile_pipelines
+from stagewright.pipelines.kubeflow.submit import submit
 
 Serve = Callable[..., KfpServer]
 

@@ -11,9 +11,10 @@ from support.kfp_server import KfpServer, serving
 from support.kubernetes_server import KubernetesServer, kubeconfig
 from support.prepared_cluster import CORE, RUNTIMES, named, prepared
 
-from stagewright.pipelines import cli, connection
-from stagewright.pipelines.doctor.needs import mounted
-from stagewright.pipelines.upload import Build, build
+from stagewright.pipelines.cli import main as cli
+from stagewright.pipelines.kubeflow import connection
+from stagewright.pipelines.kubeflow.doctor.needs import mounted
+from stagewright.pipelines.kubeflow.upload import Build, build
 
 GIVEN = (
     "submit",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stagewright.pipelines import services
+from stagewright.pipelines.local import services
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ROWS = [f"{i % 17},{random.Random(i).random():.4f},{'yes' if i % 3 else 'no'}" for i in range(200)]
@@ -23,7 +23,7 @@ def command(laptop: Path, object_store: str, tmp_path: Path) -> Command:
     """Run `stagewright` in an empty folder; extra variables by keyword."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-c", "from stagewright.pipelines.cli import main; main()", *arguments]
+        program = [sys.executable, "-c", "from stagewright.pipelines.cli.main import main; main()", *arguments]
         environment = {**os.environ, **variables}
         return subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
 

@@ -13,11 +13,11 @@ import pytest
 from support import onnx_models
 from support.asgi_client import AsgiClient
 
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.app import Application, Limits
-from stagewright.components.serving.predictor.model import OnnxModel
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.http.app import Application, Limits
+from stagewright.components.predictor.inference.model import OnnxModel
 
-PREDICTOR = (sys.executable, "-m", "stagewright.components.serving.predictor")
+PREDICTOR = (sys.executable, "-m", "stagewright.components.predictor")
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def application(folder: Path, name: str, limits: Limits | None = None) -> Application:
     served = Application(name, limits=limits)
-    served.models.serve(OnnxModel.load(source.read(str(folder)), name, version="v1.2.3"))
+    served.models.serve(OnnxModel.load(model_source.read(str(folder)), name, version="v1.2.3"))
     return served
 
 
@@ -63,14 +63,14 @@ class Server:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Server]]:
-    """Start `python -m stagewright.components.serving.predictor` on a free port and wait until it has announced its model."""
+    """Start `python -m stagewright.components.predictor` on a free port and wait until it has announced its model."""
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(*arguments: str, environment: dict[str, str] | None = None) -> Server:
         command = [
             sys.executable,
             "-m",
-            "stagewright.components.serving.predictor",
+            "stagewright.components.predictor",
             "--host",
             "127.0.0.1",
             "--port",

@@ -14,8 +14,8 @@ from support.asgi_client import Reply
 from support.asking import V2, Watched, application, ask, held_by
 from support.mixed_rows import ROWS
 
-from stagewright.components.serving.predictor.errors import ModelNotReady
-from stagewright.components.serving.predictor.pace import Pace
+from stagewright.components.predictor.inference.latency_estimator import Pace
+from stagewright.components.predictor.wire.errors import ModelNotReady
 
 NAMES = ("tenure", "charges", "contract", "senior", "since", "note")
 VALUES = {

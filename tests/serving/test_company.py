@@ -15,9 +15,9 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
+from stagewright.components.export import onnx_adapter
+from stagewright.components.predictor.inference.session import Session
 from stagewright.components.runtime.serving_settings import ServingSettings
-from stagewright.components.serving import onnx_adapter
-from stagewright.components.serving.predictor.session import Session
 from stagewright.components.training.frameworks._sklearn_trees import boosted_trees
 
 SIZES = (1, 2, 3, 7, 16, 22, 23, 24, 25, 30, 64, 70, 127, 128, 129, 257)
@@ -97,7 +97,7 @@ def test_dense_networks_agree_to_rounding(threads: int) -> None:
 
 
 def test_the_kernel_answers_those_whose_node_says_nothing_but_scores() -> None:
-    kernel = pytest.importorskip("stagewright.components.serving.predictor.trees.kernel")
+    kernel = pytest.importorskip("stagewright.components.predictor.trees.kernel")
     assert kernel
     taken = [name for name, graph in GRAPHS.items() if Session(graph.SerializeToString(), ServingSettings()).trees is not None]
 

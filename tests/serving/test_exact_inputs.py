@@ -10,13 +10,13 @@ import pytest
 from onnx import TensorProto, helper
 from support.asgi_client import AsgiClient
 
+from stagewright.components.export import onnx_adapter
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.model_source import ModelFiles
 from stagewright.components.runtime.columns import feed_of
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving import onnx_adapter
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.source import ModelFiles
 
 ELEMENTS = {
     "INT64": TensorProto.INT64, "INT32": TensorProto.INT32, "INT8": TensorProto.INT8, "UINT8": TensorProto.UINT8,

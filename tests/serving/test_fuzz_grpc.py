@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.targets import Target, process
 
 grpc = pytest.importorskip("grpc")
-from stagewright.components.serving.predictor.grpc import messages as pb  # noqa: E402
+from stagewright.components.predictor.grpc import messages as pb  # noqa: E402
 
 Code = grpc.StatusCode
 QUICK = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -322,14 +322,14 @@ def test_tritons_client(churn: Target, code: str) -> None:
 
 def test_the_descriptor_is_up_to_date() -> None:
     pytest.importorskip("grpc_tools")
-    from stagewright.components.serving.predictor.grpc import generate as grpc_generate
+    from stagewright.components.predictor.grpc import generate as grpc_generate
 
     assert grpc_generate.GENERATED.read_text() == grpc_generate.generate()
 
 
 def test_the_messages_are_those_of_kserve() -> None:
     """Field by field: number, type, label. KServe's own messages live beside ours in this process."""
-    from stagewright.components.serving.predictor.grpc import messages as grpc_messages
+    from stagewright.components.predictor.grpc import messages as grpc_messages
 
     renamed = {"model_or_repository_name": "model_name", "is_loaded": "isLoaded", "is_unloaded": "isUnloaded"}
     for name, theirs in pb.DESCRIPTOR.message_types_by_name.items():
@@ -347,7 +347,7 @@ def test_the_messages_are_those_of_kserve() -> None:
 @pytest.mark.parametrize("first", [True, False])
 def test_clients_modules_can_be_imported_beside_ours(package: str, first: bool) -> None:
     pytest.importorskip(package.partition(".")[0])
-    modules = [package, "stagewright.components.serving.predictor.grpc.service"]
+    modules = [package, "stagewright.components.predictor.grpc.service"]
     code = "".join(f"import {one}\n" for one in (modules if first else modules[::-1]))
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False).stderr == ""
@@ -355,7 +355,7 @@ def test_clients_modules_can_be_imported_beside_ours(package: str, first: bool) 
 
 def test_http_alone_imports_no_grpc() -> None:
     code = (
-        "import sys, stagewright.components.serving.predictor.server\n"
+        "import sys, stagewright.components.predictor.server\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('grpc', 'google')])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -364,7 +364,7 @@ def test_http_alone_imports_no_grpc() -> None:
 
 
 def refused(*arguments: str, prelude: str = "") -> tuple[int, str]:
-    module = "stagewright.components.serving.predictor.__main__"
+    module = "stagewright.components.predictor.__main__"
     code = f"{prelude}\nimport sys\nfrom {module} import main\nsys.exit(main(sys.argv[1:]))"
     ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False)
     return ended.returncode, ended.stderr
@@ -437,7 +437,7 @@ async def test_deadlines_and_an_end_that_finishes_what_was_begun(tmp_path: Path)
 
 
 def onnx_dtype(datatype: str) -> np.dtype[Any]:
-    from stagewright.components.serving.predictor.tensors import NUMPY
+    from stagewright.components.predictor.wire.tensors import NUMPY
 
     return NUMPY[datatype]
 
@@ -451,16 +451,15 @@ def test_the_start_is_announced_with_both_ports(churn: Target) -> None:
 async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
     """The service in this process, around an application whose queue holds one request."""
 
-    from stagewright.components.serving.predictor import source
-    from stagewright.components.serving.predictor.app import Application, Limits
-    from stagewright.components.serving.predictor.batching import Bounds
-    from stagewright.components.serving.predictor.connections import ConnectionLimits
-    from stagewright.components.serving.predictor.grpc.server import WithGrpc, reserve
-    from stagewright.components.serving.predictor.model import OnnxModel
+    from stagewright.components.predictor import model_source
+    from stagewright.components.predictor.grpc.server import WithGrpc, reserve
+    from stagewright.components.predictor.http.app import Application, Limits
+    from stagewright.components.predictor.inference.model import OnnxModel
+    from stagewright.components.predictor.wire.limits import Bounds, ConnectionLimits
 
     application = Application("slow", limits=Limits(bounds=Bounds(queue_requests=1)), workers=1)
     folder = onnx_models.write_slow(tmp_path / "slow", repeats=4)
-    application.models.serve(OnnxModel.load(source.read(str(folder)), "slow"))
+    application.models.serve(OnnxModel.load(model_source.read(str(folder)), "slow"))
     with reserve("127.0.0.1", 0) as held:
         port = held.getsockname()[1]
         serving = WithGrpc(application, "127.0.0.1", port, message_bytes=1 << 20, limits=ConnectionLimits())

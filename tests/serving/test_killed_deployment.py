@@ -14,7 +14,7 @@ from support.exported_models import write_wine_model
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.processes import Process
-from stagewright.components.serving import deployments, local
+from stagewright.components.serving.targets import deployments, local
 
 # Killed where it waits for the predictor, or between the record of the new one and the end of the old one.
 WAITING = "local._check = lambda *_: time.sleep(300)"

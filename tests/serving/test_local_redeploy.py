@@ -10,7 +10,8 @@ from support.hammer import hammering
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import GateFailed
-from stagewright.components.serving import client, deployments, local
+from stagewright.components.serving import client
+from stagewright.components.serving.targets import deployments, local
 
 ROW = [[13.0] * 13]
 

@@ -11,14 +11,14 @@ from support import onnx_models
 from support.mixed_rows import FEEDS
 from support.published import publish
 
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.arguments import parse
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.models.loading import load
+from stagewright.components.predictor.models.repository_backend import Location
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.serving_settings import ServingSettings
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.arguments import parse
-from stagewright.components.serving.predictor.catalogue import Location
-from stagewright.components.serving.predictor.loading import load
-from stagewright.components.serving.predictor.model import OnnxModel
 
 
 def published(models: dict[str, Path], folder: Path, **settings: object) -> Path:
@@ -29,7 +29,7 @@ def published(models: dict[str, Path], folder: Path, **settings: object) -> Path
 def test_a_models_own_settings_are_obeyed(tmp_path: Path, models: dict[str, Path]) -> None:
     folder = published(models, tmp_path, threads=2, concurrency=1, graph_optimization="basic", batch_rows=32)
 
-    model = OnnxModel.load(source.read(str(folder)), "churn", threads=1)
+    model = OnnxModel.load(model_source.read(str(folder)), "churn", threads=1)
 
     assert model.settings == ServingSettings(2, 1, "basic", 32)
     assert model.platform == "onnxruntime_onnx"
@@ -53,7 +53,7 @@ def test_the_command_line_wins(tmp_path: Path, models: dict[str, Path]) -> None:
 def test_without_settings_the_server_chooses_the_threads(tmp_path: Path, models: dict[str, Path]) -> None:
     folder = published(models, tmp_path)
 
-    assert OnnxModel.load(source.read(str(folder)), "churn", threads=2).settings == ServingSettings(threads=2)
+    assert OnnxModel.load(model_source.read(str(folder)), "churn", threads=2).settings == ServingSettings(threads=2)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_settings_that_cannot_be(tmp_path: Path, models: dict[str, Path], settin
     folder = published(models, tmp_path, **settings)
 
     with pytest.raises(InputError, match=f"settings.json of the model at .* does not hold serving settings: .*{problem}"):
-        OnnxModel.load(source.read(str(folder)), "churn")
+        OnnxModel.load(model_source.read(str(folder)), "churn")
 
 
 def test_settings_are_verified_like_everything_else(tmp_path: Path, models: dict[str, Path]) -> None:
@@ -72,7 +72,7 @@ def test_settings_are_verified_like_everything_else(tmp_path: Path, models: dict
     (folder / "serving" / "settings.json").write_text('{"threads": 64}')
 
     with pytest.raises(InputError, match=r"serving/settings\.json differs from its checksum in manifest\.json"):
-        source.read(str(folder))
+        model_source.read(str(folder))
 
 
 def pictures(folder: Path, shape: list[int | str], signature_shape: tuple[int, ...] = (1, 4, 4)) -> Path:
@@ -98,7 +98,7 @@ def pictures(folder: Path, shape: list[int | str], signature_shape: tuple[int, .
 
 @pytest.mark.parametrize("shape", [["rows", 1, 4, 4], ["rows", 1, "height", "width"]])
 def test_a_model_of_images_is_rehearsed(tmp_path: Path, shape: list[int | str]) -> None:
-    model = OnnxModel.load(source.read(str(pictures(tmp_path / "model", shape))), "pictures")
+    model = OnnxModel.load(model_source.read(str(pictures(tmp_path / "model", shape))), "pictures")
 
     answer = model.run({"picture": np.full((3, 1, 4, 4), 7, np.uint8)})
 
@@ -110,4 +110,4 @@ def test_a_graph_of_another_shape_is_refused(tmp_path: Path) -> None:
 
     sentence = r"takes input 'picture' of shape \['rows', 1, 8, 8\]; expected \[rows, 1, 4, 4\]"
     with pytest.raises(InputError, match=sentence):
-        OnnxModel.load(source.read(str(folder)), "pictures")
+        OnnxModel.load(model_source.read(str(folder)), "pictures")

@@ -11,13 +11,13 @@ import pytest
 from onnx import TensorProto, helper
 from support.asgi_client import AsgiClient, Reply
 
+from stagewright.components.export import onnx_adapter
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.inference.batch import Given, Job, compute
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.model_source import ModelFiles
+from stagewright.components.predictor.wire.errors import NoNumber
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving import onnx_adapter
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.batch import Given, Job, compute
-from stagewright.components.serving.predictor.errors import NoNumber
-from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.source import ModelFiles
 
 
 def served(graph: onnx.ModelProto, signature: Signature) -> AsgiClient:

@@ -19,10 +19,11 @@ from support import onnx_models
 from support.asgi_client import AsgiClient
 from support.targets import process
 
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.http import openapi, openapi_schemas
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.predictor import openapi, openapi_schemas, source
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.model import OnnxModel
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def three(models: dict[str, Path]) -> AsgiClient:
     """A server with three models; one has a name that no component may have, and a fourth is not loaded."""
     application = Application("churn", "wine", "diabetes progression", "absent")
     for folder, name in (("mixed", "churn"), ("wine", "wine"), ("diabetes", "diabetes progression")):
-        application.models.serve(OnnxModel.load(source.read(str(models[folder])), name, version="v1.2.3"))
+        application.models.serve(OnnxModel.load(model_source.read(str(models[folder])), name, version="v1.2.3"))
     return AsgiClient(application)
 
 
@@ -162,7 +163,7 @@ def write_tensors(folder: Path) -> Path:
 
 def test_examples_of_images_and_tensors_work(tmp_path: Path) -> None:
     application = Application("sum")
-    application.models.serve(OnnxModel.load(source.read(str(write_tensors(tmp_path / "sum"))), "sum"))
+    application.models.serve(OnnxModel.load(model_source.read(str(write_tensors(tmp_path / "sum"))), "sum"))
     client = AsgiClient(application)
 
     document = client.get("/openapi.json").json
@@ -272,7 +273,7 @@ def test_a_name_that_would_be_markup_stays_text(tmp_path: Path) -> None:
     signature = onnx_models.MIXED
     folder = onnx_models.write_mixed(tmp_path / "mixed", signature)
     application = Application("<b>churn")
-    application.models.serve(OnnxModel.load(source.read(str(folder)), "<b>churn"))
+    application.models.serve(OnnxModel.load(model_source.read(str(folder)), "<b>churn"))
 
     document = AsgiClient(application).get("/openapi.json").json
 

@@ -17,8 +17,8 @@ from support import onnx_models
 from support.mixed_rows import ROWS
 from uvicorn.server import ServerState
 
-from stagewright.components.optimization.load.generator import http_request, run_load
-from stagewright.components.serving.predictor.protocol import Protocol
+from stagewright.components.measurement.load.generator import http_request, run_load
+from stagewright.components.predictor.http.uvicorn_protocol import Protocol
 
 Start = Callable[..., Any]
 SECONDS = 6.0

@@ -22,12 +22,12 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from support import mlflow_models
 
+from stagewright.components.export.import_model import import_model
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.mlflow_backend.process import _environment
+from stagewright.components.predictor.models.repository_backend import Catalogue
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.harmless import check_archive, check_model
-from stagewright.components.serving.import_model import import_model
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.catalogue import Catalogue
-from stagewright.components.serving.predictor.worker.process import _environment
 
 READS = "so that a request could name any file of this machine; fit it with input='content'"
 
@@ -109,7 +109,7 @@ def test_a_link_that_leads_out_of_a_published_model_is_refused(published: Path, 
     (published / name).symlink_to(outside)
 
     with pytest.raises(InputError, match=r"is a link that leads out of .*; a model is read from its own folder alone"):
-        source.read(str(published))
+        model_source.read(str(published))
     with pytest.raises(InputError, match="is a link that leads out of"):
         import_model(str(published), published.parent / "imported")
 
@@ -118,7 +118,7 @@ def test_a_link_within_the_folder_is_followed(published: Path) -> None:
     (published / "serving" / "model.onnx").rename(published / "graph")
     (published / "serving" / "model.onnx").symlink_to("../graph")
 
-    assert source.read(str(published)).graph
+    assert model_source.read(str(published)).graph
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: socket.socket(socket.AF_UNIX).bind(path)])
@@ -129,7 +129,7 @@ def test_what_is_no_file_is_refused_without_waiting(published: Path, name: str, 
     make(str(published / name))
 
     with pytest.raises(InputError):
-        source.read(str(published))
+        model_source.read(str(published))
     with pytest.raises(InputError, match=r"is no file but a (named pipe|socket); a model is made of files"):
         import_model(str(published), published.parent / "imported")
 

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from support.asgi_client import AsgiClient, Reply
 from support.mixed_rows import ROWS
 
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.arguments import parse
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.payload.counts import Counts
+from stagewright.components.predictor.payload.log import PayloadLog, header_value
+from stagewright.components.predictor.payload.settings import PayloadSettings
+from stagewright.components.predictor.telemetry.metrics import Metrics
 from stagewright.components.runtime.errors import BadParameter, InputError, MissingSetting
 from stagewright.components.runtime.signature import MISSING_TIME, Input, Signature
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.arguments import parse
-from stagewright.components.serving.predictor.metrics import Metrics
-from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.payload.counts import Counts
-from stagewright.components.serving.predictor.payload.log import PayloadLog, header_value
-from stagewright.components.serving.predictor.payload.settings import PayloadSettings
 
 SINCE = [datetime.fromisoformat(day) if day else None for day in ("2019-03-01", "", "2024-02-29", "1970-01-01")]
 V1, V2 = "/v1/models/churn:predict", "/v2/models/churn/infer"
@@ -40,7 +40,7 @@ class Logged:
     def __init__(self, models: dict[str, Path], folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.application = Application("churn", payload=PayloadSettings(str(folder), **settings))
-        model = OnnxModel.load(source.read(str(models["mixed"])), "churn", version="v1.2.3")
+        model = OnnxModel.load(model_source.read(str(models["mixed"])), "churn", version="v1.2.3")
         self.application.models.serve(model)
         self.client = AsgiClient(self.application)
 
@@ -427,7 +427,7 @@ class Panic(BaseException):
 def test_a_panic_does_not_end_the_log(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    from stagewright.components.serving.predictor.payload import columns, files, log
+    from stagewright.components.predictor.payload import columns, files, log
 
     owner, name = {
         "columns": (columns.Layout, "batch"), "parquet": (log, "parquet"), "groups": (log, "_groups"),

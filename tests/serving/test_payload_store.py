@@ -16,7 +16,7 @@ import pytest
 from support.faulty_proxy import FaultyProxy
 from support.mixed_rows import ROWS
 
-from stagewright.components.optimization.load.generator import Load, http_request, run_load
+from stagewright.components.measurement.load.generator import Load, http_request, run_load
 from stagewright.components.runtime.storage import ObjectStore
 
 PATH = "/v1/models/churn:predict"

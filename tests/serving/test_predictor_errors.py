@@ -10,9 +10,9 @@ import pytest
 from support.asgi_client import AsgiClient
 from support.mixed_rows import ROWS
 
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.app import Application, Limits
-from stagewright.components.serving.predictor.model import OnnxModel
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.http.app import Application, Limits
+from stagewright.components.predictor.inference.model import OnnxModel
 
 V1, V2 = "/v1/models/churn:predict", "/v2/models/churn/infer"
 GOOD = ROWS[0]
@@ -249,7 +249,7 @@ def test_paths_and_methods(mixed: AsgiClient, method: str, path: str, status: in
 def small(models: dict[str, Path]) -> AsgiClient:
     """The mixed model behind tight limits."""
     application = Application("churn", limits=Limits(body_bytes=2000, rows=3))
-    application.models.serve(OnnxModel.load(source.read(str(models["mixed"])), "churn"))
+    application.models.serve(OnnxModel.load(model_source.read(str(models["mixed"])), "churn"))
     return AsgiClient(application)
 
 
@@ -309,7 +309,7 @@ def test_a_client_that_went_away_gets_no_answer(mixed: AsgiClient) -> None:
 
 def test_metrics_count_what_was_answered(models: dict[str, Path]) -> None:
     application = Application("churn")
-    application.models.serve(OnnxModel.load(source.read(str(models["mixed"])), "churn", version="v1.0.0"))
+    application.models.serve(OnnxModel.load(model_source.read(str(models["mixed"])), "churn", version="v1.0.0"))
     client = AsgiClient(application)
     client.post(V1, {"instances": ROWS})
     client.post(V1, {"instances": []})

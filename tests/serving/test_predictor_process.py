@@ -20,7 +20,7 @@ from support.mixed_rows import FEEDS, ROWS
 from stagewright.components.runtime.signature import Input, Signature
 from stagewright.components.serving import client
 
-PREDICTOR = (sys.executable, "-m", "stagewright.components.serving.predictor")
+PREDICTOR = (sys.executable, "-m", "stagewright.components.predictor")
 Start = Callable[..., Any]
 
 
@@ -66,7 +66,7 @@ def test_several_workers_share_a_port(start: Start, models: dict[str, Path]) -> 
 def test_start_imports_nothing_heavy(models: dict[str, Path]) -> None:
     program = (
         "import sys\n"
-        "from stagewright.components.serving.predictor import arguments, catalogue, loading, server\n"
+        "from stagewright.components.predictor import arguments, catalogue, loading, server\n"
         f"settings = arguments.parse(['--model', {str(models['mixed'])!r}])\n"
         "loading.load(catalogue.Location('m', settings.models[0][1]), settings)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"

@@ -33,7 +33,7 @@ def published(object_store: str, models: dict[str, Path]) -> ObjectStore:
 
 
 def refused(uri: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "stagewright.components.serving.predictor", "--port=0", "--model", uri, "--name=churn"]
+    command = [sys.executable, "-m", "stagewright.components.predictor", "--port=0", "--model", uri, "--name=churn"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return ended.returncode, ended.stderr
 

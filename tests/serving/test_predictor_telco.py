@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 import urllib3
 
+from stagewright.components.export.export_model import export_model
 from stagewright.components.features.fit import fit_features
-from stagewright.components.ingestion.kinds import inferred
 from stagewright.components.ingestion.profile import profile
 from stagewright.components.ingestion.split import split
-from stagewright.components.optimization.export import export_model
+from stagewright.components.ingestion.type_inference import inferred
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.schema import Task

@@ -10,7 +10,7 @@ from support.asgi_client import AsgiClient, Reply
 from support.mixed_rows import FEEDS, ROWS
 from support.onnx_models import direct
 
-from stagewright.components.serving.predictor.tensors import NUMPY
+from stagewright.components.predictor.wire.tensors import NUMPY
 
 PATH = "/v2/models/churn/infer"
 DATATYPES = {"tenure": "FP32", "charges": "FP64", "contract": "BYTES", "senior": "BOOL", "since": "BYTES", "note": "BYTES"}

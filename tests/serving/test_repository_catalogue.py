@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from support.published import publish
 
+from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.wire.errors import UnknownModel, UnknownVersion
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving.predictor.catalogue import Catalogue, Location
-from stagewright.components.serving.predictor.errors import UnknownModel, UnknownVersion
 
 PREFIX = "s3://models/catalogue-test"
 

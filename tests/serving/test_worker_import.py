@@ -20,9 +20,9 @@ from sklearn.svm import SVC
 from support import mlflow_models
 from support.mlflow_models import save, wines
 
-from stagewright.components.runtime.content import content
+from stagewright.components.export.import_model import import_model
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.serving.import_model import import_model
+from stagewright.components.runtime.fingerprint import content
 
 
 def refused(folder: Path, into: Path) -> str:

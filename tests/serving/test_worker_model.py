@@ -28,18 +28,18 @@ from hypothesis.extra import numpy as npst
 from support import mlflow_models, trainings
 from support.asgi_client import AsgiClient
 
+from stagewright.components.export.import_model import import_model
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.mlflow_backend import frames as worker_frames
+from stagewright.components.predictor.mlflow_backend import model as worker_model
+from stagewright.components.predictor.mlflow_backend.heartbeat import LONGEST_LOOK_SECONDS, Pulse
+from stagewright.components.predictor.mlflow_backend.model import WorkerModel, WorkerRefused, WorkerRestarting, WorkerTooSlow
+from stagewright.components.predictor.mlflow_backend.process import WorkerProcess
+from stagewright.components.predictor.mlflow_backend.restarter import Keeper
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving.import_model import import_model
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.worker import frames as worker_frames
-from stagewright.components.serving.predictor.worker import model as worker_model
-from stagewright.components.serving.predictor.worker.keeper import Keeper
-from stagewright.components.serving.predictor.worker.model import WorkerModel, WorkerRefused, WorkerRestarting, WorkerTooSlow
-from stagewright.components.serving.predictor.worker.process import WorkerProcess
-from stagewright.components.serving.predictor.worker.pulse import LONGEST_LOOK_SECONDS, Pulse
 from stagewright.components.serving.publish import publish
 
 CLASSIFIERS = ["sklearn_wine", "xgboost_wine", "lightgbm_classifier"]
@@ -78,7 +78,7 @@ def load() -> Iterator[Callable[..., WorkerModel]]:
     loaded: list[WorkerModel] = []
 
     def begin(name: str) -> WorkerModel:
-        model = worker_model.load(source.read(str(imported(name))), "model")
+        model = worker_model.load(model_source.read(str(imported(name))), "model")
         loaded.append(model)
         return model
 
@@ -90,7 +90,7 @@ def load() -> Iterator[Callable[..., WorkerModel]]:
 @pytest.fixture(scope="module")
 def running() -> Iterator[AsgiClient]:
     """A served model for tests that leave its process as it is."""
-    model = worker_model.load(source.read(str(imported("sklearn_wine"))), "model")
+    model = worker_model.load(model_source.read(str(imported("sklearn_wine"))), "model")
     yield serve(model)
     model.close()
 
@@ -147,7 +147,7 @@ def test_a_model_of_ours_that_was_not_exported_is_served(telco: pl.DataFrame, tr
     own = mlflow.pyfunc.load_model(str(folder)).predict(rows.to_pandas())
 
     import_model(str(folder), tmp_path / "imported")
-    model = worker_model.load(source.read(str(tmp_path / "imported")), "churn")
+    model = worker_model.load(model_source.read(str(tmp_path / "imported")), "churn")
     answer = serve(model).post("/v1/models/churn:predict", {"instances": rows.to_dicts()}).json
     model.close()
 
@@ -156,7 +156,7 @@ def test_a_model_of_ours_that_was_not_exported_is_served(telco: pl.DataFrame, tr
 
 
 def test_an_import_tells_columns_classes_and_the_model_s_own_answers() -> None:
-    signature = source.read(str(imported("sklearn_houses"))).signature
+    signature = model_source.read(str(imported("sklearn_houses"))).signature
     kinds = {column["name"]: (column["kind"], column["nullable"]) for column in json.loads(signature)["inputs"]}
     worker = json.loads((imported("sklearn_houses") / "serving/worker.json").read_text())
     baseline = pd.read_parquet(imported("lightgbm_classifier") / "serving/baseline.parquet")
@@ -445,14 +445,14 @@ def test_a_published_file_that_changed_is_refused(object_store: str) -> None:
     store.write(f"{published.uri}model.skops", b"something else")
 
     with pytest.raises(InputError, match=r"model.skops differs from its checksum in manifest.json"):
-        worker_model.load(source.read(published.uri), name)
+        worker_model.load(model_source.read(published.uri), name)
 
 
 def test_an_interpreter_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_PYTHON", "/nowhere/python")
 
     with pytest.raises(InputError, match="the interpreter /nowhere/python of model 'model' cannot be started"):
-        worker_model.load(source.read(str(imported("sklearn_wine"))), "model")
+        worker_model.load(model_source.read(str(imported("sklearn_wine"))), "model")
 
 
 def test_secrets_are_kept_from_the_process(load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from support.published import publish
 from stagewright.components.runtime import processes
 from stagewright.components.serving import client
 
-PREDICTOR = (sys.executable, "-m", "stagewright.components.serving.predictor")
+PREDICTOR = (sys.executable, "-m", "stagewright.components.predictor")
 Start = Callable[..., Any]
 LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 

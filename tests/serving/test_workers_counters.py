@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stagewright.components.serving.predictor import counters as storage
-from stagewright.components.serving.predictor.counters import Counters, SharedMemory
-from stagewright.components.serving.predictor.instruments import Described
-from stagewright.components.serving.predictor.metrics import Metrics
+from stagewright.components.predictor.telemetry import counters as storage
+from stagewright.components.predictor.telemetry.counters import Counters, SharedMemory
+from stagewright.components.predictor.telemetry.instruments import Described
+from stagewright.components.predictor.telemetry.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -62,8 +62,8 @@ def test_a_successor_goes_on_counting_where_a_dead_process_stopped() -> None:
     memory = SharedMemory(2)
     program = (
         "import os, sys\n"
-        "from stagewright.components.serving.predictor.counters import Counters, SharedMemory\n"
-        "from stagewright.components.serving.predictor.metrics import Metrics\n"
+        "from stagewright.components.predictor.telemetry.counters import Counters, SharedMemory\n"
+        "from stagewright.components.predictor.telemetry.metrics import Metrics\n"
         "metrics = Metrics(Counters(SharedMemory(2, int(sys.argv[1])), 1))\n"
         "metrics.answered('churn', 'v1', 200, 0.1)\n"
         "metrics.in_flight.inc()\n"

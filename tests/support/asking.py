@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.batching import Bounds
-from stagewright.components.serving.predictor.limits import Limits
-from stagewright.components.serving.predictor.model import OnnxModel
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.wire.limits import Bounds, Limits
 from support.asgi_client import Reply
 
 V1, V2 = "/v1/models/churn:predict", "/v2/models/churn/infer"
@@ -23,7 +22,7 @@ class Watched:
     """A real model that notes each inference, and waits with it while it is held."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self._model = OnnxModel.load(source.read(str(folder)), "churn", version="v1.2.3", overrides=settings)
+        self._model = OnnxModel.load(model_source.read(str(folder)), "churn", version="v1.2.3", overrides=settings)
         self.free = threading.Event()
         self.free.set()
         self.begun = threading.Semaphore(0)

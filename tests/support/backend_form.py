@@ -11,7 +11,7 @@ from kfp.dsl import executor_main
 from kfp.dsl.types import artifact_types
 
 from stagewright.components.authoring import Component
-from stagewright.pipelines.compile import spec_of
+from stagewright.pipelines.pipeline_spec import spec_of
 
 BUCKET = "pipelines"
 SESSION = json.dumps({"Provider": "s3", "Params": {"endpoint": "http://minio:9000", "fromEnv": "true"}})

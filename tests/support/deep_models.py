@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
 from stagewright.components.runtime.schema import ColumnKind, Task
 from support import trainings
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stagewright.components.serving.predictor.catalogue import Catalogue, Location
-from stagewright.components.serving.predictor.fleet import Fleet
+from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.processes.worker_pool import Fleet
 
 
 class Process:

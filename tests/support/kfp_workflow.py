@@ -13,7 +13,7 @@ from typing import Any
 
 import kfp_server_api
 
-from stagewright.pipelines.argo_names import node_id
+from stagewright.pipelines.kubeflow.argo_names import node_id
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ def predictor(model: Path, *, name: str, version: str) -> Iterator[str]:
     """Serve a model folder; its address."""
     port = processes.free_port()
     command = [
-        sys.executable, "-m", "stagewright.components.serving.predictor", "--model", str(model), "--name", name,
+        sys.executable, "-m", "stagewright.components.predictor", "--model", str(model), "--name", name,
         "--version", version, "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
     process = processes.start(command, log=model / "predictor.log")

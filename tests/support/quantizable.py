@@ -11,9 +11,9 @@ import onnx
 import polars as pl
 from onnx import TensorProto, helper, numpy_helper
 
+from stagewright.components.export.import_model import import_model
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.import_model import import_model
 
 PIXELS = 64
 HIDDEN = 512

@@ -9,7 +9,7 @@ import polars as pl
 
 from stagewright.components.runtime.model import Model
 from stagewright.components.serving import client
-from stagewright.pipelines import local, results
+from stagewright.pipelines.local import results, runner
 
 TOLERANCE = 1e-5
 # What train-model does before it deploys.
@@ -23,7 +23,7 @@ STEPS = [
 class Finished:
     """A run that ended, with what it produced."""
 
-    run: local.Run
+    run: runner.Run
     outputs: dict[str, Any]
 
     @property

@@ -63,7 +63,7 @@ def target(folder: Path, model: str, *arguments: str) -> Iterator[Target]:
 def process(folder: Path, model: str, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Target]:
     """A predictor's process that has announced its model."""
     command = [
-        sys.executable, "-m", "stagewright.components.serving.predictor", "--model", str(folder), "--name", model,
+        sys.executable, "-m", "stagewright.components.predictor", "--model", str(folder), "--name", model,
         "--version", VERSION, "--host", "127.0.0.1", "--port", "0", *arguments,
     ]  # fmt: skip
     log = folder.parent / f"{folder.name}-predictor-{uuid4().hex[:8]}.log"

@@ -100,8 +100,8 @@ def measure_size(
     from stagewright.components.runtime.step import step
 
     with step("measure_size"):
+        from stagewright.components.measurement.cpu_limit import cpus_of
         from stagewright.components.optimization.cost import measured
-        from stagewright.components.optimization.cost.cpu_limit import cpus_of
         from stagewright.components.optimization.cost.result import Wanted
 
         if prometheus:

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from stagewright.components.optimization import served
-from stagewright.components.optimization.cost import capacity
-from stagewright.components.optimization.cost.capacity import Curve, Sample
-from stagewright.components.optimization.cost.cpu_limit import CannotLimit, cpus_of, quantity_of
+from stagewright.components.measurement import capacity, server_process
+from stagewright.components.measurement.capacity import Curve, Sample
+from stagewright.components.measurement.cpu_limit import CannotLimit, cpus_of, quantity_of
+from stagewright.components.measurement.model_rows import ModelRows
+from stagewright.components.measurement.replica import Size
 from stagewright.components.optimization.cost.result import Wanted
 from stagewright.components.optimization.cost.service_patch import Present
-from stagewright.components.optimization.cost.sizing import Size
-from stagewright.components.optimization.model_rows import ModelRows
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.model import SERVING
@@ -80,7 +79,7 @@ def measure(model: str | Path, cpus: str, wanted: Wanted, *, data: str = "") -> 
         GateFailed: If the predictor does not start.
     """
     model, limit = Path(model), cpus_of(cpus)
-    requests = ModelRows.load(model, data).requests(served.NAME)
+    requests = ModelRows.load(model, data).requests(server_process.NAME)
     try:
         curve = capacity.measure(
             model, requests, cpus=limit, objective_ms=wanted.objective_ms, seconds=wanted.seconds, rounds=wanted.rounds,

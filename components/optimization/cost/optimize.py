@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stagewright.components.measurement.capacity import Curve
+from stagewright.components.measurement.cpu_limit import cpus_of, quantity_of
+from stagewright.components.measurement.replica import GIB
 from stagewright.components.optimization.cost import load_trace, prices, prometheus_curve, sizing
-from stagewright.components.optimization.cost.capacity import Curve
-from stagewright.components.optimization.cost.cpu_limit import cpus_of, quantity_of
 from stagewright.components.optimization.cost.load_trace import Trace
 from stagewright.components.optimization.cost.measured import Measured, curves, measure, sizes
 from stagewright.components.optimization.cost.prices import Prices
@@ -190,8 +191,8 @@ def _recommend(best: Plan, zero: ScaleToZero | None, wanted: Wanted, kept: Prese
         return Recommendation(size.cpus, size.memory_request, size.memory_limit, least, most, wanted.mode, metric, target)
     # Memory may become less, and becomes more only where less was asked for than was seen to be held.
     requested, limit = size.memory_request, size.memory_limit
-    if size.memory_bytes <= int(kept.gib * sizing.GIB):
-        requested = min(requested, int(kept.gib * sizing.GIB))
+    if size.memory_bytes <= int(kept.gib * GIB):
+        requested = min(requested, int(kept.gib * GIB))
     if size.memory_bytes <= kept.memory_limit:
         limit = max(requested, min(limit, kept.memory_limit))
     return Recommendation(kept.cpus, requested, limit, least, most, wanted.mode, metric, target, kept.cpu_limit)

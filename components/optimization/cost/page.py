@@ -3,10 +3,11 @@
 import math
 from typing import Any
 
+from stagewright.components.measurement.cpu_limit import quantity_of
+from stagewright.components.measurement.replica import MIB
 from stagewright.components.optimization.cost import plots
-from stagewright.components.optimization.cost.cpu_limit import quantity_of
 from stagewright.components.optimization.cost.result import Cost
-from stagewright.components.optimization.cost.sizing import MIB, Plan
+from stagewright.components.optimization.cost.sizing import Plan
 from stagewright.components.runtime import report
 from stagewright.components.runtime.report import Page
 from stagewright.components.runtime.yaml_text import to_yaml

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stagewright.components.optimization.cost.capacity import Curve
-from stagewright.components.optimization.cost.cpu_limit import quantity_of
+from stagewright.components.measurement.capacity import Curve
+from stagewright.components.measurement.cpu_limit import quantity_of
 from stagewright.components.optimization.cost.load_trace import Trace
 from stagewright.components.optimization.cost.sizing import Plan
 from stagewright.components.runtime.report import ACCENT, BAD, GOOD, GRID, MUTED, PAPER, line_style, new_figure

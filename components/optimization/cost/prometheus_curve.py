@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import polars as pl
 import urllib3
 
-from stagewright.components.optimization.cost.capacity import Curve, Sample, largest
+from stagewright.components.measurement.capacity import Curve, Sample, largest
+from stagewright.components.measurement.replica import Size
 from stagewright.components.optimization.cost.load_trace import RATE, TIME, Trace, from_samples
-from stagewright.components.optimization.cost.sizing import Size
 from stagewright.components.runtime.answers import object_in, read_answer
 from stagewright.components.runtime.documents import Unreadable
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable, did_you_mean

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stagewright.components.optimization.cost.capacity import Curve
-from stagewright.components.optimization.cost.cpu_limit import cpus_of, quantity_of
+from stagewright.components.measurement.capacity import Curve
+from stagewright.components.measurement.cpu_limit import cpus_of, quantity_of
 from stagewright.components.optimization.cost.load_trace import Trace
 from stagewright.components.optimization.cost.prices import Prices
 from stagewright.components.optimization.cost.service_patch import Document, Recommendation
 from stagewright.components.optimization.cost.sizing import Plan, ScaleToZero
 from stagewright.components.runtime.errors import BadParameter, one_of
-from stagewright.components.serving.inference_service import MODES
+from stagewright.components.serving.manifests.inference_service import MODES
 
 CPU_LIMITS = ("500m", "1", "2")
 TYPICAL_POD_START = 3.0  # seconds until a container of an image that is on the node begins to run

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.optimization.cost.cpu_limit import cpus_of, quantity_of
-from stagewright.components.optimization.cost.sizing import GIB, MIB
+from stagewright.components.measurement.cpu_limit import cpus_of, quantity_of
+from stagewright.components.measurement.replica import GIB, MIB
 from stagewright.components.runtime.documents import read_all_yaml
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.serving.inference_service import API_VERSION, KIND, REPLICAS, RESOURCES
+from stagewright.components.serving.manifests.inference_service import API_VERSION, KIND, REPLICAS, RESOURCES
 
 Document = dict[str, Any]
 _UNITS = {

@@ -4,48 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from stagewright.components.measurement.replica import GIB, Size
 from stagewright.components.optimization.cost.load_trace import Trace
 from stagewright.components.optimization.cost.prices import HOURS_A_MONTH, Prices
 
-GIB = 1024**3
-MIB = 1024**2
 MILLION = 1e6
-MEMORY_REQUEST, MEMORY_LIMIT = 1.25, 1.5  # of the peak that was measured: other requests than those measured may be larger
-MEMORY_STEP = 16 * MIB
 UTILISATION = (10, 90)  # percent: what an autoscaler can sensibly be asked to keep
 # Knative keeps the last replica for its stable window and a grace after that before it scales to zero.
 STABLE_WINDOW_SECONDS, GRACE_SECONDS = 60.0, 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A replica of one size and what it was measured to bear.
-
-    Attributes:
-        cpus: Its limit, and what it requests: less would promise less than was measured.
-        capacity: Requests a second within the objective; 0 where not even a little load is.
-        p99_ms: At that load.
-        cpu_share: Share of its CPUs that it uses at that load.
-        memory_bytes: The most memory that it held.
-    """
-
-    cpus: float
-    capacity: float
-    p99_ms: float
-    cpu_share: float
-    memory_bytes: int
-
-    @property
-    def memory_request(self) -> int:
-        return _stepped(self.memory_bytes * MEMORY_REQUEST)
-
-    @property
-    def memory_limit(self) -> int:
-        return _stepped(self.memory_bytes * MEMORY_LIMIT)
-
-    def hour(self, prices: Prices) -> float:
-        """Price of one replica for an hour."""
-        return prices.replica_hour(self.cpus, self.memory_request / GIB)
+def hourly_price(size: Size, prices: Prices) -> float:
+    """Price of one replica for an hour."""
+    return prices.replica_hour(size.cpus, size.memory_request / GIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +92,7 @@ def plan(size: Size, trace: Trace, prices: Prices, *, headroom: float, least: in
     """
     wanted = [replicas_for(hour.peak, size.capacity, headroom, least=least) for hour in trace.hours]
     replicas = tuple(min(count, most) if most is not None else count for count in wanted)
-    cost = sum(replicas) * size.hour(prices)
+    cost = sum(replicas) * hourly_price(size, prices)
     short = sum(hour.peak > count * size.capacity for hour, count in zip(trace.hours, replicas, strict=True))
     return Plan(size, replicas, cost, cost / trace.requests * MILLION, cost / len(trace.hours) * HOURS_A_MONTH, short)
 
@@ -162,7 +133,7 @@ def scale_to_zero(size: Size, trace: Trace, prices: Prices, *, cold_start_second
         cold_start_seconds: From a request that finds no replica to its answer.
         least: Replicas that would be kept otherwise.
     """
-    hour = size.hour(prices) * max(1, least)
+    hour = hourly_price(size, prices) * max(1, least)
     break_even = STABLE_WINDOW_SECONDS + GRACE_SECONDS + cold_start_seconds
     pauses = trace.pauses()
     saved = sum(max(0.0, length * 3600 - break_even) for length in pauses) / 3600 * hour
@@ -178,7 +149,3 @@ def cpu_target(size: Size, headroom: float) -> int:
 def rate_target(size: Size, headroom: float) -> int:
     """Requests a second of a replica that still has its headroom."""
     return max(1, int(size.capacity / (1 + headroom)))
-
-
-def _stepped(size: float) -> int:
-    return max(1, ceil(size / MEMORY_STEP)) * MEMORY_STEP

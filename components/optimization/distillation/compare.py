@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stagewright.components.evaluation import bootstrap
-from stagewright.components.evaluation.metrics import METRICS, Measured, Metric, main_metric, measure, of_task
-from stagewright.components.evaluation.outcome import Outcome
-from stagewright.components.optimization.distillation.latency import Latency
+from stagewright.components.measurement.graph_latency import Latency
+from stagewright.components.metrics import bootstrap
+from stagewright.components.metrics.metrics import METRICS, Measured, Metric, main_metric, measure, of_task
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.errors import BadParameter, one_of
 from stagewright.components.runtime.schema import Task
 

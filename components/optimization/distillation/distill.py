@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.evaluation.evaluate import answer
-from stagewright.components.evaluation.outcome import Outcome, classification, known_rows, regression
+from stagewright.components.export.graph import whole
+from stagewright.components.measurement.graph_latency import measure
+from stagewright.components.metrics.outcome import Outcome, classification, known_rows, regression
 from stagewright.components.optimization.distillation.compare import Limits, compare
-from stagewright.components.optimization.distillation.latency import measure
 from stagewright.components.optimization.distillation.result import Attempt, Distilled
 from stagewright.components.optimization.distillation.students import DEEP, Student, students
 from stagewright.components.optimization.distillation.teach import Classroom, Options
 from stagewright.components.optimization.distillation.teacher import Teacher
-from stagewright.components.optimization.graph import whole
 from stagewright.components.runtime import folders, logs, naming, tables, tracking
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.model import decide

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stagewright.components.evaluation.metrics import METRICS
+from stagewright.components.metrics.metrics import METRICS
 from stagewright.components.optimization.distillation.compare import Comparison
 from stagewright.components.optimization.distillation.plots import agreement_plot, latency_plot, quality_plot, students_plot
 from stagewright.components.optimization.distillation.result import Attempt, Distilled

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stagewright.components.evaluation.metrics import METRICS
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.metrics import METRICS
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.optimization.distillation.compare import Comparison
 from stagewright.components.runtime.report import ACCENT, BAD, GOOD, GRID, INK, MUTED, PALETTE, label, new_figure
 from stagewright.components.runtime.schema import Task

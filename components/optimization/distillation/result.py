@@ -6,7 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.optimization.distillation.compare import Comparison, Limits
 from stagewright.components.optimization.distillation.students import Student
 from stagewright.components.optimization.distillation.teach import Options, Taught

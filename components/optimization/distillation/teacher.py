@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from stagewright.components.runtime import columns
-from stagewright.components.runtime.content import GRAPH, Content, content
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import DESCRIPTION_FILE, FeatureGraph, batch_rows, session
+from stagewright.components.runtime.fingerprint import GRAPH, Content, content
 from stagewright.components.runtime.model import FEATURES, METADATA_FILE, SERVING, Label, ModelMetadata
 from stagewright.components.runtime.positive import name
 from stagewright.components.runtime.progress import progress

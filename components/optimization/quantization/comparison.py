@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stagewright.components.optimization.load.generator import Load
+from stagewright.components.measurement.load.generator import Load
 
 FLOAT, VARIANT = "float", "variant"
 

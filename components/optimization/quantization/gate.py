@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stagewright.components.measurement.graph_speed import Speed
 from stagewright.components.optimization.quantization.methods import CPU, Method
 from stagewright.components.optimization.quantization.quality import Quality
-from stagewright.components.optimization.quantization.speed import Speed
 from stagewright.components.runtime.errors import BadParameter
 
 EQUALLY_FAST = 0.1  # speed-ups nearer than this are one: chance would choose between them, and a loss is not worth it

@@ -11,7 +11,7 @@ from math import prod
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
-from stagewright.components.optimization.graph import PREFIX, PROBABILITIES
+from stagewright.components.export.graph import PREFIX, PROBABILITIES
 
 LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "LSTM", "GRU")
 LEAST_WEIGHTS = 64  # of a layer that is worth a look; a smaller table is an index, a scale or a constant

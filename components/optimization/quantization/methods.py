@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from stagewright.components.optimization.quantization import half, static
+from stagewright.components.optimization.quantization import fp16, static
 from stagewright.components.optimization.quantization.graph import Layer, layers
-from stagewright.components.optimization.quantization.quiet import quiet
+from stagewright.components.optimization.quantization.suppress_output import quiet
 from stagewright.components.runtime.errors import one_of
 
 Feeds = Mapping[str, np.ndarray]
@@ -119,7 +119,7 @@ def _weights(body: onnx.ModelProto, _: Sequence[Feeds], *, bits: int) -> onnx.Mo
 
 
 def _half(body: onnx.ModelProto, _: Sequence[Feeds]) -> onnx.ModelProto:
-    return half.half(_copied(body))
+    return fp16.half(_copied(body))
 
 
 def _fused(body: onnx.ModelProto) -> onnx.ModelProto:

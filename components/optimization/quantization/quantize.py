@@ -15,19 +15,20 @@ import onnx
 import onnxruntime
 import polars as pl
 
-from stagewright.components.optimization.parity import rule
-from stagewright.components.optimization.quantization import answering, methods, speed, torch_ao
-from stagewright.components.optimization.quantization.answering import Feeds
-from stagewright.components.optimization.quantization.gain import look
+from stagewright.components.export.table_answers import rule
+from stagewright.components.measurement import graph_speed
+from stagewright.components.measurement.graph_speed import Answer, Speed
+from stagewright.components.optimization.quantization import inference, methods, torch_ao
 from stagewright.components.optimization.quantization.gate import Candidate, choose
 from stagewright.components.optimization.quantization.graph import divide
+from stagewright.components.optimization.quantization.inference import Feeds
 from stagewright.components.optimization.quantization.methods import Method
+from stagewright.components.optimization.quantization.potential import look
 from stagewright.components.optimization.quantization.quality import Truth, measures, quality, truth_of
 from stagewright.components.optimization.quantization.result import Quantization, Request
-from stagewright.components.optimization.quantization.speed import Answer, Speed
 from stagewright.components.runtime import logs, tables
-from stagewright.components.runtime.content import GRAPH
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.fingerprint import GRAPH
 from stagewright.components.runtime.model import SERVING, Model, Predictions
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.serving_settings import FILE as SETTINGS
@@ -65,7 +66,7 @@ class _Workbench:
             )
         self.folder, self.request = folder, request
         self.signature = Signature.read(folder / SERVING)
-        self.feeds = answering.feeding(folder)
+        self.feeds = inference.feeding(folder)
         self.divided = divide(onnx.load(str(folder / SERVING / GRAPH)))
         self.target = request.target or self.signature.target or ""
         self.calibrated, self.rows = _halves(_known(table, self.target), request)
@@ -106,13 +107,13 @@ class _Workbench:
         runs = {"float32": self._caller(self.divided.whole.SerializeToString())}
         runs |= {candidate.name: call for candidate, call in made if call is not None}
         with progress("measuring speed"):
-            speeds = speed.compare(runs, self._loads(), seconds=self.request.seconds)
+            speeds = graph_speed.compare(runs, self._loads(), seconds=self.request.seconds)
         on_gpu = self._on_gpu(made)
         found = [replace(candidate, speed=(speeds | on_gpu).get(candidate.name)) for candidate, _ in made]
         return found, speeds["float32"]
 
     def _names(self, torch: bool) -> list[str]:
-        names = methods.names_for(self.divided.body, saturates=speed.saturates())
+        names = methods.names_for(self.divided.body, saturates=graph_speed.saturates())
         if torch:
             names.append("torch-static" if any(name.startswith("static-entropy") for name in names) else "torch-dynamic")
         return names
@@ -127,7 +128,7 @@ class _Workbench:
             session = self._session(graph)
             answered = self._answers(session)
             found = quality(answered, own, truth, seed=self.request.seed)
-            effect = answering.batch_effect(session, self.feeds, self.rows, self.signature, answered, self.spread)
+            effect = inference.batch_effect(session, self.feeds, self.rows, self.signature, answered, self.spread)
         except Exception as error:  # noqa: BLE001  quantizers raise errors of many kinds for graphs they do not understand
             return Candidate(method, error=_reason(error)), None
         candidate = Candidate(method, graph, len(graph), self.size / len(graph), found, batch_effect=effect)
@@ -139,9 +140,9 @@ class _Workbench:
         import torch
 
         torch.set_num_threads(self.threads)
-        size = answering.ANSWERED_ROWS
-        made = torch_ao.make(method.name, reference, [self.feeds(part) for part in answering.batches(self.calibrated, 32)])
-        answered = made.predictions([self.feeds(part) for part in answering.batches(self.rows, size)])
+        size = inference.ANSWERED_ROWS
+        made = torch_ao.make(method.name, reference, [self.feeds(part) for part in inference.batches(self.calibrated, 32)])
+        answered = made.predictions([self.feeds(part) for part in inference.batches(self.rows, size)])
         found = quality(answered, own, truth, seed=self.request.seed)
         return Candidate(method, b"", made.size, self.size / made.size, found), made
 
@@ -153,22 +154,22 @@ class _Workbench:
         graphs = {candidate.name: candidate.graph for candidate in gpu}
         runs = {"float32": self._caller(self.divided.whole.SerializeToString(), CUDA)}
         runs |= {name: self._caller(graph, CUDA) for name, graph in graphs.items()}
-        return speed.compare(runs, self._loads(), seconds=self.request.seconds)
+        return graph_speed.compare(runs, self._loads(), seconds=self.request.seconds)
 
     def _answers(self, session: onnxruntime.InferenceSession) -> Predictions:
-        return answering.answer(session, self.feeds, self.rows, self.signature)
+        return inference.answer(session, self.feeds, self.rows, self.signature)
 
     def _session(self, graph: bytes) -> onnxruntime.InferenceSession:
-        return speed.session(graph, threads=0)
+        return graph_speed.session(graph, threads=0)
 
     def _caller(self, graph: bytes, provider: str = CPU) -> Answer:
-        opened = speed.session(graph, threads=self.threads, provider=provider)
+        opened = graph_speed.session(graph, threads=self.threads, provider=provider)
         return lambda feeds: opened.run(None, dict(feeds))
 
     def _calibration(self) -> list[Feeds]:
         graph = self.divided.features()
         features = self._session(graph.SerializeToString()) if graph.graph.output else None
-        return answering.calibration(features, self.divided.before, self.feeds, self.calibrated)
+        return inference.calibration(features, self.divided.before, self.feeds, self.calibrated)
 
     def _loads(self) -> dict[str, list[Feeds]]:
         singles = np.linspace(0, self.rows.height - 1, min(SINGLE_ROWS, self.rows.height)).round().astype(np.int64)
@@ -182,7 +183,7 @@ class _Workbench:
         return {
             "rows": self.rows.height, "calibration_rows": self.calibrated.height, "true_values": truth.known,
             "batch_rows": min(self.request.batch_rows, self.rows.height), "threads": self.threads,
-            "processor": speed.processor(), "cores": os.cpu_count(), "onnxruntime": version("onnxruntime"),
+            "processor": graph_speed.processor(), "cores": os.cpu_count(), "onnxruntime": version("onnxruntime"),
             "seed": self.request.seed,
         }  # fmt: skip
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stagewright.components.measurement.graph_speed import Speed
 from stagewright.components.optimization.quantization import methods
 from stagewright.components.optimization.quantization.comparison import Comparison
-from stagewright.components.optimization.quantization.gain import Gain
 from stagewright.components.optimization.quantization.gate import Candidate, Limits, figures
-from stagewright.components.optimization.quantization.speed import Speed
+from stagewright.components.optimization.quantization.potential import Gain
 from stagewright.components.runtime.errors import BadParameter, GateFailed, one_of
 from stagewright.components.runtime.signature import Signature
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from stagewright.components.optimization.quantization.answering import Feeds
-from stagewright.components.optimization.quantization.quiet import quiet
+from stagewright.components.optimization.quantization.inference import Feeds
+from stagewright.components.optimization.quantization.suppress_output import quiet
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import OUTPUT
 from stagewright.components.runtime.model import METADATA_FILE, Model, Predictions, answers

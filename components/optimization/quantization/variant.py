@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stagewright.components.optimization.parity import rule
-from stagewright.components.optimization.quantization import answering, speed
+from stagewright.components.export.table_answers import rule
+from stagewright.components.measurement import graph_speed
+from stagewright.components.optimization.quantization import inference
 from stagewright.components.optimization.quantization.result import Quantization
 from stagewright.components.runtime import folders, logs, tables
-from stagewright.components.runtime.content import BASELINE, GRAPH, content
 from stagewright.components.runtime.errors import GateFailed
+from stagewright.components.runtime.fingerprint import BASELINE, GRAPH, content
 from stagewright.components.runtime.model import ESTIMATOR, SERVING, Predictions
 from stagewright.components.runtime.parity import TOLERANCE, margin, rule_columns
 from stagewright.components.runtime.signature import Signature
@@ -74,16 +75,16 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
         raise ValueError("nothing won")
     model = Path(model)
     signature = found.signature
-    session = speed.session(winner.graph, threads=0)
-    own = speed.session((model / SERVING / GRAPH).read_bytes(), threads=0)
-    feeds = answering.feeding(model)
+    session = graph_speed.session(winner.graph, threads=0)
+    own = graph_speed.session((model / SERVING / GRAPH).read_bytes(), threads=0)
+    feeds = inference.feeding(model)
     rows, truth = _rows(model, data, signature)
-    together = answering.answer(session, feeds, rows, signature, rows=SMOKE_ROWS)
-    floats = answering.answer(own, feeds, rows, signature, rows=SMOKE_ROWS)
+    together = inference.answer(session, feeds, rows, signature, rows=SMOKE_ROWS)
+    floats = inference.answer(own, feeds, rows, signature, rows=SMOKE_ROWS)
     _, spread = rule(model, floats)
-    moved = answering.distance(answering.numbers(together), answering.numbers(floats), spread)
+    moved = inference.distance(inference.numbers(together), inference.numbers(floats), spread)
     effect = Effect(
-        batch=answering.batch_effect(session, feeds, rows, signature, together, spread),
+        batch=inference.batch_effect(session, feeds, rows, signature, together, spread),
         error=float(np.sqrt(np.mean(moved**2))),
     )
     kept = _certain(together, effect.tolerance, signature.threshold)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stagewright.components.evaluation.outcome import Outcome, classification, regression
+from stagewright.components.metrics.outcome import Outcome, classification, regression
 from stagewright.components.runtime.schema import Task
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from unit.evaluation.outcomes import binary, multiclass, numbers
 
-from stagewright.components.evaluation import bootstrap
-from stagewright.components.evaluation.metrics import measure
-from stagewright.components.evaluation.outcome import Outcome, regression
+from stagewright.components.metrics import bootstrap
+from stagewright.components.metrics.metrics import measure
+from stagewright.components.metrics.outcome import Outcome, regression
 
 
 @pytest.mark.parametrize("outcome", [binary(), multiclass(), multiclass(classes=3, seed=5), numbers()])

@@ -6,8 +6,8 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 from unit.evaluation import outcomes
 
 from stagewright.components.evaluation.by_class import ClassScores, by_class, most_frequent
-from stagewright.components.evaluation.metrics import measure
-from stagewright.components.evaluation.outcome import Outcome
+from stagewright.components.metrics.metrics import measure
+from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime.schema import Task
 
 

@@ -9,8 +9,8 @@ from unit.evaluation.outcomes import numbers
 
 from stagewright.components.evaluation.champion import _difference, _too_few
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
-from stagewright.components.evaluation.outcome import Outcome, classification
 from stagewright.components.evaluation.page import page
+from stagewright.components.metrics.outcome import Outcome, classification
 from stagewright.components.runtime import tracking as mlflow_tracking
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
 from stagewright.components.runtime.model import ModelMetadata

@@ -9,8 +9,8 @@ from unit.evaluation import outcomes
 
 from stagewright.components.evaluation.classification_plots import confusion_plot, scores_plot
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
-from stagewright.components.evaluation.outcome import Outcome
 from stagewright.components.evaluation.page import page
+from stagewright.components.metrics.outcome import Outcome
 
 
 @pytest.fixture(scope="module")

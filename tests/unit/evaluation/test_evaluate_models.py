@@ -12,9 +12,9 @@ import pytest
 from kfp import dsl
 
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
-from stagewright.components.evaluation.metrics import of_task
 from stagewright.components.evaluation.page import page
 from stagewright.components.evaluation.record import to_kubeflow
+from stagewright.components.metrics.metrics import of_task
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.model import Model

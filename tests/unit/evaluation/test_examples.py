@@ -5,7 +5,7 @@ import polars as pl
 from support.deep_models import digits_table
 
 from stagewright.components.evaluation import examples
-from stagewright.components.evaluation.outcome import Outcome, classification
+from stagewright.components.metrics.outcome import Outcome, classification
 from stagewright.components.runtime import report
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Input

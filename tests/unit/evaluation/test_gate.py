@@ -8,7 +8,7 @@ from unit.evaluation.outcomes import binary, multiclass, numbers
 
 from stagewright.components.evaluation import gate
 from stagewright.components.evaluation.champion import Champion
-from stagewright.components.evaluation.metrics import METRICS, Measured, measure
+from stagewright.components.metrics.metrics import METRICS, Measured, measure
 from stagewright.components.runtime.errors import BadParameter, GateFailed
 from stagewright.components.runtime.schema import Task
 

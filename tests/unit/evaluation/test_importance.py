@@ -10,7 +10,7 @@ from unit.evaluation.conftest import Trained
 
 from stagewright.components.evaluation.evaluate import evaluate
 from stagewright.components.evaluation.importance import BLOCK_ROWS, Importance, most_important_first, permutation_importance
-from stagewright.components.evaluation.outcome import Outcome, regression
+from stagewright.components.metrics.outcome import Outcome, regression
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.schema import Schema
 

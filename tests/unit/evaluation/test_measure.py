@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from unit.evaluation.outcomes import binary, multiclass, numbers
 
-from stagewright.components.evaluation.metrics import METRICS, calibration_bins, main_metric, measure, of_task
-from stagewright.components.evaluation.outcome import Outcome, classification, known_rows, regression
+from stagewright.components.metrics.metrics import METRICS, calibration_bins, main_metric, measure, of_task
+from stagewright.components.metrics.outcome import Outcome, classification, known_rows, regression
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stagewright.components.evaluation.card import SECTIONS, write_card
-from stagewright.components.evaluation.card_sections import _dropped
 from stagewright.components.evaluation.evaluate import evaluate
-from stagewright.components.evaluation.markdown import escape, table, to_html
+from stagewright.components.evaluation.model_card.card import SECTIONS, write_card
+from stagewright.components.evaluation.model_card.markdown import escape, table, to_html
+from stagewright.components.evaluation.model_card.sections import _dropped
 from stagewright.components.runtime.errors import InputError
 
 
@@ -89,7 +89,7 @@ def test_card_needs_neither_scikit_learn_nor_a_framework(churn_model, evaluated:
 import sys
 for package in ("sklearn", "scipy", "pandas", "onnx", "onnxruntime", "xgboost", "mlflow", "torch"):
     sys.modules[package] = None
-from stagewright.components.evaluation.card import write_card
+from stagewright.components.evaluation.model_card.card import write_card
 write_card({str(tmp_path / "a.md")!r}, {str(tmp_path / "a.html")!r}, **{given!r})
 """
     subprocess.run([sys.executable, "-c", program], check=True)

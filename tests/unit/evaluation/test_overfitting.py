@@ -6,10 +6,10 @@ import pytest
 from unit.evaluation.outcomes import numbers
 
 from stagewright.components.evaluation.evaluate import evaluate
-from stagewright.components.evaluation.metrics import Measured, measure
-from stagewright.components.evaluation.outcome import regression
 from stagewright.components.evaluation.overfitting import Overfitting, check
 from stagewright.components.evaluation.remarks import remarks
+from stagewright.components.metrics.metrics import Measured, measure
+from stagewright.components.metrics.outcome import regression
 from stagewright.components.runtime.schema import Task
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from stagewright.components.evaluation.champion import Champion
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
-from stagewright.components.evaluation.metrics import Measured
-from stagewright.components.evaluation.outcome import Outcome, classification
 from stagewright.components.evaluation.record import to_log
 from stagewright.components.evaluation.remarks import remarks
+from stagewright.components.metrics.metrics import Measured
+from stagewright.components.metrics.outcome import Outcome, classification
 from stagewright.components.runtime.schema import Task
 
 

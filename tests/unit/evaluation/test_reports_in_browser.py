@@ -9,8 +9,8 @@ import pytest
 from support import browser
 from unit.evaluation.outcomes import multiclass
 
-from stagewright.components.evaluation.card import write_card
 from stagewright.components.evaluation.evaluate import evaluate
+from stagewright.components.evaluation.model_card.card import write_card
 from stagewright.components.evaluation.page import page
 from stagewright.components.ingestion.validate import validate
 from stagewright.components.runtime import report, tables

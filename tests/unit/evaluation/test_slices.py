@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unit.evaluation.outcomes import binary, multiclass, numbers
 
 from stagewright.components.evaluation import slices
-from stagewright.components.evaluation.metrics import measure
+from stagewright.components.metrics.metrics import measure
 from stagewright.components.runtime.errors import InputError
 
 

@@ -109,7 +109,7 @@ def test_scaling_learned_in_batches_equals_scaling_learned_at_once(
     specification = {"columns": {"tenure": {"scale": "robust"}, "monthly_charges": {"scale": "minmax"}}}
     together = fit(telco, target="churn", framework="torch", specification=specification).transform(telco)
 
-    monkeypatch.setattr("stagewright.components.features.fit.BATCH_ROWS", 500)
+    monkeypatch.setattr("stagewright.components.features.training_split.BATCH_ROWS", 500)
     in_batches = fit(telco, target="churn", framework="torch", specification=specification).transform(telco)
 
     np.testing.assert_allclose(in_batches, together, rtol=1e-6, atol=1e-6)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from stagewright.components.ingestion import bytestreams
+from stagewright.components.ingestion import compression
 from stagewright.components.ingestion.ingest import Ingested, ingest
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
@@ -334,7 +334,7 @@ def test_files_that_unpack_to_hundreds_of_times_their_size_are_refused(place: Pl
     assert len(bz2.compress(small)) * 500 < len(small)
     assert place.read(place.write("small.csv.bz2", bz2.compress(small))).height == 20_000
 
-    monkeypatch.setattr(bytestreams, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(compression, "FREE_BYTES", 1 << 20)
     bomb = b"a,b,c,d,e,f,g,h\n" + line * (3 << 16)
     for name, content in {
         "bomb.csv.gz": gzip.compress(bomb, 6),

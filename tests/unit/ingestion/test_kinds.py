@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from stagewright.components.ingestion.kinds import counts, kind_of, task_of
 from stagewright.components.ingestion.profile import IMAGES, TENSORS, ColumnProfile
+from stagewright.components.ingestion.type_inference import counts, kind_of, task_of
 from stagewright.components.runtime.errors import InputError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stagewright.components.ingestion.kinds import inferred, task_of
 from stagewright.components.ingestion.profile import profile
+from stagewright.components.ingestion.type_inference import inferred, task_of
 from stagewright.components.ingestion.validate import examine, validate
 from stagewright.components.ingestion.withtarget import rows_with_target
 from stagewright.components.runtime import tables

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 import yaml
 
-from stagewright.components.optimization.cost.capacity import Curve, Sample
+from stagewright.components.measurement.capacity import Curve, Sample
+from stagewright.components.measurement.replica import MIB, Size
 from stagewright.components.optimization.cost.measured import Measured, curves
 from stagewright.components.optimization.cost.optimize import optimize_cost, plan
 from stagewright.components.optimization.cost.page import page
 from stagewright.components.optimization.cost.result import Cost, Wanted
 from stagewright.components.optimization.cost.service_patch import patch
-from stagewright.components.optimization.cost.sizing import MIB, Plan, Size, sufficient, within
+from stagewright.components.optimization.cost.sizing import Plan, sufficient, within
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving.inference_service import Replicas, Resources, inference_service
+from stagewright.components.serving.manifests.inference_service import Replicas, Resources, inference_service
 
 PRICES = {"cpu_hour": 1.0, "gib_hour": 0.001}
 KEPT = "the present service bears the load, and nothing smaller was found that does: its CPU and replicas stay"

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stagewright.components.measurement.capacity import Sample, largest
+from stagewright.components.measurement.replica import MIB, Size
 from stagewright.components.optimization.cost import prices, sizing
-from stagewright.components.optimization.cost.capacity import Sample, largest
 from stagewright.components.optimization.cost.load_trace import Hour, Trace
 from stagewright.components.optimization.cost.prices import Prices
-from stagewright.components.optimization.cost.sizing import MIB, Size, cheapest, plan, replicas_for, scale_to_zero
+from stagewright.components.optimization.cost.sizing import cheapest, hourly_price, plan, replicas_for, scale_to_zero
 from stagewright.components.runtime.errors import BadParameter
 
 PRICES = Prices(0.04, 0.005, "EUR", "a test")
@@ -94,7 +95,7 @@ def test_scaling_to_zero_pays_only_for_long_pauses() -> None:
     found = scale_to_zero(size(), trace(10, 0, 0, 10, 0), PRICES, cold_start_seconds=10)
     assert found.break_even_seconds == 100  # Knative keeps the last replica for 90 s, and a start takes 10
     assert found.pauses == 2
-    hour = size().hour(PRICES)
+    hour = hourly_price(size(), PRICES)
     assert found.saved == pytest.approx(hour * (7200 - 100 + 3600 - 100) / 3600)
     assert found.saved_a_wait == pytest.approx(found.saved / 2)
     assert found.pays

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stagewright.components.optimization.cost.cpu_limit import (
+from stagewright.components.measurement.cpu_limit import (
     CONTAINER,
     CannotLimit,
     cpus_of,

@@ -14,19 +14,19 @@ from sklearn.metrics import recall_score
 from support import deep_models, trainings
 from support.trainings import Data
 
+from stagewright.components.export.export_model import export_model
+from stagewright.components.export.import_model import import_model
 from stagewright.components.optimization.distillation.compare import Limits
 from stagewright.components.optimization.distillation.distill import distill_model
 from stagewright.components.optimization.distillation.page import page, read_columns
 from stagewright.components.optimization.distillation.result import Distilled
 from stagewright.components.optimization.distillation.students import students
 from stagewright.components.optimization.distillation.teach import Options
-from stagewright.components.optimization.export import export_model
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Signature
-from stagewright.components.serving.import_model import import_model
 
 ANY_SPEED = Limits(minimum_speedup=0, minimum_agreement=0.5, maximum_divergence=1, tolerance=100)
 QUICK = Options(augmentation=1.0)

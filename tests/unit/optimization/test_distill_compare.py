@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stagewright.components.evaluation.metrics import METRICS, Measured, measure
-from stagewright.components.evaluation.outcome import Outcome, classification, regression
+from stagewright.components.measurement.graph_latency import Latency
+from stagewright.components.metrics.metrics import METRICS, Measured, measure
+from stagewright.components.metrics.outcome import Outcome, classification, regression
 from stagewright.components.optimization.distillation.compare import (
     Comparison,
     Fidelity,
@@ -17,7 +18,6 @@ from stagewright.components.optimization.distillation.compare import (
     fidelity,
     loss,
 )
-from stagewright.components.optimization.distillation.latency import Latency
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.schema import Task
 

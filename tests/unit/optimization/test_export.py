@@ -12,7 +12,7 @@ import pytest
 from support import trainings
 from support.trainings import Data
 
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.model import Model

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 from support.deep_models import digits_model, digits_validation
 
-from stagewright.components.optimization import export
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export import export_model as export
+from stagewright.components.export.export_model import export_model
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.model_source import read
 from stagewright.components.runtime.mlflow_flavor import Pyfunc
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.source import read
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ from onnx import helper, numpy_helper
 from support import trainings
 from support.trainings import METHODS, Data
 
-from stagewright.components.optimization import export
-from stagewright.components.optimization.export import export_model
-from stagewright.components.optimization.graph import whole
+from stagewright.components.export import export_model as export
+from stagewright.components.export.export_model import export_model
+from stagewright.components.export.graph import whole
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import Model, ModelMetadata

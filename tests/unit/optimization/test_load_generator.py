@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from stagewright.components.optimization.load.generator import http_request, run_load
+from stagewright.components.measurement.load.generator import http_request, run_load
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable
 from tests.support.http_servers import response, serving
 

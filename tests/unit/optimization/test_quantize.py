@@ -15,8 +15,8 @@ from stagewright.components.optimization.quantization.quantize import quantize
 from stagewright.components.optimization.quantization.result import Quantization, Request
 from stagewright.components.optimization.quantization.variant import RECORD, write
 from stagewright.components.runtime import columns, tables
-from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
+from stagewright.components.runtime.fingerprint import content
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.serving import client
 

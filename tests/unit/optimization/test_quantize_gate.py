@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stagewright.components.measurement.graph_speed import Latency, Speed, compare
 from stagewright.components.optimization.quantization.gate import Candidate, Limits, choose, pareto
 from stagewright.components.optimization.quantization.methods import CPU, GPU, find
 from stagewright.components.optimization.quantization.quality import Quality
-from stagewright.components.optimization.quantization.speed import Latency, Speed, compare
 
 points = st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=12)
 

@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import quantizable
 
-from stagewright.components.optimization.quantization import answering
+from stagewright.components.measurement import graph_speed as quantize_speed
+from stagewright.components.optimization.quantization import inference
 from stagewright.components.optimization.quantization import methods as quantize_methods
-from stagewright.components.optimization.quantization import speed as quantize_speed
 from stagewright.components.optimization.quantization.graph import Divided, divide, layers, weight_bytes
 from stagewright.components.optimization.quantization.index import index_nodes
 from stagewright.components.runtime import columns
@@ -23,10 +23,10 @@ def _feeds(rows: int = 64) -> dict[str, np.ndarray]:
     return columns.feeds(quantizable.measured().head(rows), quantizable.SIGNATURE.inputs)
 
 
-def _calibration(divided: Divided) -> list[answering.Feeds]:
+def _calibration(divided: Divided) -> list[inference.Feeds]:
     session = quantize_speed.session(divided.features().SerializeToString())
     table = quantizable.measured().head(100)
-    return answering.calibration(session, divided.before, lambda part: columns.feeds(part, quantizable.SIGNATURE.inputs), table)
+    return inference.calibration(session, divided.before, lambda part: columns.feeds(part, quantizable.SIGNATURE.inputs), table)
 
 
 def _answers(graph: onnx.ModelProto) -> np.ndarray:

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from support import quantizable
 
-from stagewright.components.optimization.load.generator import Load
-from stagewright.components.optimization.model_rows import ModelRows
-from stagewright.components.optimization.quantization import through_server
+from stagewright.components.measurement.load.generator import Load
+from stagewright.components.measurement.model_rows import ModelRows
+from stagewright.components.optimization.quantization import end_to_end
 from stagewright.components.optimization.quantization.comparison import Answered, Comparison, Traffic
+from stagewright.components.optimization.quantization.end_to_end import compared, requests, side_by_side
 from stagewright.components.optimization.quantization.gate import Limits
 from stagewright.components.optimization.quantization.page import page
 from stagewright.components.optimization.quantization.quantize import quantize
 from stagewright.components.optimization.quantization.result import Quantization, Request
-from stagewright.components.optimization.quantization.through_server import compared, requests, side_by_side
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.signature import Signature
@@ -77,7 +77,7 @@ def test_model_without_a_winner_is_not_served(folder: Path) -> None:
 
 
 def test_predictor_that_does_not_come_up_is_told(folder: Path, tmp_path: Path) -> None:
-    broken = through_server._with_graph(folder / "model", tmp_path / "broken", b"no graph")
+    broken = end_to_end._with_graph(folder / "model", tmp_path / "broken", b"no graph")
     rows = ModelRows(folder / "model", Signature.read(folder / "model/serving"), quantizable.measured())
 
     with (
@@ -123,4 +123,4 @@ def test_round_without_an_answer_is_left_out() -> None:
 )  # fmt: skip
 def test_server_that_does_not_answer_everything_is_not_compared(wrong: Load, sentence: str) -> None:
     with pytest.raises(GateFailed, match=sentence):
-        through_server._check(_comparison([_load(100, 10)], [wrong]))
+        end_to_end._check(_comparison([_load(100, 10)], [wrong]))

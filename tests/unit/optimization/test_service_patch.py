@@ -7,11 +7,11 @@ import pytest
 import yaml
 from support.manifests import CRDS, KUBECTL, VALIDATOR, validate
 
+from stagewright.components.measurement.replica import MIB
 from stagewright.components.optimization.cost.service_patch import Recommendation, bytes_of, merged, patch, present
-from stagewright.components.optimization.cost.sizing import MIB
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving.inference_service import Replicas, Resources, inference_service
+from stagewright.components.serving.manifests.inference_service import Replicas, Resources, inference_service
 
 MEMORY = (128 * MIB, 160 * MIB)
 RECOMMENDED = {

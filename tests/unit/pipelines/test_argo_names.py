@@ -2,7 +2,7 @@
 
 import pytest
 
-from stagewright.pipelines.argo_names import Node, executors, node_id
+from stagewright.pipelines.kubeflow.argo_names import Node, executors, node_id
 
 WORKFLOW = "general-cpu-rnggt"
 EXECUTOR, ATTEMPT = "general-cpu-rnggt-807657059", "general-cpu-rnggt-1467617326"

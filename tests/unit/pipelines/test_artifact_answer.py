@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stagewright.pipelines.artifact_answer import decoded
+from stagewright.pipelines.kubeflow.artifact_answer import decoded
 
 LOG = b"one line\n" * 40_000
 

@@ -9,8 +9,8 @@ from kfp import dsl
 from support.small_pipeline import count_rows, make_table
 
 from stagewright.components.authoring import component
-from stagewright.pipelines import local, results
-from stagewright.pipelines.backend_form import Form, as_go_writes, place, refused, through_metadata_store
+from stagewright.pipelines.local import results, runner
+from stagewright.pipelines.local.backend_form import Form, as_go_writes, place, refused, through_metadata_store
 
 STEPS = Path("/runs/1/steps")
 KFP_LOCAL: dict[str, Any] = {
@@ -177,7 +177,7 @@ def test_a_step_of_a_local_run_sees_what_the_backend_gives(laptop: Path, object_
         tell(table=made.outputs["table"], factor=2.0, extra={"depth": 3})
         count_rows(table=made.outputs["table"], factor=2.0)
 
-    run = local.run("told", {}, pipeline=told)
+    run = runner.run("told", {}, pipeline=told)
 
     assert (run.status, run.failed_step) == ("succeeded", None)
     seen = json.loads(results.artifact(run, "tell", "told").read_text())
@@ -194,7 +194,7 @@ def test_a_local_run_fails_where_the_launcher_would(laptop: Path, object_store: 
     def spoilt() -> None:
         spoil()
 
-    run = local.run("spoilt", {}, pipeline=spoilt)
+    run = runner.run("spoilt", {}, pipeline=spoilt)
 
     assert run.status == "failed"
     assert run.failed_step.error == (

@@ -7,8 +7,8 @@ import pytest
 
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.pipelines import container_inputs, containers, docker_steps
-from stagewright.pipelines.compile import spec_of
+from stagewright.pipelines.local import container_inputs, containers, docker_steps
+from stagewright.pipelines.pipeline_spec import spec_of
 
 
 def test_local_file_goes_to_the_object_store_under_a_name_made_of_its_content(object_store: str, tmp_path: Path) -> None:

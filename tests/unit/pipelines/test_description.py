@@ -10,7 +10,9 @@ from support.small_pipeline import count_rows, make_table, small_one
 from stagewright.components.authoring import component
 from stagewright.components.runtime.errors import InputError
 from stagewright.pipelines import catalog
-from stagewright.pipelines.describe import Artifact, Parameter, Step, describe, parameters, show
+from stagewright.pipelines.cli.describe_command import show
+from stagewright.pipelines.description import Artifact, Step, describe, parameters
+from stagewright.pipelines.parameters import Parameter
 
 
 def test_pipeline_is_described_by_its_spec() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stagewright.pipelines.pod_states import Pod, step_of
+from stagewright.pipelines.kubeflow.pod_states import Pod, step_of
 
 
 def pod(status: dict[str, Any], node: str = "w.root.train-model.executor(0)") -> Pod:

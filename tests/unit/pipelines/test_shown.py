@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from stagewright.components.runtime.processes import Process
-from stagewright.components.serving import deployments
-from stagewright.components.serving.deployments import Deployment
-from stagewright.pipelines import status
-from stagewright.pipelines.local import Step
-from stagewright.pipelines.predict import _beside, _identifier
-from stagewright.pipelines.view import step_line
+from stagewright.components.serving.targets import deployments
+from stagewright.components.serving.targets.deployments import Deployment
+from stagewright.pipelines.cli import status
+from stagewright.pipelines.cli.predict import _beside, _identifier
+from stagewright.pipelines.cli.view import step_line
+from stagewright.pipelines.watch import Step
 
 
 @pytest.mark.parametrize("name", ["a", "n" * 15, "n" * 16, "n" * 63])

@@ -9,9 +9,10 @@ from support.small_pipeline import count_rows, make_table, small_one
 
 from stagewright.components.authoring import component
 from stagewright.components.runtime.errors import InputError
-from stagewright.pipelines import spec_rules
-from stagewright.pipelines.compile import compile_pipelines, spec_of
-from stagewright.pipelines.spec_rules import SpecRefused, check_spec
+from stagewright.pipelines.kubeflow import spec_rules
+from stagewright.pipelines.kubeflow.compile import compile_pipelines
+from stagewright.pipelines.kubeflow.spec_rules import SpecRefused, check_spec
+from stagewright.pipelines.pipeline_spec import spec_of
 
 
 @component(group="base", cacheable=True)

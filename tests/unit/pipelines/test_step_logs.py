@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stagewright.pipelines.step_logs import LONGEST_LINE, MOST_NOTICES, Said, said_in, sentence_in
+from stagewright.pipelines.kubeflow.step_logs import LONGEST_LINE, MOST_NOTICES, Said, said_in, sentence_in
 
 SENTENCE = 'the data has no column "churn" {did you mean "churned"?}'
 ENTRY = json.dumps({"time": "12:01", "level": "error", "event": "step_failed", "error": SENTENCE, "exit_code": 2})

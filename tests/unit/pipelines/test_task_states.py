@@ -6,7 +6,7 @@ from typing import Any
 import kfp_server_api
 import pytest
 
-from stagewright.pipelines.task_states import container_tasks, pending, tasks_of
+from stagewright.pipelines.kubeflow.task_states import container_tasks, pending, tasks_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)

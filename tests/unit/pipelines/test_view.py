@@ -5,9 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stagewright.pipelines.local import SUCCEEDED, Run
-from stagewright.pipelines.results import DOCUMENTS
-from stagewright.pipelines.view import DOCUMENT_LABELS, summary
+from stagewright.pipelines.cli.view import DOCUMENT_LABELS, summary
+from stagewright.pipelines.local.results import DOCUMENTS
+from stagewright.pipelines.local.runner import Run
+from stagewright.pipelines.watch import SUCCEEDED
 
 
 def test_every_document_that_is_kept_is_shown(tmp_path: Path) -> None:

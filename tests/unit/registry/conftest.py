@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stagewright.components.export.export_model import export_model
 from stagewright.components.features.fit import fit_features
-from stagewright.components.optimization.export import export_model
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Task
 from stagewright.components.training.train import train_model

@@ -9,7 +9,7 @@ import yaml
 from mlflow import MlflowClient
 from support.exported_models import change_inputs, write_wine_model
 
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalog
 from stagewright.components.registry.promote import promote
 from stagewright.components.registry.register import register
 from stagewright.components.runtime import tracking as tracker
@@ -152,11 +152,11 @@ def test_of_two_with_the_same_version_the_first_counts(client: MlflowClient, tmp
     tags = first.tags | {"digest": "sha256:another"}
     second = client.create_model_version("wine", first.source, first.run_id, tags=tags)
 
-    [known] = catalogue.versions(client, "wine")
+    [known] = catalog.versions(client, "wine")
     assert (known.number, str(known.version)) == (str(first.version), "v1.0.0")
     assert register(model(tmp_path / "n", data="data-2"), name="wine") == "v1.0.1"
     client.set_registered_model_alias("wine", "champion", second.version)
-    assert [version.number for version in catalogue.versions(client, "wine")] == ["1", "2", "3"]
+    assert [version.number for version in catalog.versions(client, "wine")] == ["1", "2", "3"]
 
 
 def test_the_bucket_is_a_setting(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_promotion_remembers_who_was_champion(client: MlflowClient, tmp_path: Pa
 
     assert previous is not None
     assert str(previous.version) == first
-    champion = catalogue.champion("wine", client=client)
+    champion = catalog.champion("wine", client=client)
     assert champion is not None
     assert str(champion.version) == second
     assert client.get_model_version("wine", champion.number).tags["previous_champion"] == first
@@ -231,10 +231,10 @@ def test_unknown_models_and_versions_name_those_that_exist(client: MlflowClient,
 
 
 def test_no_champion_is_none(client: MlflowClient, tmp_path: Path) -> None:
-    assert catalogue.champion("wine", client=client) is None
+    assert catalog.champion("wine", client=client) is None
     register(model(tmp_path / "m"), name="wine")
-    assert catalogue.champion("wine", client=client) is None
-    challenger = catalogue.version_of("wine", "challenger", client=client)
+    assert catalog.champion("wine", client=client) is None
+    challenger = catalog.version_of("wine", "challenger", client=client)
     assert challenger is not None
     assert challenger.aliases == ("challenger",)
 

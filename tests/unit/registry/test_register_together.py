@@ -12,13 +12,13 @@ import pytest
 from mlflow import MlflowClient
 from support.exported_models import write_wine_model
 
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalog
 from stagewright.components.registry import register as registering
 from stagewright.components.registry.register import register
 from stagewright.components.registry.versions import Decision
 from stagewright.components.runtime import tracking as tracker
-from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import ServiceUnavailable
+from stagewright.components.runtime.fingerprint import content
 
 TESTS = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_different_models_get_different_versions(client: MlflowClient, tmp_path:
     versions = together("wine", folders, tmp_path / "go")
 
     assert sorted(versions) == ["v1.0.0", "v1.0.1", "v1.0.2", "v1.0.3"]
-    known = {str(version.version): version for version in catalogue.versions(client, "wine")}
+    known = {str(version.version): version for version in catalog.versions(client, "wine")}
     assert len(client.search_model_versions("name = 'wine'")) == 4
     for folder, version in zip(folders, versions, strict=True):
         found = client.get_model_version("wine", known[version].number)

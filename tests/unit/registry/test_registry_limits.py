@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from support import postgres
 from support.exported_models import write_wine_model
 
-from stagewright.components.registry import catalogue
+from stagewright.components.registry import catalog
 from stagewright.components.registry.promote import promote
 from stagewright.components.registry.register import register
 from stagewright.components.runtime import tracking
@@ -219,14 +219,14 @@ def test_an_alias_of_any_length_is_set_or_refused_before_anything_is_done(client
 
     with pytest.raises(BadParameter, match=r"^parameter 'alias' is 'a{20}\.\.\.'; expected a word of at most 255 characters$"):
         register(model, name="alias", alias=longest + "a")
-    assert catalogue.versions(client, "alias") == []
+    assert catalog.versions(client, "alias") == []
     first = register(model, name="alias", alias=longest)
     other = write_wine_model(tmp_path / "other", run_id="", data="data-2")
     with pytest.raises(BadParameter, match="at most 255 characters"):
         promote(name="alias", version=first, alias=longest + "a")
     promote(name="alias", version=register(other, name="alias"), alias=longest)
 
-    assert str(catalogue.version_of("alias", longest).version) == "v1.0.1"
+    assert str(catalog.version_of("alias", longest).version) == "v1.0.1"
     [tag] = [
         json.dumps(value)
         for key, value in client.get_model_version_by_alias("alias", longest).tags.items()

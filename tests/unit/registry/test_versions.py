@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stagewright.components.registry.versions import Registered, decide
-from stagewright.components.runtime.content import Content
 from stagewright.components.runtime.errors import BadParameter
+from stagewright.components.runtime.fingerprint import Content
 from stagewright.components.runtime.naming import Version, model_name, published_uri
 
 

@@ -6,8 +6,8 @@ import pytest
 from support.exported_models import write_wine_model
 
 from stagewright.components.registry.versions import Registered, decide
-from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.fingerprint import content
 from stagewright.components.runtime.naming import Version
 from stagewright.components.runtime.serving_settings import ServingSettings
 

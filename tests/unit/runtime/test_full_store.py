@@ -13,7 +13,7 @@ from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.serving.publish import publish
-from stagewright.pipelines import services
+from stagewright.pipelines.local import services
 
 Serve = Callable[..., ObjectStore]
 

@@ -5,7 +5,7 @@ import pytest
 from stagewright.components.runtime.access import check_access
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.service_names import check_host, check_namespace, check_service
-from stagewright.components.serving.canary import splitter
+from stagewright.components.serving.manifests.canary import splitter
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stagewright.components.registry.versions import Registered, decide
-from stagewright.components.runtime.content import Content, signature_hash
+from stagewright.components.runtime.fingerprint import Content, signature_hash
 from stagewright.components.runtime.naming import Version
 from stagewright.components.runtime.signature import Input, Signature
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stagewright.components.serving.predictor.browsers import CrossOrigin, ForeignHost, Guard, is_loopback
-from stagewright.components.serving.predictor.routes import find
+from stagewright.components.predictor.http.browsers import CrossOrigin, ForeignHost, Guard, is_loopback
+from stagewright.components.predictor.http.routes import find
 
 UNLOAD = find("POST", "/v2/repository/models/churn/unload")
 PREDICT = find("POST", "/v1/models/churn:predict")

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from stagewright.components.runtime.errors import GateFailed, InputError, ServiceUnavailable
-from stagewright.components.serving import cluster as target
-from stagewright.components.serving.cluster import Clock, _Patience
-from stagewright.components.serving.inference_service import inference_service
-from stagewright.components.serving.readiness import readiness
-from stagewright.components.serving.rollout import Observation
+from stagewright.components.serving.manifests.inference_service import inference_service
+from stagewright.components.serving.targets import cluster as target
+from stagewright.components.serving.targets.cluster import Clock, _Patience
+from stagewright.components.serving.targets.readiness import readiness
+from stagewright.components.serving.targets.rollout import Observation
 
 
 def deploy() -> str:

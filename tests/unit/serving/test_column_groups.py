@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stagewright.components.predictor.inference.columns import Columns
+from stagewright.components.predictor.inference.value_columns import Column
+from stagewright.components.predictor.wire import column_groups
+from stagewright.components.predictor.wire.column_groups import Group
+from stagewright.components.predictor.wire.errors import BadColumn
 from stagewright.components.runtime.signature import Input
-from stagewright.components.serving.predictor import column_groups
-from stagewright.components.serving.predictor.column_groups import Group
-from stagewright.components.serving.predictor.columns import Columns
-from stagewright.components.serving.predictor.errors import BadColumn
-from stagewright.components.serving.predictor.value_columns import Column
 
 conversion = column_groups.conversion
 needs_compiled = pytest.mark.skipif(conversion is None, reason="no compiler was there when the package was installed")

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from stagewright.components.serving.predictor import connections
-from stagewright.components.serving.predictor.arguments import parse
-from stagewright.components.serving.predictor.connections import ConnectionLimits, make_room
+from stagewright.components.predictor.arguments import parse
+from stagewright.components.predictor.http import connections
+from stagewright.components.predictor.http.connections import make_room
+from stagewright.components.predictor.wire.limits import ConnectionLimits
 
 
 @dataclass(eq=False)

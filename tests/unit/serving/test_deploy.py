@@ -14,9 +14,10 @@ from support.exported_models import write_wine_model
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving import client, local
+from stagewright.components.serving import client
 from stagewright.components.serving.deploy import deploy
 from stagewright.components.serving.publish import Published, publish
+from stagewright.components.serving.targets import local
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stagewright.components.serving.predictor.discretion import discreet
+from stagewright.components.predictor.wire.redaction import discreet
 
 HIDDEN = "[see the server's log]"
 

@@ -17,19 +17,13 @@ from support import trainings
 from support.trainings import Data
 from support.triton_schema import SCHEMA as triton_schema
 
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
+from stagewright.components.export.targets import tensorflow_serving, torchserve
+from stagewright.components.export.targets.protobuf_text import text
+from stagewright.components.export.targets.triton import Options, config, triton_version, write_repository, write_variant
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.schema import ColumnKind, Task
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.exporters import tensorflow_serving, torchserve
-from stagewright.components.serving.exporters.protobuf_text import text
-from stagewright.components.serving.exporters.triton import (
-    Options,
-    config,
-    triton_version,
-    write_repository,
-    write_variant,
-)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +180,7 @@ def test_triton_variant_proves_itself_with_rows_as_the_graph_takes_them(model: P
 
 
 def test_a_variant_of_another_configuration_has_another_digest(model: Path, tmp_path: Path) -> None:
-    from stagewright.components.runtime.content import content
+    from stagewright.components.runtime.fingerprint import content
 
     write_variant(model, tmp_path / "one", name="churn", version="v1.0.0")
     write_variant(model, tmp_path / "same", name="churn", version="v1.0.0")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from support.fleets import Server, events, publish, settled, until
 
+from stagewright.components.predictor.models.repository_backend import Location
+from stagewright.components.predictor.processes.worker_pool import ENDING
+from stagewright.components.predictor.wire.control import Lost, Refused
+from stagewright.components.predictor.wire.errors import LoadFailed, UnknownModel, UnknownVersion
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
-from stagewright.components.serving.predictor.catalogue import Location
-from stagewright.components.serving.predictor.control import Lost, Refused
-from stagewright.components.serving.predictor.errors import LoadFailed, UnknownModel, UnknownVersion
-from stagewright.components.serving.predictor.fleet import ENDING
 
 
 async def test_a_load_is_committed_by_all_before_any_says_that_it_is_ready(tmp_path: Path) -> None:

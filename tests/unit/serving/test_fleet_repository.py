@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from support.fleets import Server, events, publish, settled, until
 
+from stagewright.components.predictor.models.repository_backend import Location
+from stagewright.components.predictor.wire.control import Refused
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.serving.predictor.catalogue import Location
-from stagewright.components.serving.predictor.control import Refused
 
 
 async def test_everything_is_loaded_at_start(tmp_path: Path) -> None:

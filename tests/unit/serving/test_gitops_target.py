@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
-from stagewright.components.serving.gitops import Written, write
-from stagewright.components.serving.gitops_tree import CANARY, SERVICE
+from stagewright.components.serving.targets.gitops import Written, write
+from stagewright.components.serving.targets.gitops_tree import CANARY, SERVICE
 
 
 @pytest.fixture(autouse=True)

@@ -17,16 +17,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from support import trainings
 from support.exported_models import write_wine_model
 
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
+from stagewright.components.export.import_model import import_model
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.registry.promote import promote
 from stagewright.components.registry.register import register
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving.import_model import import_model
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.model import OnnxModel
 from stagewright.components.serving.publish import publish
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -42,7 +42,7 @@ def export(path: Path, estimator: BaseEstimator, X: np.ndarray, *, zipmap: bool 
 
 def answers(folder: Path, columns: dict[str, np.ndarray]) -> tuple[Signature, dict[str, np.ndarray]]:
     """What the predictor answers for an imported model."""
-    model = OnnxModel.load(source.read(str(folder)), "imported")
+    model = OnnxModel.load(model_source.read(str(folder)), "imported")
     return model.signature, model.run(columns)
 
 
@@ -258,7 +258,7 @@ def test_a_graph_of_ours_taken_alone_keeps_its_labels(
     quick = {"xgboost": {"n_estimators": 5}, "torch": {"max_epochs": 2}}.get(method, params)
     data = trainings.split(tmp_path / "data", rows, "churn", Task.BINARY)
     export_model(data.model(tmp_path / "model", framework, quick), data.validation, tmp_path / "exported")
-    full = OnnxModel.load(source.read(str(tmp_path / "exported")), "full")
+    full = OnnxModel.load(model_source.read(str(tmp_path / "exported")), "full")
 
     signature = import_model(str(tmp_path / "exported/serving/model.onnx"), tmp_path / "imported")
 

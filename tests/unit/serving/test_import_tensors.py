@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from stagewright.components.export.import_model import import_model
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.model_source import read
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Signature
-from stagewright.components.serving.import_model import import_model
-from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.source import read
 
 
 def graph(shape: Sequence[Any], element: int = TensorProto.FLOAT, *, end: str = "Softmax") -> onnx.ModelProto:

@@ -11,8 +11,8 @@ import yaml
 from stagewright.components.images import image
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving.inference_service import MODES, Replicas, Resources, inference_service
-from stagewright.components.serving.serving_runtime import serving_runtime, storage_access
+from stagewright.components.serving.manifests.inference_service import MODES, Replicas, Resources, inference_service
+from stagewright.components.serving.manifests.serving_runtime import serving_runtime, storage_access
 
 SHARED = Path(__file__).parents[4] / "shared"
 VALIDATOR, CRDS = SHARED / "tools/validate_manifests.py", SHARED / "crds"

@@ -8,8 +8,8 @@ from support.manifests import VALIDATOR, validate
 
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.yaml_text import to_yaml
-from stagewright.components.serving.inference_service import Replicas
-from stagewright.components.serving.language_model import Engine, language_model_service
+from stagewright.components.serving.manifests.inference_service import Replicas
+from stagewright.components.serving.manifests.language_model import Engine, language_model_service
 
 MODEL = "hf://Qwen/Qwen2.5-7B-Instruct"
 ENGINES = [

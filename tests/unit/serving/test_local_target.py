@@ -10,7 +10,8 @@ from support.exported_models import write_wine_model
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
-from stagewright.components.serving import client, local
+from stagewright.components.serving import client
+from stagewright.components.serving.targets import local
 
 
 @pytest.fixture(autouse=True)

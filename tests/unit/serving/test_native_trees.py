@@ -16,17 +16,17 @@ from onnx import TensorProto, helper
 from support import trainings
 from support.trainings import Data
 
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.inference.model import OnnxModel
+from stagewright.components.predictor.inference.session import Session, open_session
+from stagewright.components.predictor.trees import graph, native
+from stagewright.components.predictor.trees.forest import Forest
+from stagewright.components.predictor.trees.layout import Unsupported
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.serving_settings import ServingSettings
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.model import OnnxModel
-from stagewright.components.serving.predictor.session import Session, open_session
-from stagewright.components.serving.predictor.trees import graph, native
-from stagewright.components.serving.predictor.trees.forest import Forest
-from stagewright.components.serving.predictor.trees.layout import Unsupported
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="no compiler was there when the package was installed")
 
@@ -275,7 +275,7 @@ def test_trained_models_answer_the_same_with_either_engine(
 ) -> None:
     churn.model(tmp_path / "trained", framework, params)
     export_model(tmp_path / "trained", churn.validation, tmp_path / "exported")
-    files = source.read(str(tmp_path / "exported"))
+    files = model_source.read(str(tmp_path / "exported"))
     ours = OnnxModel.load(files, "m")
     theirs = OnnxModel.load(files, "m", overrides={"tree_engine": "onnxruntime"})
     rows = tables.read(churn.validation).drop("churn")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stagewright.components.serving.pod_states import PodStates, alive, pending, states
+from stagewright.components.serving.targets.pod_states import PodStates, alive, pending, states
 
 Document = dict[str, Any]
 

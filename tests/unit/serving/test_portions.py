@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from stagewright.components.predictor.inference.chunked import in_portions, is_large
 from stagewright.components.runtime.signature import TOKENS_AT_ONCE, VALUES_AT_ONCE, Input
-from stagewright.components.serving.predictor.portions import in_portions, is_large
 
 
 def test_tokens_and_pixels_are_answered_in_portions() -> None:

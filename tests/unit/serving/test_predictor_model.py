@@ -12,16 +12,17 @@ from support import onnx_models
 from support.asgi_client import AsgiClient
 from support.mixed_rows import FEEDS
 
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.http.app import Application
+from stagewright.components.predictor.inference import cpu
+from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input, Signature
-from stagewright.components.serving.predictor import cpu, source
-from stagewright.components.serving.predictor.app import Application
-from stagewright.components.serving.predictor.model import OnnxModel
 
 
 def load(folder: Path) -> OnnxModel:
-    return OnnxModel.load(source.read(str(folder)), "m")
+    return OnnxModel.load(model_source.read(str(folder)), "m")
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9, 1.0])

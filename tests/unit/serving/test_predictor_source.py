@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support import onnx_models
 
+from stagewright.components.predictor import model_source
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.serving.predictor import source
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def published(exported: Path, tmp_path: Path) -> Path:
 
 
 def test_a_model_folder_and_its_serving_folder_are_the_same(exported: Path) -> None:
-    whole, serving = source.read(str(exported)), source.read(f"file://{exported}/serving")
+    whole, serving = model_source.read(str(exported)), model_source.read(f"file://{exported}/serving")
 
     assert (whole.graph, whole.signature) == (serving.graph, serving.signature)
     assert (whole.name, whole.version) == (None, None)
@@ -45,7 +45,7 @@ def test_a_model_folder_and_its_serving_folder_are_the_same(exported: Path) -> N
 
 @pytest.mark.parametrize("below", ["", "serving"])
 def test_a_published_model_tells_its_name_and_version(published: Path, below: str) -> None:
-    files = source.read(str(published / below))
+    files = model_source.read(str(published / below))
 
     assert (files.name, files.version) == ("churn", "v1.0.0")
 
@@ -56,7 +56,7 @@ def test_a_changed_file_is_refused(published: Path, name: str) -> None:
         file.write(b" ")
 
     with pytest.raises(InputError) as refused:
-        source.read(str(published))
+        model_source.read(str(published))
 
     assert str(refused.value) == (
         f"{published}/serving/{name} differs from its checksum in manifest.json: publish or download the model again"
@@ -67,14 +67,14 @@ def test_a_missing_signature_is_named(exported: Path, tmp_path: Path) -> None:
     shutil.copy(exported / "serving" / "model.onnx", tmp_path)
 
     with pytest.raises(InputError, match=f"^no signature.json in {tmp_path}: this is not an exported model$"):
-        source.read(str(tmp_path))
+        model_source.read(str(tmp_path))
 
 
 def test_a_manifest_that_is_none_is_refused(published: Path) -> None:
     (published / "manifest.json").write_text("[]")
 
     with pytest.raises(InputError, match=f"^{published}/manifest.json is not a model's manifest$"):
-        source.read(str(published))
+        model_source.read(str(published))
 
 
 def test_a_manifest_without_the_graph_is_refused(published: Path) -> None:
@@ -83,4 +83,4 @@ def test_a_manifest_without_the_graph_is_refused(published: Path) -> None:
     with pytest.raises(
         InputError, match=f"^the model at {published} has no serving/model.onnx: it was published without being exported$"
     ):
-        source.read(str(published))
+        model_source.read(str(published))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stagewright.components.predictor.wire import values
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.signature import MISSING_TIME
-from stagewright.components.serving.predictor import values
 
 RELAXED = settings(deadline=None)  # a busy machine is no failure
 integers = st.integers(-(2**63), 2**63 - 1)

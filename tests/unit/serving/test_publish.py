@@ -8,8 +8,8 @@ import pytest
 import yaml
 from support.exported_models import change_inputs, write_wine_model
 
-from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.fingerprint import content
 from stagewright.components.runtime.storage import ObjectStore, sha256
 from stagewright.components.serving.publish import publish
 

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 from support import quantizable
 
+from stagewright.components.export.import_model import import_model
 from stagewright.components.optimization.quantization.gate import Limits
 from stagewright.components.optimization.quantization.quantize import quantize
 from stagewright.components.optimization.quantization.result import Request
 from stagewright.components.optimization.quantization.variant import write
 from stagewright.components.registry import published
 from stagewright.components.runtime import tables
-from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.manifest import read_manifest
 from stagewright.components.runtime.storage import ObjectStore
-from stagewright.components.serving.import_model import import_model
-from stagewright.components.serving.publish import publish, publish_variant, read_manifest
+from stagewright.components.serving.publish import publish, publish_variant
 
 
 @pytest.fixture(scope="module")

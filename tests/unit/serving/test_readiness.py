@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stagewright.components.serving.readiness import Readiness, readiness
+from stagewright.components.serving.targets.readiness import Readiness, readiness
 
 URLS = {"url": "http://churn.example", "address": {"url": "http://churn.default.svc"}}
 

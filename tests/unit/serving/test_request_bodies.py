@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from stagewright.components.serving.predictor.asgi import SMALL_BODY, Message, Room, known_headers, read_body
-from stagewright.components.serving.predictor.errors import Disconnected, NoRoom, TooLarge, UnsupportedEncoding
+from stagewright.components.predictor.wire.asgi import SMALL_BODY, Message, Room, known_headers, read_body
+from stagewright.components.predictor.wire.errors import Disconnected, NoRoom, TooLarge, UnsupportedEncoding
 
 LIMIT = 8 * SMALL_BODY
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from stagewright.components.predictor.inference.columns import Columns
+from stagewright.components.predictor.wire.values import spellings
 from stagewright.components.runtime.signature import Input
-from stagewright.components.serving.predictor.columns import Columns
-from stagewright.components.serving.predictor.values import spellings
 
 
 def test_only_what_is_written_otherwise_is_spelled() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stagewright.components.predictor.inference.tensor_columns import TensorColumn, TokenColumn
+from stagewright.components.predictor.wire.errors import RequestError
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.signature import Input
-from stagewright.components.serving.predictor.errors import RequestError
-from stagewright.components.serving.predictor.tensor_columns import TensorColumn, TokenColumn
 
 PICTURES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
 image = TensorColumn(Input("picture", "image", nullable=False, shape=(3, 4, 5)))

@@ -14,17 +14,18 @@ from support.predictors import predictor
 from support.triton_schema import SCHEMA as triton_schema
 from typer.testing import CliRunner
 
+from stagewright.components.export.targets import tensorflow_serving
+from stagewright.components.export.targets.triton import write_variant
 from stagewright.components.runtime.errors import BadParameter
+from stagewright.components.runtime.manifest import read_manifest
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving import client
 from stagewright.components.serving.deploy import deploy
-from stagewright.components.serving.exporters import tensorflow_serving
-from stagewright.components.serving.exporters.triton import write_variant
-from stagewright.components.serving.inference_service import Resources, inference_service
-from stagewright.components.serving.publish import publish, read_manifest
-from stagewright.components.serving.serving_runtime import mlflow_runtime, serving_runtime
-from stagewright.pipelines.cli import app
+from stagewright.components.serving.manifests.inference_service import Resources, inference_service
+from stagewright.components.serving.manifests.serving_runtime import mlflow_runtime, serving_runtime
+from stagewright.components.serving.publish import publish
+from stagewright.pipelines.cli.main import app
 
 
 def service(**changes: Any) -> dict[str, Any]:

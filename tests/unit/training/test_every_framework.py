@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.trainings import METHODS, Data
 
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.model import Model
 

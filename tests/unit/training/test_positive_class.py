@@ -8,19 +8,19 @@ import pytest
 from sklearn.metrics import f1_score, precision_score
 from support.trainings import Data
 
-from stagewright.components.evaluation.card import write_card
 from stagewright.components.evaluation.evaluate import Evaluation, evaluate
+from stagewright.components.evaluation.model_card.card import write_card
 from stagewright.components.evaluation.page import page
-from stagewright.components.optimization.export import export_model
+from stagewright.components.export.export_model import export_model
+from stagewright.components.export.targets import triton
+from stagewright.components.predictor import model_source
+from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.runtime import columns, tables, tracking
-from stagewright.components.runtime.content import content
 from stagewright.components.runtime.errors import BadParameter
+from stagewright.components.runtime.fingerprint import content
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.positive import check, last, name
 from stagewright.components.runtime.signature import Signature
-from stagewright.components.serving.exporters import triton
-from stagewright.components.serving.predictor import source
-from stagewright.components.serving.predictor.model import OnnxModel
 
 PARAMS = {"n_estimators": 20}
 
@@ -77,7 +77,7 @@ def test_model_graph_and_predictor_answer_alike(
 
     table, model = tables.read(small.validation), Model.load(folder)
     own = model.predict(table)
-    served = OnnxModel.load(source.read(str(tmp_path / "exported")), "m")
+    served = OnnxModel.load(model_source.read(str(tmp_path / "exported")), "m")
     outputs = served.run(columns.feeds(table, served.signature.inputs))
     plain = small.model(tmp_path / "plain", framework, params)
     before = Model.load(plain).predict(table)

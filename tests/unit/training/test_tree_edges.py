@@ -9,8 +9,8 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stagewright.components.predictor.inference.session import Session
 from stagewright.components.runtime.serving_settings import ServingSettings
-from stagewright.components.serving.predictor.session import Session
 from stagewright.components.training.frameworks.lightgbm import LightGBMEstimator, _on_float32_grid, _tree
 from stagewright.components.training.frameworks.xgboost import XGBoostEstimator
 

@@ -1,0 +1,1 @@
+"""Models in portable forms: ONNX graphs, imported models, and what other servers take."""

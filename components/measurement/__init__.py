@@ -1,0 +1,1 @@
+"""Load generator, server under test, CPU limit, timers and capacity search."""

@@ -1,0 +1,1 @@
+"""Outcomes, metrics and confidence intervals."""

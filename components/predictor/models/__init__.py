@@ -1,0 +1,1 @@
+"""The models that a process serves, and where they come from."""

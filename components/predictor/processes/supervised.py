@@ -1,0 +1,78 @@
+"""A worker: `python -m ...processes.supervised CHANNEL LISTENER COUNTERS INDEX WORKERS ...`, started by the supervisor."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from stagewright.components.predictor.arguments import parse
+from stagewright.components.predictor.http.graceful import GracefulServer
+from stagewright.components.predictor.http.repository_api import Administration
+from stagewright.components.predictor.models.loading import Loader
+from stagewright.components.predictor.processes import process
+from stagewright.components.predictor.telemetry.counters import Counters, SharedMemory
+from stagewright.components.predictor.telemetry.metrics import Metrics
+from stagewright.components.predictor.wire.control import Channel
+from stagewright.components.runtime import logs
+
+
+class Distant:
+    """Operations that the supervisor does for all workers."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = await self._channel.ask("index", ready=ready)
+        return found
+
+    async def load(self, name: str, version: str | None = None, *, stage: bool = False) -> str | None:
+        loaded: str | None = await self._channel.ask("load", name=name, version=version, stage=stage)
+        return loaded
+
+    async def unload(self, name: str, *, staged: bool = False) -> None:
+        await self._channel.ask("unload", name=name, staged=staged)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM, or until the supervisor is gone."""
+    logs.configure()
+    channel_end, listening, memory, index, workers = map(int, arguments[:5])
+    settings = parse(arguments[5:])
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it reaches the supervisor too, which asks us to end
+    metrics = Metrics(Counters(SharedMemory(workers, memory), index))
+    application = process.make_application(settings, metrics)
+    loader = Loader(application.models, settings)
+    accepting = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def answer(what: str, details: dict[str, Any]) -> Any:
+        if what == "live":  # that there is an answer is what the supervisor wants to know
+            return None
+        if what == "accept":
+            accepting.set()
+            return None
+        return await loader.answer(what, details)
+
+    async def connect() -> None:
+        channel = await Channel.over(socket.socket(fileno=channel_end), answer)
+        application.administration = Administration(Distant(channel), changes=settings.repository_api)
+
+        async def listen() -> None:
+            await channel.run()
+            server.should_exit = True  # nobody would replace us, nor know what we serve
+            accepting.set()
+
+        tasks.append(asyncio.get_running_loop().create_task(listen()))
+        await accepting.wait()
+
+    server: GracefulServer = process.make_server(settings, application, before=connect)
+    server.run([socket.socket(fileno=listening)])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,234 @@
+"""Several processes that serve from one socket: started, brought to the same models, replaced when they end, ended together.
+
+A worker that lives but answers no more is ended. The others take every new connection, so no probe would find it, while those
+that it has accepted wait for good. So does every load of a model, which all workers must do.
+
+The first process answers no request. Each worker is a program of its own at the other end of a channel; the listening socket
+and the memory of the counters are handed down to it. So nothing of ONNX Runtime's threads has to survive a fork.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from math import ceil
+from typing import Any
+
+from stagewright.components.predictor.liveness import SILENCE_SECONDS
+from stagewright.components.predictor.models.repository_backend import Location
+from stagewright.components.predictor.processes.worker_pool import Fleet
+from stagewright.components.predictor.telemetry.counters import SharedMemory
+from stagewright.components.predictor.wire.control import Channel
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import InputError, ServiceUnavailable, StagewrightError
+
+MODULE = "stagewright.components.predictor.processes.supervised"
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 10.0  # before a worker that does not live long is started again
+LONG_LIFE_SECONDS = 30.0
+MOST_FAILURES = 3  # of a worker that never served, one after another: the next would fail too
+LOOK_SECONDS = 1.0  # between two questions whether a worker lives
+
+
+class Remote:
+    """A worker at the other end of a channel, as a Member."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    async def expect(self, name: str) -> None:
+        await self.channel.ask("expect", name=name)
+
+    async def stage(self, location: Location) -> str | None:
+        version: str | None = await self.channel.ask("stage", location=location.to_dict())
+        return version
+
+    async def commit(self, name: str, held: bool) -> None:
+        await self.channel.ask("commit", name=name, held=held)
+
+    async def release(self, name: str) -> None:
+        await self.channel.ask("release", name=name)
+
+    async def discard(self, name: str) -> None:
+        await self.channel.ask("discard", name=name)
+
+    async def remove(self, name: str) -> None:
+        await self.channel.ask("remove", name=name)
+
+
+class Supervisor:
+    """The workers of a server.
+
+    Args:
+        workers: How many.
+        arguments: Of the command line, for the workers.
+        listener: What they accept from.
+        fleet: What they serve.
+        grace: Seconds that a worker has to finish.
+        silence: Seconds after which a worker that does not answer the supervisor is replaced.
+    """
+
+    def __init__(
+        self, *, workers: int, arguments: tuple[str, ...], listener: socket.socket, fleet: Fleet, grace: float,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:  # fmt: skip
+        self._silence = silence
+        self._count, self._arguments, self._listener, self._fleet, self._grace = workers, arguments, listener, fleet, grace
+        self._memory = SharedMemory(workers)
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._ending, self._told_to_reload = asyncio.Event(), asyncio.Event()
+        self._started = False
+        self._accepted: set[int] = set()  # workers that have served, by their number
+
+    async def run(self, names: list[str], watch: float | None) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Args:
+            names: Models that are to come.
+            watch: Seconds between looks for new versions.
+
+        Raises:
+            StagewrightError: If a model of the command line cannot be loaded, or a worker ends before it serves.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload.set)
+        await self._fleet.expect(names)
+        keepers = [loop.create_task(self._keep(index)) for index in range(self._count)]
+        beginning = loop.create_task(self._begin(watch))
+        ending = loop.create_task(self._ending.wait())
+        try:
+            # Keepers go on until the end; one that stops before has something to say.
+            await asyncio.wait([*keepers, beginning, ending], return_when=asyncio.FIRST_COMPLETED)
+            if beginning.done() and not ending.done() and beginning.exception() is None:
+                await asyncio.wait([*keepers, ending], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._ending.set()
+            beginning.cancel()
+            self._listener.close()
+            await self._end()
+        said = await asyncio.gather(beginning, *keepers, return_exceptions=True)
+        for error in said:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _begin(self, watch: float | None) -> None:
+        """Load every model once all workers are there, and look after the repository from then on."""
+        while self._fleet.size < self._count:
+            await asyncio.sleep(0.01)
+        await self._fleet.start()
+        self._started = True
+        await asyncio.gather(self._reload_when_told(), *([] if watch is None else [self._fleet.watch(watch)]))
+
+    async def _reload_when_told(self) -> None:
+        """SIGHUP's work; a signal that came while the models were loading is not forgotten."""
+        while True:
+            await self._told_to_reload.wait()
+            self._told_to_reload.clear()
+            try:
+                await self._fleet.reload()
+            except Exception:  # noqa: BLE001 - a defect of ours: logged, and the server goes on
+                logs.LOGGER.exception("reload_failed")
+
+    async def _keep(self, index: int) -> None:
+        """Run a worker, and another in its place when it ends."""
+        wait, failures = FIRST_WAIT_SECONDS, 0
+        while not self._ending.is_set():
+            began = time.monotonic()
+            code = await self._live(index)
+            self._memory.slab(index).pid = 0
+            if self._ending.is_set():
+                return
+            failures = 0 if index in self._accepted else failures + 1
+            if failures == MOST_FAILURES:
+                raise ServiceUnavailable(f"a worker ended with exit code {code} before it served; its log says why")
+            wait = FIRST_WAIT_SECONDS if time.monotonic() - began > LONG_LIFE_SECONDS else min(wait * 2, LONGEST_WAIT_SECONDS)
+            logs.event("worker_ended", level=logging.ERROR, worker=index, exit_code=code, next_in_seconds=wait)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), wait)
+
+    async def _live(self, index: int) -> int:
+        """One worker's life; its exit code."""
+        ours, theirs = socket.socketpair()
+        handed = (theirs.fileno(), self._listener.fileno(), self._memory.descriptor)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", MODULE, *map(str, (*handed, index, self._count)), *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=handed,
+            )  # fmt: skip
+        self._processes[index] = process
+        if self._ending.is_set():
+            process.terminate()
+        channel = await Channel.over(ours, self._answer)
+        loop = asyncio.get_running_loop()
+        receiving, watching = loop.create_task(channel.run()), loop.create_task(self._watch(channel, index, process))
+        member = Remote(channel)
+        try:
+            await self._welcome(member, index, process)
+            return await process.wait()
+        finally:
+            watching.cancel()
+            self._fleet.leave(member)
+            channel.close()
+            await receiving
+
+    async def _watch(self, channel: Channel, index: int, process: asyncio.subprocess.Process) -> None:
+        """Ask a worker again and again whether it lives, from its start on, and end it when it does not say so."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            answer = asyncio.ensure_future(channel.ask("live"))
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody else do
+            try:
+                # Many short waits instead of one long: should the supervisor be stopped too, only its own time counts.
+                for _ in range(ceil(self._silence / LOOK_SECONDS)):
+                    if (await asyncio.wait([answer], timeout=LOOK_SECONDS))[0]:
+                        break
+                else:
+                    logs.event("worker_silent", level=logging.ERROR, worker=index, pid=process.pid, limit=self._silence)
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                    return
+            finally:
+                answer.cancel()
+            if answer.exception() is not None:  # it has ended by itself
+                return
+
+    async def _welcome(self, member: Remote, index: int, process: asyncio.subprocess.Process) -> None:
+        """Bring a worker to where the others are, and let it accept requests only then."""
+        try:
+            await self._fleet.join(member)
+            await member.channel.ask("accept")
+            self._accepted.add(index)
+        except StagewrightError as error:
+            if not self._ending.is_set():
+                logs.event("worker_failed", level=logging.ERROR, worker=index, error=str(error))
+            with suppress(ProcessLookupError):
+                process.kill()
+            return
+        if self._started:
+            logs.event("worker_replaced", worker=index, pid=process.pid)
+
+    async def _answer(self, what: str, details: dict[str, Any]) -> Any:
+        """What a worker asks on behalf of a request."""
+        actions: dict[str, Callable[..., Awaitable[Any]]] = {
+            "index": self._fleet.index, "load": self._fleet.load, "unload": self._fleet.unload,
+        }  # fmt: skip
+        if what not in actions:
+            raise InputError(f"the supervisor does not know '{what}'")
+        return await actions[what](**details)
+
+    async def _end(self) -> None:
+        """Ask every worker to end, and insist when it takes too long."""
+        self._fleet.end()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in self._processes.values():
+                if process.returncode is None:
+                    with suppress(ProcessLookupError):
+                        process.send_signal(number)
+            waiting = [asyncio.ensure_future(process.wait()) for process in self._processes.values()]
+            if not waiting or not (await asyncio.wait(waiting, timeout=self._grace))[1]:
+                return

@@ -1,0 +1,318 @@
+"""Every process that serves, as one: a version is loaded by all of them or by none, and all change to it together.
+
+A load has two steps. Each process loads the new version beside the one it serves; only if all of them succeeded does each put
+it in place. What fails leaves everything as it was. Loads and unloads of one model happen one after another; those of different
+models side by side, so that one that takes its time keeps no other waiting.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
+from typing import Any, TypeVar
+
+from stagewright.components.predictor.inference.run_in_thread import beside
+from stagewright.components.predictor.models.loading import Member
+from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.wire.control import Lost, Refused
+from stagewright.components.predictor.wire.errors import LoadFailed, UnknownModel, UnknownVersion
+from stagewright.components.predictor.wire.redaction import discreet
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
+
+Result = TypeVar("Result")
+AT_ONCE = 4  # models of a repository that load side by side
+ENDING = "the server is ending; nothing is loaded any more"
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A version that every process has."""
+
+    location: Location
+    version: str | None
+
+
+class Fleet:
+    """The processes of a server and what each of them serves.
+
+    Args:
+        catalogue: What may be loaded.
+        served: Called with every model, and its version, that has begun to serve.
+    """
+
+    def __init__(self, catalogue: Catalogue, served: Callable[[str, str | None], None] = lambda *_: None) -> None:
+        self.catalogue, self._announce = catalogue, served
+        self._members: list[Member] = []
+        self._served: dict[str, _Held] = {}
+        self._staged: dict[str, _Held] = {}
+        self._reasons: dict[str, str] = {}
+        self._expected: set[str] = set()
+        self._given_up: set[Location] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loading: set[asyncio.Task[list[str | None]]] = set()
+        self._ended = False
+
+    @property
+    def size(self) -> int:
+        """How many processes take part."""
+        return len(self._members)
+
+    async def join(self, member: Member) -> None:
+        """Bring a process to where the others are; it then takes part in everything.
+
+        Nobody waits for it meanwhile, nor does it wait for what is being loaded: who loads sees to it that whoever has joined
+        by then takes part.
+        """
+        there: dict[tuple[str, str], _Held | None] = {}
+        while (wanted := self._state()) != there:
+            for key in [key for key in there if key not in wanted]:
+                del there[key]
+                if key[0] != "expected" and key[1] not in {name for _, name in wanted}:
+                    await member.remove(key[1])
+            for (what, name), held in wanted.items():
+                if (what, name) in there and there[what, name] == held:
+                    continue
+                if held is None:
+                    await member.expect(name)
+                else:
+                    await member.stage(held.location)
+                    if what == "served":
+                        await member.commit(name, False)
+                there[what, name] = held
+        self._members.append(member)
+
+    def _state(self) -> dict[tuple[str, str], "_Held | None"]:
+        """What a process is to have: models expected, served, and standing beside those that are served."""
+        return {
+            **{("expected", name): None for name in self._expected - self._served.keys()},
+            **{("served", name): held for name, held in self._served.items()},
+            **{("staged", name): held for name, held in self._staged.items()},
+        }
+
+    def leave(self, member: Member) -> None:
+        """A process has ended."""
+        if member in self._members:
+            self._members.remove(member)
+
+    async def expect(self, names: Iterable[str]) -> None:
+        """Know models before they are loaded, so that they are not ready instead of unknown."""
+        self._expected |= set(names)
+        for name in self._expected:
+            await self._all(methodcaller("expect", name))
+
+    async def start(self) -> None:
+        """Load everything that the catalogue has.
+
+        Raises:
+            StagewrightError: If a model of the command line cannot be loaded; one of the repository is logged and left out.
+        """
+        given = [asyncio.ensure_future(self._begin(location)) for location in self.catalogue.given.values()]
+        try:
+            await asyncio.gather(*given)
+        finally:
+            for one in given:
+                one.cancel()
+        if self.catalogue.repository:
+            await self.reload(only_new=True)
+        self._expected.clear()
+
+    async def _begin(self, location: Location) -> None:
+        async with self._locks[location.name]:
+            await self._put(location)
+
+    async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """As the V2 repository extension answers: name, version, state, reason."""
+        served = [_entry(name, held.version, "READY", "") for name, held in self._served.items()]
+        if ready:
+            return sorted(served, key=lambda entry: entry["name"])
+        try:
+            known = await beside(self.catalogue.names)
+        except StagewrightError as error:
+            logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
+            raise Refused(f"the models cannot be listed: {self._discreet(error)}", 503, error.exit_code) from None
+        others = {*known, *self._reasons, *self._expected} - self._served.keys()
+        for name in others:
+            state = "LOADING" if name in self._expected and name not in self._reasons else "UNAVAILABLE"
+            served.append(_entry(name, None, state, self._reasons.get(name, "")))
+        return sorted(served, key=lambda entry: entry["name"])
+
+    async def load(self, name: str, version: str | None = None, *, stage: bool = False) -> str | None:
+        """Serve a version of a model.
+
+        Args:
+            version: None takes the newest.
+            stage: Load it, but let it answer requests for its version only; a second load puts it in place.
+
+        Raises:
+            UnknownModel, UnknownVersion: If the catalogue has no such model.
+            LoadFailed: If a process could not load it; all go on serving what they did.
+        """
+        async with self._locks[name]:
+            before = self._served.get(name)
+            location: Location | None = None
+            try:
+                location = await beside(partial(self.catalogue.find, name, version))
+                if stage:
+                    return (await self._stage(location)).version
+                return await self._put(location)
+            except UnknownModel:
+                raise
+            except UnknownVersion:
+                serves = before is not None
+                raise UnknownVersion(name, version or "", before.version if before else None, serving=serves) from None
+            except StagewrightError as error:
+                problem = self._discreet(error, location)
+                if before is None:
+                    self._reasons[name] = problem
+                logs.event("load_refused", level=logging.ERROR, model=name, version=version, error=str(error))
+                status = getattr(error, "status", 503 if isinstance(error, ServiceUnavailable) else 400)
+                serving = None if before is None else before.version or "the one before"
+                raise LoadFailed(name, problem, serving, status=status) from error
+
+    async def unload(self, name: str, *, staged: bool = False) -> None:
+        """Serve a model no longer, or, if `staged`, take away only the version that stands beside the served one.
+
+        Raises:
+            UnknownModel: If it is not served.
+        """
+        async with self._locks[name]:
+            if name not in (self._staged if staged else self._served):
+                raise UnknownModel(name)
+            self._staged.pop(name, None)
+            if staged:
+                await self._all(lambda member: member.discard(name))
+                return
+            del self._served[name]
+            self._reasons[name] = "unloaded"
+            await self._all(lambda member: member.remove(name))
+        logs.event("model_unloaded", model=name)
+
+    async def reload(self, *, only_new: bool = False) -> None:
+        """Load what the catalogue has now; what was unloaded stays so, and what cannot be loaded is logged.
+
+        Args:
+            only_new: Leave alone what is served already from where the catalogue says, what was asked for by its version, and
+                what has failed before.
+        """
+        try:
+            names = await beside(self.catalogue.names)
+        except StagewrightError as error:
+            logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
+            return
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def refresh(name: str) -> None:
+            async with at_once:
+                await self._refresh(name, only_new)
+
+        await asyncio.gather(*(refresh(name) for name in names if self._reasons.get(name) != "unloaded"))
+
+    async def watch(self, seconds: float) -> None:
+        """Look for new versions again and again."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.reload(only_new=True)
+            except Exception:  # noqa: BLE001 - a defect of ours: logged, and neither the watch nor the server ends
+                logs.LOGGER.exception("watch_failed")
+
+    async def _refresh(self, name: str, only_new: bool) -> None:
+        async with self._locks[name]:
+            location: Location | None = None
+            before = self._served.get(name)
+            if only_new and before is not None and before.location.chosen:
+                return
+            try:
+                location = await beside(partial(self.catalogue.find, name))
+                if only_new and (location in self._given_up or (before is not None and before.location == location)):
+                    return
+                await self._put(location)
+            except StagewrightError as error:
+                if location is not None:
+                    self._given_up.add(location)
+                if before is None:
+                    self._reasons[name] = self._discreet(error, location)
+                    self._expected.discard(name)
+                    await self._all(lambda member: member.remove(name))
+                logs.event(
+                    "load_failed", level=logging.ERROR, model=name, error=str(error), serving=before.version if before else None
+                )
+
+    def _discreet(self, error: StagewrightError, location: Location | None = None) -> str:
+        """What callers read of an error; the log has all of it."""
+        return discreet(str(error), location.uri if location else "", self.catalogue.repository or "")
+
+    async def _put(self, location: Location) -> str | None:
+        """Load a version in every process, unless all have it beside the served one, and let it take that one's place."""
+        name = location.name
+        held = self._staged.get(name)
+        if held is None or held.location != location:
+            held = await self._stage(location)
+        together = len(self._members) > 1
+        # At once, and before anything is awaited: who joins from here on brings itself to what is served now.
+        self._staged.pop(name, None)
+        self._served[name] = held
+        await self._all(lambda member: member.commit(name, together))
+        if together:
+            await self._all(lambda member: member.release(name))
+        self._reasons.pop(name, None)
+        self._announce(name, held.version)
+        return held.version
+
+    async def _stage(self, location: Location) -> _Held:
+        self._staged.pop(location.name, None)
+        versions: list[str | None] = []
+        done: list[Member] = []
+        try:
+            while missing := [member for member in self._members if member not in done]:  # some may have joined meanwhile
+                versions += await self._stage_on(missing, location)
+                done += missing
+        except BaseException:
+            await self._all(lambda member: member.discard(location.name))
+            raise
+        if not versions:
+            raise ServiceUnavailable("no worker is running to load a model; try again soon")
+        held = self._staged[location.name] = _Held(location, versions[0])
+        return held
+
+    async def _stage_on(self, members: list[Member], location: Location) -> list[str | None]:
+        if self._ended:
+            raise ServiceUnavailable(ENDING)
+        task = asyncio.ensure_future(self._all(lambda member: member.stage(location), members))
+        self._loading.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._ended:
+                raise ServiceUnavailable(ENDING) from None
+            raise
+        finally:
+            self._loading.discard(task)
+
+    def end(self) -> None:
+        """Give up what is being loaded, and load nothing more: the server ends."""
+        self._ended = True
+        for task in self._loading:
+            task.cancel()
+
+    async def _all(self, do: Callable[[Member], Awaitable[Result]], members: Iterable[Member] | None = None) -> list[Result]:
+        """The same in every process; one that ends meanwhile is left out, for its successor comes to the same state.
+
+        Raises:
+            StagewrightError: The first that a process raised, once all have finished.
+        """
+        done = await asyncio.gather(
+            *(do(member) for member in (self._members if members is None else members)), return_exceptions=True
+        )
+        failures = [result for result in done if isinstance(result, BaseException) and not isinstance(result, Lost)]
+        if failures:
+            raise failures[0]
+        return [result for result in done if not isinstance(result, BaseException)]
+
+
+def _entry(name: str, version: str | None, state: str, reason: str) -> dict[str, Any]:
+    return {"name": name, **({"version": version} if version else {}), "state": state, "reason": reason}

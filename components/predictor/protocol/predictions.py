@@ -1,0 +1,122 @@
+"""The way of a prediction: decode (pure), infer together with others (the only wait), encode (pure).
+
+Small bodies are decoded on the event loop, where they cost microseconds; large ones beside it.
+"""
+
+from asyncio import get_running_loop
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+from stagewright.components.predictor.models.repository import Served
+from stagewright.components.predictor.protocol import cloudevents, v1, v2, v2_outputs
+from stagewright.components.predictor.telemetry.metrics import Metrics
+from stagewright.components.predictor.wire.asgi import (  # fmt: skip
+    HEADER_LENGTH,
+    REQUEST_ID,
+    SMALL_BODY,
+    Receive,
+    Room,
+    Scope,
+    known_headers,
+    read_body,
+    timeout_seconds,
+)
+from stagewright.components.predictor.wire.limits import Limits
+from stagewright.components.predictor.wire.messages import Answer
+
+if TYPE_CHECKING:
+    from stagewright.components.predictor.payload.log import PayloadLog
+
+Result = TypeVar("Result")
+
+LARGE_ANSWER = 2000  # rows
+
+
+class Predictions:
+    """Answers to the requests that ask a model to predict.
+
+    Args:
+        limits: What requests may hold.
+        pool: Threads for what would hold up the event loop.
+        metrics: Counts how long each part of a prediction took.
+        payloads: Takes note of every prediction; None where nothing is logged.
+    """
+
+    def __init__(
+        self, limits: Limits, pool: ThreadPoolExecutor, metrics: Metrics, payloads: "PayloadLog | None" = None
+    ) -> None:
+        self.limits, self.room = limits, Room(limits.held_bytes)
+        self._pool, self._metrics, self._payloads = pool, metrics, payloads
+
+    async def answer(self, served: Served, action: str, scope: Scope, receive: Receive) -> Answer:
+        """One prediction.
+
+        Args:
+            action: "predict" in V1, "infer" in V2.
+
+        Raises:
+            RequestError: If it cannot be answered.
+            Disconnected: If the client went away.
+        """
+        served.batcher.check_room()  # before anything is read: refusing has to stay cheap where there is too much to do
+        started, headers = perf_counter(), known_headers(scope["headers"])
+        now = get_running_loop().time()
+        timeout = timeout_seconds(headers, self.limits.timeout_seconds)
+        deadline = None if timeout is None else now + timeout
+        event = None
+        if cloudevents.SPECVERSION in headers or b"cloudevents" in headers.get(cloudevents.CONTENT_TYPE, b"").lower():
+            event = cloudevents.mode(headers, structured=action == "predict")
+        body = await read_body(headers, receive, self.limits.body_bytes, self.room)
+        size = len(body)
+        try:
+            if event == "structured":
+                body = cloudevents.data(body)
+            predict = self._infer if action == "infer" else self._predict
+            answer = await predict(served, body, headers, deadline, receive, started)
+            return answer if event is None else cloudevents.sealed(event, served.model.name, answer)
+        finally:
+            self.room.leave(size)
+
+    async def _predict(
+        self, served: Served, body: bytes, headers: Mapping[bytes, bytes], deadline: float | None, receive: Receive,
+        started: float,
+    ) -> Answer:  # fmt: skip
+        model = served.model
+        if len(body) > SMALL_BODY:
+            given = await self._beside(partial(v1.decode, model.columns, body, max_rows=self.limits.rows))
+        else:
+            given = v1.decode(model.columns, body, max_rows=self.limits.rows)
+        waiting = perf_counter()
+        share = await served.batcher.predict(given, deadline, receive)
+        large = given.rows > LARGE_ANSWER
+        answer = await self._beside(partial(v1.encode, model, share)) if large else v1.encode(model, share)
+        self._metrics.inferred(model.name, started, waiting, share.answers.moments, perf_counter())
+        if self._payloads is not None:
+            return self._payloads.noted(answer, model, share, None, headers.get(REQUEST_ID), len(body), started)
+        return answer
+
+    async def _infer(
+        self, served: Served, body: bytes, headers: Mapping[bytes, bytes], deadline: float | None, receive: Receive,
+        started: float,
+    ) -> Answer:  # fmt: skip
+        model, length = served.model, headers.get(HEADER_LENGTH)
+        decode = partial(v2.decode, model.columns, model.outputs, body, length, max_rows=self.limits.rows)
+        request = await self._beside(decode) if len(body) > SMALL_BODY else decode()
+        if request.timeout is not None:
+            own = get_running_loop().time() + request.timeout
+            deadline = own if deadline is None else min(deadline, own)
+        waiting = perf_counter()
+        share = await served.batcher.predict(request.given, deadline, receive)
+        encode = partial(v2_outputs.encode, model, request.outputs, request.id, share)
+        answer = await self._beside(encode) if request.given.rows > LARGE_ANSWER else encode()
+        self._metrics.inferred(model.name, started, waiting, share.answers.moments, perf_counter())
+        if self._payloads is not None:
+            return self._payloads.noted(answer, model, share, request.id, headers.get(REQUEST_ID), len(body), started)
+        return answer
+
+    async def _beside(self, work: Callable[[], Result]) -> Result:
+        """Do work beside the event loop that would hold it up."""
+        return await get_running_loop().run_in_executor(self._pool, work)

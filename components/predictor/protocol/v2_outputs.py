@@ -1,0 +1,129 @@
+"""Outputs of an infer request: which are wanted in which form, and the answer made of them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from stagewright.components.predictor.inference.batch import Share
+from stagewright.components.predictor.inference.model import Model
+from stagewright.components.predictor.wire import tensors
+from stagewright.components.predictor.wire.asgi import HEADER_LENGTH
+from stagewright.components.predictor.wire.errors import RequestError, shown
+from stagewright.components.predictor.wire.messages import Answer, json_bytes
+
+BINARY = b"application/octet-stream"
+SHARED_MEMORY = "shared_memory_"  # parameters of Triton's extension, which is not offered
+
+
+class Wanted(NamedTuple):
+    """An output that a request asks for.
+
+    Attributes:
+        binary: Sent as bytes.
+        classes: Instead of the numbers, so many of the likeliest classes; 0 for the numbers.
+    """
+
+    name: str
+    binary: bool = False
+    classes: int = 0
+
+
+def encode(model: Model, wanted: tuple[Wanted, ...], identity: str | None, share: Share) -> Answer:
+    """The answer: JSON, or JSON followed by the bytes of the tensors that were asked for in binary form."""
+    described, chunks = [], []
+    datatypes = {output["name"]: output["datatype"] for output in model.outputs}
+    for name, binary, classes in wanted:
+        datatype = "BYTES" if classes else datatypes[name]
+        array = _likeliest(model, share, classes) if classes else share.outputs[name]
+        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
+        if binary:
+            chunks.append(tensors.bytes_from_array(datatype, array))
+            tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
+        else:
+            tensor["data"] = array.ravel().tolist() if array.dtype == object else orjson.Fragment(_data(share, name))
+        described.append(tensor)
+    document: dict[str, Any] = {"model_name": model.name}
+    if model.version is not None:
+        document["model_version"] = model.version
+    if identity is not None:
+        document["id"] = identity
+    document["outputs"] = described
+    header = json_bytes(document)
+    if not chunks:
+        return Answer(200, header)
+    return Answer(200, b"".join((header, *chunks)), BINARY, ((HEADER_LENGTH, b"%d" % len(header)),))
+
+
+def read_wanted(requested: Any, names: list[str], binary_default: bool | None) -> tuple[Wanted, ...]:
+    """The outputs that a request asks for; all of them if it names none.
+
+    Raises:
+        RequestError: For an output that the model does not have, or parameters that cannot be.
+    """
+    if requested is None or requested == []:
+        return tuple(Wanted(name, bool(binary_default)) for name in names)
+    if not isinstance(requested, list):
+        raise RequestError(f"'outputs' is {shown(requested)}; expected a list")
+    wanted: dict[str, Wanted] = {}
+    for at, output in enumerate(requested):
+        if not isinstance(output, dict) or not isinstance(output.get("name"), str):
+            raise RequestError(f"output {at} has no 'name'")
+        name = output["name"]
+        if name not in names:
+            raise RequestError(f"the model has no output {shown(name)}; it answers {', '.join(names)}")
+        parameters = read_parameters(output, f"output '{name}'")
+        binary = read_flag(parameters, "binary_data")
+        wanted[name] = Wanted(name, bool(binary_default) if binary is None else binary, _classes(name, parameters))
+    return tuple(wanted.values())
+
+
+def read_parameters(owner: dict[str, Any], where: str) -> dict[str, Any]:
+    """The `parameters` of a request or a tensor, which may be left out."""
+    parameters = owner.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise RequestError(f"{where}: 'parameters' is {shown(parameters)}; expected an object")
+    foreign = next((name for name in parameters if name.startswith(SHARED_MEMORY)), None)
+    if foreign is not None:
+        raise RequestError(f"{where}: parameter {shown(foreign)} is not taken: tensors are sent and answered, not shared")
+    return parameters
+
+
+def read_flag(parameters: dict[str, Any], name: str) -> bool | None:
+    """A parameter that is true or false, or None where it is not given."""
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise RequestError(f"parameter '{name}' is {shown(value)}; expected true or false")
+    return value
+
+
+def _data(share: Share, name: str) -> bytes:
+    return b"[%b]" % b",".join(share.json(name))
+
+
+def _likeliest(model: Model, share: Share, number: int) -> np.ndarray:
+    """The likeliest classes of each row as "probability:index:label", objects [rows, number], as Triton writes them."""
+    probabilities = share.outputs["probabilities"]
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :number]
+    labels = model.signature.classes or ()
+    best = [
+        [f"{probabilities[row, at]}:{at}:{_text(labels[at])}" for at in places] for row, places in enumerate(order.tolist())
+    ]
+    return np.array(best, dtype=object)
+
+
+def _classes(name: str, parameters: dict[str, Any]) -> int:
+    number = parameters.get("classification")
+    if number is None or (type(number) is int and number == 0):
+        return 0
+    if type(number) is not int or number < 0:
+        raise RequestError(f"output '{name}': 'classification' is {shown(number)}; expected a number of classes")
+    if name != "probabilities":
+        raise RequestError(f"output '{name}' has no classes to choose from; ask 'probabilities' for a classification")
+    return number
+
+
+def _text(label: str | int | bool) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)

@@ -1,0 +1,129 @@
+"""The life of the server: take the port, load the models, serve, finish what was begun.
+
+The port is taken first and models load beside the event loop: liveness answers from the start, readiness once the models are
+there, and a port that is taken is known before a large model was read.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from stagewright.components.predictor import liveness, model_source
+from stagewright.components.predictor.grpc import option as grpc_option
+from stagewright.components.predictor.http import connections
+from stagewright.components.predictor.http.graceful import GracefulServer
+from stagewright.components.predictor.http.repository_api import Administration
+from stagewright.components.predictor.inference import run_in_thread
+from stagewright.components.predictor.models.loading import Loader
+from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.processes import process
+from stagewright.components.predictor.processes.supervisor import Supervisor
+from stagewright.components.predictor.processes.worker_pool import Fleet
+from stagewright.components.predictor.settings import Settings
+from stagewright.components.runtime import logs
+from stagewright.components.runtime.errors import BadParameter
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: If the port or a model cannot be used.
+        ServiceUnavailable: If the object store does not answer.
+    """
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads once there is something to reload; until then it must not end us
+    started = time.perf_counter()
+    connections.raise_descriptors()
+    listener = process.bind(settings.host, settings.port)
+    settings, _reserved = grpc_option.reserve(settings)
+    catalogue = catalogue_of(settings)
+    names = catalogue.names()
+    if settings.repository:
+        logs.event("repository_opened", repository=settings.repository, models=len(names), **_address(listener))
+    run = _serve_alone if settings.workers == 1 else _serve_together
+    run(settings, listener, Fleet(catalogue, _announcer(settings, listener, started)), names)
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """What may be loaded. A model that was given without a name has the manifest's.
+
+    Raises:
+        InputError: If there is no model at a place, or two have the same name.
+        ServiceUnavailable: If the object store does not answer.
+    """
+    alone = len(settings.models) == 1
+    given = [
+        Location(name or model_source.name(uri) or "model", uri, settings.version if alone else None)
+        for name, uri in settings.models
+    ]  # fmt: skip
+    catalogue = Catalogue(given, settings.repository)
+    if len(catalogue.given) < len(given):
+        raise BadParameter("model", got=[location.name for location in given], expected="a name of its own for every model")
+    return catalogue
+
+
+def _serve_alone(settings: Settings, listener: socket.socket, fleet: Fleet, names: list[str]) -> None:
+    application = process.make_application(settings)
+    application.administration = Administration(fleet, changes=settings.repository_api)
+    failures: list[Exception] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    def begin(work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def load_all() -> None:
+        try:
+            await fleet.start()
+            if settings.watch is not None:
+                await fleet.watch(settings.watch)
+        except Exception as error:  # noqa: BLE001 - raised again once the server has ended
+            failures.append(error)
+            server.should_exit = True
+
+    async def before() -> None:
+        await fleet.join(Loader(application.models, settings))
+        await fleet.expect(names)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: begin(fleet.reload()))
+        begin(load_all())
+
+    server: GracefulServer = process.make_server(settings, application, before=before)
+    server.ending = fleet.end
+    server.run([listener])
+    if failures:
+        raise failures[0]
+
+
+def _serve_together(settings: Settings, listener: socket.socket, fleet: Fleet, names: list[str]) -> None:
+    ports = ["--port", str(listener.getsockname()[1])]
+    ports += [] if settings.grpc_port is None else ["--grpc-port", str(settings.grpc_port)]
+    supervisor = Supervisor(
+        workers=settings.workers, arguments=(*settings.arguments, *ports), listener=listener, fleet=fleet,
+        grace=process.GRACE_SECONDS + process.END_SECONDS, silence=liveness.silence(),
+    )  # fmt: skip
+    asyncio.run(supervisor.run(names, settings.watch))
+
+
+def _announcer(settings: Settings, listener: socket.socket, started: float) -> Callable[[str, str | None], None]:
+    address = _address(listener) | ({} if settings.grpc_port is None else {"grpc_port": settings.grpc_port})
+
+    def announce(name: str, version: str | None) -> None:
+        logs.event("model_served", model=name, version=version, **address, seconds=round(time.perf_counter() - started, 3))
+
+    return announce
+
+
+def _address(listener: socket.socket) -> dict[str, Any]:
+    host, port = listener.getsockname()[:2]
+    return {"host": host, "port": port, "pid": os.getpid()}
+
+
+def _end(*_: object) -> NoReturn:
+    """SIGTERM before the server listens, and again after it has finished: an orderly end either way."""
+    run_in_thread.end(0)

@@ -1,0 +1,238 @@
+"""What the server counts, in Prometheus' form. With several workers, each of them tells the sums over all."""
+
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import partial
+from threading import Lock
+from time import time
+from typing import NamedTuple, TypeVar
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from stagewright.components.predictor.telemetry.counters import Counters
+from stagewright.components.predictor.telemetry.instruments import Count, Described, Distribution, Level, Levels
+from stagewright.components.predictor.wire.messages import Answer
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
+
+_SECONDS_SUM, _ROWS_SUM = len(SECONDS) + 1, len(ROWS) + 1  # of a distribution: after its buckets and the one without an end
+
+_REQUESTS = Described("stagewright_requests", "Requests answered, by HTTP status.", ("model", "protocol", "status"))
+_REQUEST_SECONDS = Described(
+    "stagewright_request_seconds", "Time from the request's first byte to its answer.", ("model", "protocol"), SECONDS
+)
+_PREDICTED = Described("stagewright_rows", "Rows predicted.", ("model",))
+_INFERENCE = Described("stagewright_inference_seconds", "Time inside the model's graph.", ("model",), SECONDS)
+_BATCH = Described("stagewright_batch_rows", "Rows of one inference: those of all requests it answers.", ("model",), ROWS)
+_REJECTED = Described("stagewright_rejected", "Predictions refused: queue_full or deadline.", ("model", "reason"))
+_QUEUED = Described("stagewright_queued_requests", "Predictions that wait for their inference.", ("model",))
+_INFO = Described(
+    "stagewright_model_info", "1 for the model that is served.", ("model", "version", "task", "framework"), shared="max"
+)
+_IN_FLIGHT = Described("stagewright_requests_in_flight", "Requests being answered now.")
+
+Instrument = TypeVar("Instrument", Count, Distribution, Levels)
+
+_TIMES, _LAST = "times", "last_inference"  # which Triton's statistics tell, and Prometheus does not
+
+
+class Times(NamedTuple):
+    """What was counted of a model's predictions: requests, seconds, the last in milliseconds since 1970, rows, inferences."""
+
+    answered: float
+    seconds: float
+    queue: float
+    convert: float
+    infer: float
+    encode: float
+    failed: float
+    failed_seconds: float
+    last: float
+    rows: float
+    inferences: float
+
+
+_EARLIEST, _SMALLEST = "process_start_time_seconds", "process_max_fds"
+
+
+class Metrics(Collector):
+    """What the server counts. Every method may be called from any thread.
+
+    Requests have the model's name if they ask it to predict; probes, questions, and names that clients make up count under "".
+
+    Args:
+        counters: Where the numbers are kept; by default in this process alone.
+    """
+
+    def __init__(self, counters: Counters | None = None) -> None:
+        self._counters = counters or Counters()
+        self._instruments: dict[str, Count | Distribution | Levels] = {}
+        self._requests, self._seconds = self.count(_REQUESTS), self.distribution(_REQUEST_SECONDS)
+        self._rows, self._inference, self._batch = (
+            self.count(_PREDICTED), self.distribution(_INFERENCE), self.distribution(_BATCH),
+        )  # fmt: skip
+        self._rejected = self.count(_REJECTED)
+        self._queued, self._info = self.levels(_QUEUED), self.levels(_INFO)
+        self.in_flight: Level = self.levels(_IN_FLIGHT).of()
+        self._served: dict[str, Level] = {}
+        # What happens with every request is written here in one go, not by one instrument after the other: half the time.
+        self._answers: dict[tuple[str, str, int], tuple[int, int]] = {}
+        self._inferences: dict[str, tuple[int, int, int]] = {}
+        self._times: dict[str, tuple[int, int]] = {}
+        self._lock = Lock()
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    def count(self, described: Described) -> Count:
+        """A new metric of somebody else's, a number that only grows."""
+        return self._add(described, Count(self._counters, described))
+
+    def distribution(self, described: Described) -> Distribution:
+        """A new metric of somebody else's, a histogram."""
+        return self._add(described, Distribution(self._counters, described))
+
+    def levels(self, described: Described) -> Levels:
+        """A new metric of somebody else's, a number that goes up and down."""
+        return self._add(described, Levels(self._counters, described))
+
+    def loaded(self, name: str, *, version: str, task: str, framework: str) -> None:
+        """Record which model is served under a name, in place of the one before."""
+        self.unloaded(name)
+        level = self._info.of(name, version, task, framework)
+        level.set(1.0)
+        self._served[name] = level
+
+    def unloaded(self, name: str) -> None:
+        """Record that a model is no longer served."""
+        if name in self._served:
+            self._served.pop(name).set(0.0)
+
+    def answered(self, model: str, protocol: str, status: int, seconds: float) -> None:
+        """Count one request and how long it took."""
+        places = self._answers.get((model, protocol, status))
+        if places is None:
+            places = self._requests.place(model, protocol, str(status)), self._seconds.place(model, protocol)
+            self._answers[model, protocol, status] = places
+        requests, buckets = places
+        numbers = self._counters.numbers
+        with self._lock:
+            numbers[requests] += 1.0
+            numbers[buckets + bisect_left(SECONDS, seconds)] += 1.0
+            numbers[buckets + _SECONDS_SUM] += seconds
+
+    def inferred(self, model: str, started: float, waiting: float, moments: tuple[float, float, float], done: float) -> None:
+        """Count how long the parts of an answered prediction took; every moment is one of `perf_counter`.
+
+        Args:
+            started: The request came.
+            waiting: It was decoded, and waited for its inference.
+            moments: Its batch was begun, converted, and answered by the model.
+            done: Its answer was written.
+        """
+        begun, converted, answered = moments
+        parts = (begun - waiting, waiting - started + converted - begun, answered - converted, done - answered)
+        place, last = self._times_of(model)
+        numbers = self._counters.numbers
+        with self._lock:
+            numbers[place] += 1.0
+            numbers[place + 1] += done - started
+            for at, seconds in enumerate(parts, place + 2):
+                numbers[at] += max(0.0, seconds)
+            numbers[last] = time() * 1000
+
+    def failed(self, model: str, seconds: float) -> None:
+        """Count a prediction that was not answered, and how long that took."""
+        place, _ = self._times_of(model)
+        with self._lock:
+            self._counters.numbers[place + 6] += 1.0
+            self._counters.numbers[place + 7] += seconds
+
+    def times(self, models: Iterable[str]) -> dict[str, Times]:
+        """What was counted of predictions, over all processes."""
+        sums = self._counters.sums()
+
+        def of(name: str, model: str, count: int) -> list[float]:
+            return sums.get((name, (model,)), [0.0] * count)
+
+        inferences = len(SECONDS) + 2
+        return {
+            model: Times._make([
+                *of(_TIMES, model, 8), *of(_LAST, model, 1), *of(_PREDICTED.name, model, 1),
+                sum(of(_INFERENCE.name, model, inferences)[:_SECONDS_SUM]),
+            ])
+            for model in models
+        }  # fmt: skip
+
+    def predicted(self, model: str, rows: int, seconds: float) -> None:
+        """Count the rows of one inference and how long it took."""
+        places = self._inferences.get(model)
+        if places is None:
+            places = self._rows.place(model), self._inference.place(model), self._batch.place(model)
+            self._inferences[model] = places
+        total, buckets, batches = places
+        numbers = self._counters.numbers
+        with self._lock:
+            numbers[total] += rows
+            numbers[buckets + bisect_left(SECONDS, seconds)] += 1.0
+            numbers[buckets + _SECONDS_SUM] += seconds
+            numbers[batches + bisect_left(ROWS, rows)] += 1.0
+            numbers[batches + _ROWS_SUM] += rows
+
+    def rejected(self, model: str, reason: str) -> None:
+        """Count a prediction that was refused for want of time or room.
+
+        Args:
+            reason: queue_full or deadline.
+        """
+        self._rejected.add(model, reason)
+
+    def queued(self, model: str, requests: int) -> None:
+        """Record how many predictions wait for their inference."""
+        self._queued.of(model).set(requests)
+
+    def answer(self) -> Answer:
+        """The metrics as Prometheus reads them."""
+        return Answer(200, generate_latest(self.registry), CONTENT_TYPE_LATEST.encode())
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its sums over the processes; called when Prometheus asks."""
+        by_name: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(dict)
+        for (name, labels), numbers in sorted(self._counters.sums().items()):
+            by_name[name][labels] = numbers
+        for name, instrument in self._instruments.items():
+            yield instrument.family(by_name[name])
+        yield from _processes(self._counters.pids() or [os.getpid()])
+
+    def _times_of(self, model: str) -> tuple[int, int]:
+        places = self._times.get(model)
+        if places is None:
+            places = self._counters.place(_TIMES, (model,), 8), self._counters.place(_LAST, (model,), shared="max")
+            self._times[model] = places
+        return places
+
+    def _add(self, described: Described, instrument: Instrument) -> Instrument:
+        self._instruments[described.name] = instrument
+        return instrument
+
+
+def _processes(pids: Iterable[int]) -> Iterator[Metric]:
+    """Memory, CPU time and open files of all processes together."""
+    together: dict[str, Metric] = {}
+    for pid in pids:
+        for metric in ProcessCollector(registry=None, pid=partial(int, pid)).collect():
+            before = together.setdefault(metric.name, metric)
+            if before is not metric:
+                before.samples = [_joined(a, b) for a, b in zip(before.samples, metric.samples, strict=True)]
+    yield from together.values()
+
+
+def _joined(a: Sample, b: Sample) -> Sample:
+    value = min(a.value, b.value) if a.name in (_EARLIEST, _SMALLEST) else a.value + b.value
+    return a._replace(value=value)

@@ -1,0 +1,1 @@
+"""Targets of a deployment: this machine, a cluster, a GitOps folder."""

@@ -1,0 +1,122 @@
+"""What is deployed on this machine: a record for each model, and a lock so that only one deployment changes them at a time."""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stagewright.components.runtime import processes
+from stagewright.components.runtime.documents import read_json
+from stagewright.components.runtime.folders import private
+from stagewright.components.runtime.processes import Process
+from stagewright.components.runtime.settings import LocalSettings, load
+from stagewright.components.runtime.storage import replacing
+from stagewright.components.serving.targets import hot_swap
+
+STATE = "state.json"
+UNSETTLED = "unsettled.json"  # processes of a deployment under way: those of them that the state does not name are to be ended
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model that a local process serves.
+
+    Attributes:
+        entries: Folder whose entry the process follows; empty if it serves what it was started with and nothing else.
+        surroundings: What the process was started with; see `handover.surroundings`.
+    """
+
+    name: str
+    version: str
+    model_uri: str
+    endpoint: str
+    port: int
+    log: str
+    started: str
+    process: Process
+    entries: str = ""
+    surroundings: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.process.alive
+
+    def serves(self, version: str, model_uri: str) -> bool:
+        return (self.version, self.model_uri.rstrip("/")) == (version, model_uri.rstrip("/"))
+
+    @property
+    def can_take_over(self) -> bool:
+        """Whether the process can load another version."""
+        return self.alive and bool(self.entries) and self.surroundings == hot_swap.surroundings()
+
+
+def services() -> list[Deployment]:
+    """Every deployment that is recorded, alive or not, by name."""
+    known = [find(path.name) for path in sorted(_root().glob("*")) if path.is_dir()]
+    return [deployment for deployment in known if deployment]
+
+
+def find(name: str) -> Deployment | None:
+    """What is recorded of a model's deployment, or None."""
+    try:
+        document = read_json((folder(name) / STATE).read_text())
+        return Deployment(**document | {"process": Process(**document["process"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(deployment: Deployment) -> None:
+    """Record a deployment in place of the one before."""
+    with replacing(folder(deployment.name) / STATE) as file:
+        file.write((json.dumps(asdict(deployment), indent=2) + "\n").encode())
+
+
+def unsettled(name: str, *running: Process) -> None:
+    """Record processes before it is decided which of them stays; whoever is killed meanwhile leaves none that nobody knows."""
+    with replacing(folder(name) / UNSETTLED) as file:
+        file.write(json.dumps([asdict(process) for process in running]).encode())
+
+
+def settle(name: str) -> None:
+    """It is decided: what does not stay has been ended."""
+    (folder(name) / UNSETTLED).unlink(missing_ok=True)
+
+
+def end_unsettled() -> list[str]:
+    """End what deployments left that were killed; the models. Called with the lock, when no deployment is under way."""
+    ended = []
+    for record in sorted(_root().glob(f"*/{UNSETTLED}")):
+        name = record.parent.name
+        known = find(name)
+        try:
+            left = [Process(**one) for one in read_json(record.read_text())]
+        except (OSError, ValueError, TypeError):
+            left = []
+        if any([processes.stop(process) for process in left if known is None or process != known.process]):  # noqa: C419
+            ended.append(name)
+        settle(name)
+    return ended
+
+
+def _root() -> Path:
+    return load(LocalSettings, "local deployments need a folder").home.expanduser().absolute() / "deployments"
+
+
+def folder(name: str) -> Path:
+    """What belongs to a model's deployment: its record and logs."""
+    return _root() / name
+
+
+def entries(name: str) -> Path:
+    """The folder whose entry the model's predictor follows."""
+    return folder(name) / "models"
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
+    with (private(_root()) / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

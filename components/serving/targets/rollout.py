@@ -1,0 +1,96 @@
+"""What is known of a deployment at one moment: KServe's status, and the pods behind it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stagewright.components.serving.manifests.inference_service import VERSION_ANNOTATION
+from stagewright.components.serving.targets import pod_states
+from stagewright.components.serving.targets.cluster_client import InferenceServices
+from stagewright.components.serving.targets.pod_states import PodStates
+from stagewright.components.serving.targets.readiness import Readiness, readiness
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A deployment as it stands.
+
+    Attributes:
+        ready: Whether it is worth asking; that the version answers is for the answer to tell. KServe's status can carry the
+            generation that was applied and still speak of the revision before.
+        failed: Whether something is wrong that does not pass by itself.
+        failures: What is wrong: KServe's words first, then those of Kubernetes about the pods.
+        summary: One line for a log.
+    """
+
+    ready: bool
+    failed: bool
+    failures: tuple[str, ...]
+    summary: str
+    status: Readiness
+
+
+@dataclass(slots=True)
+class Rollout:
+    """Watches how a version takes the place of the one before.
+
+    Attributes:
+        document: What was applied.
+        generation: The generation that this made.
+        known: Events that were there before, which tell of something else.
+    """
+
+    services: InferenceServices
+    document: Document
+    generation: int = 0
+    known: set[tuple[str, int]] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """Remember what was told before anything was applied."""
+        self.known = {_identity(event) for event in self._refusals()}
+
+    def observe(self) -> Observation:
+        """The deployment as it stands now."""
+        status = readiness(self.services.get(self._name) or {}, self.generation)
+        pods = self._pods()
+        # Revisions of Knative keep their pods for a while; the requests are not theirs any more.
+        replaced = self._knative or not pods.others
+        others = () if replaced or not status.ready else (f"{pods.others} of its pods still serve another version",)
+        return Observation(
+            ready=status.ready and replaced and not pods.failed,
+            failed=status.failed or pods.failed,
+            failures=(*(status.failures if not status.ready else ()), *pods.failures, *others),
+            summary="; ".join([status.summary, *pods.failures, *others]),
+            status=status,
+        )
+
+    @property
+    def _name(self) -> str:
+        return str(self.document["metadata"]["name"])
+
+    @property
+    def _knative(self) -> bool:
+        return str(self.document["metadata"]["annotations"]["serving.kserve.io/deploymentMode"]) == "Knative"
+
+    def _pods(self) -> PodStates:
+        found = self.services.pods(self._name)
+        if found is None:  # not allowed to look: KServe's status and the answers have to do
+            return PodStates()
+        version = str(self.document["metadata"]["annotations"][VERSION_ANNOTATION])
+        pods = pod_states.alive(found)
+        waiting = pod_states.pending(pod_states.of_version(pods, version))
+        events = [event for pod in waiting[:3] for event in self.services.events(name=pod["metadata"]["name"])]
+        fresh = [event for event in self._refusals() if _identity(event) not in self.known]
+        return pod_states.states(pods, version, events, fresh)
+
+    def _refusals(self) -> list[Document]:
+        """Events about this service's pods that could not even be made: a quota, a policy of the namespace."""
+        told = self.services.events(kind="ReplicaSet", reason="FailedCreate")
+        return [event for event in told if str(event["involvedObject"].get("name", "")).startswith(f"{self._name}-predictor-")]
+
+
+def _identity(event: Document) -> tuple[str, int]:
+    """An event that happens again keeps its object and counts on."""
+    series = event.get("series") or {}
+    return str(event["metadata"].get("uid")), int(event.get("count") or 0) + int(series.get("count") or 0)

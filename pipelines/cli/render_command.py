@@ -1,0 +1,113 @@
+"""`stagewright render`: a model's files for a GitOps repository."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from stagewright.pipelines.cli.cluster_commands import OnlyJson
+
+if TYPE_CHECKING:
+    from stagewright.components.serving.targets.gitops import Written
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("render")(render)
+    app.command("render-language-model")(render_language_model)
+
+
+def render(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    version: Annotated[str, typer.Option(help="The published version, such as v1.2.0.")],
+    folder: Annotated[str, typer.Option(help="Folder that receives the files: NAMESPACE/NAME/ below it.")] = ".",
+    namespace: Annotated[str, typer.Option(help="Namespace of the service.")] = "default",
+    variant: Annotated[
+        str, typer.Option(help="How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.")
+    ] = "cpu",
+    mode: Annotated[str, typer.Option(help="KServe's deployment mode: Standard or Knative.")] = "Standard",
+    canary: Annotated[str, typer.Option(help="A newer version that gets a part of the requests.")] = "",
+    traffic: Annotated[int, typer.Option(help="The canary's share in percent.", show_default=False)] = 0,
+    cpu_request: Annotated[str, typer.Option(help="CPU that a replica is given.")] = "250m",
+    cpu_limit: Annotated[str, typer.Option(help="CPU that a replica may use at most.")] = "1",
+    memory_request: Annotated[str, typer.Option(help="Memory that a replica is given.")] = "256Mi",
+    memory_limit: Annotated[str, typer.Option(help="Memory that a replica may use at most.")] = "512Mi",
+    min_replicas: Annotated[int, typer.Option(help="Replicas at least; 0 scales to nothing in Knative mode.")] = 1,
+    max_replicas: Annotated[int, typer.Option(help="Replicas at most.")] = 1,
+    service_account: Annotated[str, typer.Option(help="Lists the Secret of the object store.")] = "stagewright-predictor",
+    bucket: Annotated[str, typer.Option(envvar="STAGEWRIGHT_MODELS_BUCKET", help="Bucket of published models.")] = "models",
+    update: Annotated[bool, typer.Option("--update", help="Change the version of files that are there, nothing else.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Ask the object store first whether it is published.")] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit the files; nothing is pushed.")] = False,
+    only_json: OnlyJson = False,
+) -> None:
+    """Write a model's files for a GitOps repository."""
+    from stagewright.components.serving.manifests.inference_service import Replicas, Resources
+    from stagewright.pipelines.cli import render as rendering
+
+    settings = {
+        "variant": variant,
+        "mode": mode,
+        "resources": Resources(cpu_request, cpu_limit, memory_request, memory_limit),
+        "replicas": Replicas(min_replicas, max_replicas),
+        "service_account": service_account,
+    }
+    wanted = rendering.Rendering(name, version, namespace, settings, bucket, canary, traffic)
+    write = rendering.update if update else rendering.render
+    written = write(wanted, folder, commit=commit, check=check)
+    _tell(written, only_json)
+
+
+def render_language_model(
+    name: Annotated[str, typer.Argument(help="The service's name, by which requests call the model.")],
+    model: Annotated[str, typer.Option(help="hf://OWNER/NAME[:REVISION], or s3://BUCKET/FOLDER with a Hugging Face model.")],
+    folder: Annotated[str, typer.Option(help="Folder that receives the files: NAMESPACE/NAME/ below it.")] = ".",
+    namespace: Annotated[str, typer.Option(help="Namespace of the service.")] = "default",
+    mode: Annotated[str, typer.Option(help="KServe's deployment mode: Standard or Knative.")] = "Standard",
+    quantization: Annotated[str, typer.Option(help="How the weights are stored: none, awq, gptq or fp8.")] = "none",
+    kernel: Annotated[str, typer.Option(help="For awq and gptq: marlin, or plain for GPUs before Ampere.")] = "marlin",
+    dtype: Annotated[str, typer.Option(help="In which vLLM computes: auto, float16, bfloat16 or float32.")] = "auto",
+    cache_dtype: Annotated[str, typer.Option(help="Of the key-value cache: auto or fp8.")] = "auto",
+    tensor_parallel: Annotated[int, typer.Option(help="GPUs that a replica is divided among.")] = 1,
+    max_model_len: Annotated[int, typer.Option(help="Longest prompt with its answer in tokens; 0: the model's.")] = 0,
+    gpu_memory: Annotated[float, typer.Option(help="Share of each GPU's memory for weights and cache.")] = 0.9,
+    max_sequences: Annotated[int, typer.Option(help="Requests computed at once; 0: vLLM's choice.")] = 0,
+    gpu_generation: Annotated[
+        str, typer.Option(help="The oldest GPU that a replica may get: turing, ampere, ada, hopper or blackwell.")
+    ] = "ampere",
+    cpu: Annotated[str, typer.Option(help="CPU that a replica is given.")] = "4",
+    memory: Annotated[str, typer.Option(help="Memory that a replica is given, and may use at most.")] = "32Gi",
+    min_replicas: Annotated[int, typer.Option(help="Replicas at least; 0 scales to nothing in Knative mode.")] = 1,
+    max_replicas: Annotated[int, typer.Option(help="Replicas at most.")] = 1,
+    service_account: Annotated[str, typer.Option(help="Lists the Secret of the object store.")] = "stagewright-predictor",
+    token_secret: Annotated[str, typer.Option(help="Secret with HF_TOKEN, for gated models.")] = "",
+    commit: Annotated[bool, typer.Option("--commit", help="Commit the files; nothing is pushed.")] = False,
+    only_json: OnlyJson = False,
+) -> None:
+    """Write a language model's files for a GitOps repository: vLLM by KServe's Hugging Face runtime."""
+    from stagewright.components.serving.manifests.inference_service import Replicas, Resources
+    from stagewright.components.serving.manifests.language_model import Engine, language_model_service
+    from stagewright.components.serving.targets import gitops, gitops_tree
+
+    engine = Engine(
+        quantization, kernel, dtype, cache_dtype, tensor_parallel, max_model_len or None, gpu_memory, max_sequences or None,
+        gpu_generation,
+    )  # fmt: skip
+    document = language_model_service(
+        name, model, engine=engine, mode=mode, namespace=namespace, resources=Resources(cpu, cpu, memory, memory),
+        replicas=Replicas(min_replicas, max_replicas), service_account=service_account, token_secret=token_secret,
+    )  # fmt: skip
+    message = f"Deploy {name} ({model}) to {namespace}"
+    written = gitops.write(gitops_tree.tree(document), folder, namespace=namespace, name=name, message=message, commit=commit)
+    _tell(written, only_json)
+
+
+def _tell(written: "Written", only_json: bool) -> None:
+    if only_json:
+        document = {"path": str(written.path), "changed": written.changed, "commit": written.commit}
+        sys.stdout.write(json.dumps(document) + "\n")
+        return
+    state = f"committed {written.commit[:10]}" if written.commit else "written" if written.changed else "unchanged"
+    Console().print(f"{written.path}: {state}", soft_wrap=True, highlight=False)

@@ -1,0 +1,48 @@
+"""`stagewright serve`: the predictor in the foreground, for a folder, an address or a registered model."""
+
+import os
+import sys
+from pathlib import Path
+
+from stagewright.components.runtime import processes
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.naming import model_name
+from stagewright.pipelines.local import services
+
+
+def serve(model: str, *, name: str | None, port: int, host: str) -> None:
+    """Serve a model until it is interrupted.
+
+    Args:
+        model: A model folder, an s3:// address, or the name of a registered model, whose champion is served.
+        name: Name in the addresses; by default the model's own.
+        port: Port to listen on; 0 for a free one, which is printed.
+        host: Address to listen on.
+
+    Raises:
+        SystemExit: When the server has ended, with its exit code.
+    """
+    from stagewright.components.predictor.__main__ import main
+
+    place, own_name = _resolve(model)
+    port = port or processes.free_port(host=host)
+    chosen = name or own_name
+    os.environ.setdefault("STAGEWRIGHT_LOG", "text")
+    options = ["--model", place, "--host", host, "--port", str(port), *(["--name", chosen] if chosen else [])]
+    sys.stderr.write(f"serving {place} on http://{host}:{port} (Ctrl-C ends it)\n")
+    sys.exit(main(options))
+
+
+def _resolve(model: str) -> tuple[str, str | None]:
+    if Path(model).exists():
+        return model, None
+    if "/" in model and "://" not in model:
+        raise InputError(f"there is no folder {model}; give a model folder, an s3:// address or the name of a registered model")
+    os.environ.update(services.environment())
+    if "://" in model:
+        return model, None
+    from stagewright.components.registry import catalog
+    from stagewright.components.runtime import tracking
+
+    registered = catalog.find(tracking.client(catalog.PURPOSE), model_name(model), f"@{catalog.CHAMPION}")
+    return registered.model_uri, model

@@ -1,6 +1,0 @@
-"""Finds what is missing on a cluster before a run does."""
-
-from stagewright.pipelines.doctor.examine import Place, examine
-from stagewright.pipelines.doctor.finding import MISSING, OK, UNKNOWN, Finding
-
-__all__ = ["MISSING", "OK", "UNKNOWN", "Finding", "Place", "examine"]

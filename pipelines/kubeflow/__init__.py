@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: connect, compile, upload, submit, follow, schedule."""

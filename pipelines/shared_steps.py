@@ -1,0 +1,98 @@
+"""The last steps of every pipeline that serves a model, and of every one that makes one."""
+
+from kfp import dsl
+from kfp.dsl.pipeline_channel import PipelineChannel
+from kfp.dsl.pipeline_task import PipelineTask
+
+from stagewright.components.evaluation.component import evaluate_model, write_model_card
+from stagewright.components.export.component import export_model
+from stagewright.components.registry.component import promote_model, register_model
+from stagewright.components.serving.component import deploy_model, publish_model
+
+
+def prove_and_serve(
+    trained: PipelineTask,
+    *,
+    splits: PipelineTask,
+    validated: PipelineTask,
+    name: PipelineChannel,
+    minimum: PipelineChannel,
+    slices: PipelineChannel,
+    compare_with_champion: PipelineChannel,
+    tolerance: PipelineChannel,
+    deploy_to: PipelineChannel,
+    mode: PipelineChannel,
+    namespace: PipelineChannel,
+    gitops: PipelineChannel,
+    seed: PipelineChannel,
+) -> PipelineChannel:
+    """From a model that was just made to one that serves: evaluate (the gate), export, card, register, publish, deploy.
+
+    Args:
+        trained: The step that made it, with the model and the id of its MLflow run as outputs.
+
+    Returns:
+        The version under which it was registered.
+    """
+    evaluated = evaluate_model(
+        model=trained.outputs["model"],
+        train=splits.outputs["train"],
+        validation=splits.outputs["validation"],
+        test=splits.outputs["test"],
+        name=name,
+        minimum=minimum,
+        slices=slices,
+        run_id=trained.outputs["Output"],
+        compare_with_champion=compare_with_champion,
+        seed=seed,
+    )
+    # The gate: this step gets no output of the evaluation, it only must not begin before the evaluation has passed.
+    exported = export_model(model=trained.outputs["model"], validation=splits.outputs["validation"], tolerance=tolerance).after(
+        evaluated
+    )
+    carded = write_model_card(
+        model=exported.outputs["exported"],
+        evaluation=evaluated.outputs["evaluation"],
+        schema=validated.outputs["schema"],
+        name=name,
+        deploy_to=deploy_to,
+    )
+    registered = register_model(
+        model=exported.outputs["exported"],
+        evaluation=evaluated.outputs["evaluation"],
+        card=carded.outputs["card"],
+        name=name,
+        run_id=trained.outputs["Output"],
+    )
+    version: PipelineChannel = registered.outputs["Output"]
+    published = publish_model(model=exported.outputs["exported"], card=carded.outputs["card"], name=name, version=version)
+    deploy_and_promote(
+        published, name=name, version=version, deploy_to=deploy_to, mode=mode, namespace=namespace, gitops=gitops
+    )
+    return version
+
+
+def deploy_and_promote(
+    published: PipelineTask,
+    *,
+    name: PipelineChannel,
+    version: PipelineChannel,
+    deploy_to: PipelineChannel,
+    mode: PipelineChannel,
+    namespace: PipelineChannel,
+    gitops: PipelineChannel,
+    variant: PipelineChannel | str = "cpu",
+) -> None:
+    """Serve a published model unless `deploy_to` is none, and call it champion once it has answered as it should."""
+    with dsl.If(deploy_to != "none", name="deployment"):
+        deployed = deploy_model(
+            name=name,
+            version=version,
+            model_uri=published.outputs["Output"],
+            target=deploy_to,
+            variant=variant,
+            mode=mode,
+            namespace=namespace,
+            gitops=gitops,
+        )
+        promote_model(name=name, version=version).after(deployed)
