@@ -21,11 +21,11 @@ from stagewright.components.optimization.distillation.teacher import soften
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.model import Estimator
-from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _deep, _devices, _images, _language
 from stagewright.components.training.frameworks._base import Fit, Plan
 from stagewright.components.training.frameworks.torch_vision import VisionEstimator, learn_only
 from stagewright.components.training.frameworks.transformers import LanguageEstimator
+from stagewright.components.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,27 +205,19 @@ def _descend(
     room.losses(pupil.rows[0].take(torch.arange(2), None).to(device), soft[0][:2].to(device))  # makes the maps
     learned = [one for one in (*room.student.parameters(), *room.maps.parameters()) if one.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=params["learning_rate"], weight_decay=params["weight_decay"])
-    history: dict[str, list[float]] = {"train_distillation_log_loss": [], "validation_distillation_log_loss": []}
-    best, least, state = 0, float("inf"), None
-    with progress("teaching the network", total=params["max_epochs"], unit="epochs") as advance:
-        for epoch in range(1, params["max_epochs"] + 1):
-            seen = _pass(room, pupil.rows[0], soft[0], params["batch_size"], shuffle, optimizer)
-            watched = _pass(room, pupil.rows[1], soft[1], params["batch_size"], None, None)
-            history["train_distillation_log_loss"].append(seen)
-            history["validation_distillation_log_loss"].append(watched)
-            advance()
-            if watched < least:
-                best, least = epoch, watched
-                state = {name: value.detach().cpu().clone() for name, value in room.student.state_dict().items()}
-            elif params["patience"] is not None and epoch - best >= params["patience"]:
-                break
-    if state is None:
-        raise InputError("teaching the network diverged: the loss is not a number; lower params.learning_rate")
-    pupil.network.cpu().load_state_dict(state)
+    history = Trainer(room.student, params["max_epochs"], params["patience"], "teaching the network").run(
+        lambda: _pass(room, pupil.rows[0], soft[0], params["batch_size"], shuffle, optimizer),
+        lambda: _pass(room, pupil.rows[1], soft[1], params["batch_size"], None, None),
+    )
+    pupil.network.cpu()
     for module in pupil.network.modules():  # the taps were for the lessons
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
-    return history, best
+    losses = {
+        "train_distillation_log_loss": [*history.train],
+        "validation_distillation_log_loss": [*history.validation],
+    }
+    return losses, history.best_epoch
 
 
 def _pass(

@@ -14,11 +14,11 @@ from torch import nn
 
 from stagewright.components.optimization.distillation.teacher import soften
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _devices
 from stagewright.components.training.frameworks._base import Fit, Plan, Split, loss_name
 from stagewright.components.training.frameworks._mlp import Architecture, Network, architecture
 from stagewright.components.training.frameworks.torch import TorchEstimator
+from stagewright.components.training.trainer import History, Trainer
 
 ROWS_AT_ONCE = 65_536
 
@@ -64,10 +64,11 @@ def train(
     with _devices.reproducible(seed, params["threads"], device):
         network = Network(shape).to(device)
         teaching = _Teaching(network, temperature, hidden_weight, train.hidden)
-        history, best = _descend(teaching.to(device), _tensors(train, shape, temperature, device),
-                                 _tensors(validation, shape, temperature, device), params, seed)  # fmt: skip
-    named = {f"{split}_distillation_{loss_name(classes)}": values for split, values in history.items()}
-    return Fit(TorchEstimator(network.cpu()), named, best)
+        train_rows, validation_rows = (_tensors(rows, shape, temperature, device) for rows in (train, validation))
+        history = _minimize(teaching.to(device), train_rows, validation_rows, params, seed)
+    name = f"distillation_{loss_name(classes)}"
+    losses = {f"train_{name}": [*history.train], f"validation_{name}": [*history.validation]}
+    return Fit(TorchEstimator(network.cpu()), losses, history.best_epoch)
 
 
 def hidden_states(estimator: Any, X: np.ndarray) -> np.ndarray:
@@ -114,34 +115,17 @@ def _forward(network: Network, X: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
         hook.remove()
 
 
-def _descend(
-    teaching: _Teaching, train: _Rows, validation: _Rows, params: dict[str, Any], seed: int
-) -> tuple[dict[str, list[float]], int]:
+def _minimize(teaching: _Teaching, train: _Rows, validation: _Rows, params: dict[str, Any], seed: int) -> History:
     optimizer = torch.optim.AdamW(teaching.parameters(), lr=params["learning_rate"], weight_decay=params["weight_decay"])
     shuffle = torch.Generator().manual_seed(seed)
-    history: dict[str, list[float]] = {"train": [], "validation": []}
-    best, best_loss, best_state = 0, float("inf"), None
-    patience = params["patience"]
-    with progress("teaching the network", total=params["max_epochs"], unit="epochs") as advance:
-        for epoch in range(1, params["max_epochs"] + 1):
-            teaching.train()
-            history["train"].append(_epoch(teaching, optimizer, train, params["batch_size"], shuffle))
-            teaching.eval()
-            watched = _watched(teaching, validation)
-            history["validation"].append(watched)
-            advance()
-            if watched < best_loss:
-                best, best_loss = epoch, watched
-                best_state = {name: value.detach().clone() for name, value in teaching.network.state_dict().items()}
-            elif patience is not None and epoch - best >= patience:
-                break
-    if best_state is None:
-        raise InputError("teaching the network diverged: the loss is not a number; lower params.learning_rate")
-    teaching.network.load_state_dict(best_state)
-    return history, best
+    return Trainer(teaching.network, params["max_epochs"], params["patience"], "teaching the network").run(
+        lambda: _epoch(teaching, optimizer, train, params["batch_size"], shuffle),
+        lambda: _validation_loss(teaching, validation),
+    )
 
 
 def _epoch(teaching: _Teaching, optimizer: Any, rows: _Rows, size: int, shuffle: torch.Generator) -> float:
+    teaching.train()
     total, count = 0.0, 0
     for chosen in torch.randperm(len(rows.X), generator=shuffle).to(rows.X.device).split(size):
         if len(chosen) < 2 and len(rows.X) > 1:
@@ -154,7 +138,8 @@ def _epoch(teaching: _Teaching, optimizer: Any, rows: _Rows, size: int, shuffle:
     return total / max(count, 1)
 
 
-def _watched(teaching: _Teaching, rows: _Rows) -> float:
+def _validation_loss(teaching: _Teaching, rows: _Rows) -> float:
+    teaching.eval()
     with torch.inference_mode():
         parts = [teaching.losses(rows, slice(at, at + ROWS_AT_ONCE)).sum() for at in range(0, len(rows.X), ROWS_AT_ONCE)]
     return float(sum(parts) / len(rows.X))

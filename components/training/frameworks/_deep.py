@@ -15,10 +15,10 @@ from onnx import ModelProto
 from torch import nn
 
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _devices
 from stagewright.components.training.frameworks._base import OPSETS, Split, TrainingData, row_weights
 from stagewright.components.training.parameters import Parameter
+from stagewright.components.training.trainer import Trainer
 
 ARCHITECTURE, WEIGHTS = "architecture.json", "model.safetensors"
 WARM_UP = 0.06  # share of all steps
@@ -45,10 +45,10 @@ class Rows(Protocol):
         ...
 
 
-class Descent:
+class ClassifierTrainer:
     """Minimizes the cross-entropy of a network until the validation loss has not improved for `patience` epochs.
 
-    AdamW, a linear warm-up and a cosine decay over the most epochs, gradients no longer than `clip`.
+    AdamW, a linear warm-up, a cosine decay over `max_epochs`, and gradients clipped to the norm `clip`.
     """
 
     def __init__(self, network: nn.Module, data: TrainingData, params: Mapping[str, Any], *, clip: float | None = None) -> None:
@@ -57,36 +57,28 @@ class Descent:
         self.precision = precision(params["precision"], self.device)
         self.targets = {name: _targets(split) for name, split in (("train", data.train), ("validation", data.validation))}
 
-    def run(self, train: Rows, validation: Rows, seed: int, what: str) -> tuple[dict[str, list[float]], int]:
-        """Train; returns both losses by epoch and the number of the best epoch, whose weights the network has then.
+    def run(self, train: Rows, validation: Rows, seed: int, framework: str) -> tuple[dict[str, list[float]], int]:
+        """Train; return both losses by epoch and the number of the best epoch, whose weights the network has then.
+
+        Args:
+            framework: Named in the progress bar and in the error.
 
         Raises:
             InputError: If the loss is never a number.
         """
         self.network.to(self.device)
-        epochs, patience = self.params["max_epochs"], self.params["patience"]
+        epochs = self.params["max_epochs"]
         learned = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(learned, lr=self.params["learning_rate"], weight_decay=self.params["weight_decay"])
         steps = epochs * math.ceil(len(train) / self.params["batch_size"])
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
         shuffle = torch.Generator().manual_seed(seed)
-        history: dict[str, list[float]] = {"train_log_loss": [], "validation_log_loss": []}
-        best, least, state = 0, float("inf"), None
-        with progress(f"training {what}", total=epochs, unit="epochs") as advance:
-            for epoch in range(1, epochs + 1):
-                history["train_log_loss"].append(self._epoch(train, optimizer, schedule, shuffle))
-                watched = self._watch(validation)
-                history["validation_log_loss"].append(watched)
-                advance()
-                if watched < least:
-                    best, least = epoch, watched
-                    state = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
-                elif patience is not None and epoch - best >= patience:
-                    break
-        if state is None:
-            raise InputError(f"training {what} diverged: the loss is not a number; lower params.learning_rate")
-        self.network.cpu().load_state_dict(state)
-        return history, best
+        history = Trainer(self.network, epochs, self.params["patience"], f"training {framework}").run(
+            lambda: self._epoch(train, optimizer, schedule, shuffle), lambda: self._validation_loss(validation)
+        )
+        self.network.cpu()
+        losses = {"train_log_loss": [*history.train], "validation_log_loss": [*history.validation]}
+        return losses, history.best_epoch
 
     def _epoch(self, rows: Rows, optimizer: Any, schedule: Any, shuffle: torch.Generator) -> float:
         self.network.train()
@@ -105,7 +97,7 @@ class Descent:
             mass += weights.sum()
         return float(total / mass)
 
-    def _watch(self, rows: Rows) -> float:
+    def _validation_loss(self, rows: Rows) -> float:
         self.network.eval()
         total = mass = 0.0
         with torch.inference_mode():

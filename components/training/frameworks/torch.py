@@ -11,11 +11,11 @@ from onnx import ModelProto
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.progress import progress
 from stagewright.components.training.frameworks import _devices
 from stagewright.components.training.frameworks._base import Fit, Plan, Split, TrainingData, damaged, loss_name, row_weights
 from stagewright.components.training.frameworks._mlp import Architecture, Network, architecture, graph
 from stagewright.components.training.parameters import Parameter, resolve
+from stagewright.components.training.trainer import History, Trainer
 
 WEIGHTS, ARCHITECTURE = "weights.npz", "architecture.json"
 PREDICT_ROWS = 65_536
@@ -39,16 +39,24 @@ def plan(params: Mapping[str, Any]) -> Plan:
 
 
 def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
-    """Train until the validation loss has not improved for `patience` epochs; the best epoch's weights are kept."""
+    """Train until the validation loss has not improved for `patience` epochs; the best epoch's weights are kept.
+
+    Raises:
+        InputError: If a feature has missing values or the loss is never a number.
+    """
     params = plan.params
     data.require_no_missing("torch")
     device = _devices.device(params["device"])
     shape = architecture(data.features, data.train, data.classes, params)
     with _devices.reproducible(seed, params["threads"], device):
         network = Network(shape).to(device)
-        history, best = _descend(network, data, params, device, seed)
+        history = _minimize(network, data, params, device, seed)
     name = loss_name(data.classes)
-    return Fit(TorchEstimator(network.cpu()), {f"{split}_{name}": values for split, values in history.items()}, best)
+    losses = {
+        f"{split}_{name}": [_in_units(value, shape) for value in values]
+        for split, values in (("train", history.train), ("validation", history.validation))
+    }
+    return Fit(TorchEstimator(network.cpu()), losses, history.best_epoch)
 
 
 def load(folder: Path) -> "TorchEstimator":
@@ -97,40 +105,19 @@ class TorchEstimator:
         return graph(self.network)
 
 
-def _descend(
-    network: Network, data: TrainingData, params: dict[str, Any], device: torch.device, seed: int
-) -> tuple[dict[str, list[float]], int]:
-    """Minimize the training loss; return the history of both losses and the number of the best epoch, whose weights are set."""
+def _minimize(network: Network, data: TrainingData, params: dict[str, Any], device: torch.device, seed: int) -> History:
     optimizer = torch.optim.AdamW(network.parameters(), lr=params["learning_rate"], weight_decay=params["weight_decay"])
     train_rows, validation_rows = (_tensors(split, network.shape, device) for split in (data.train, data.validation))
     shuffle = torch.Generator().manual_seed(seed)
-    history: dict[str, list[float]] = {"train": [], "validation": []}
-    best, best_loss, best_state = 0, float("inf"), None
-    with progress("training torch", total=params["max_epochs"], unit="epochs") as advance:
-        for epoch in range(1, params["max_epochs"] + 1):
-            network.train()
-            seen = _epoch(network, optimizer, train_rows, params["batch_size"], shuffle)
-            network.eval()
-            with torch.inference_mode():
-                watched = _mean_loss(network, validation_rows)
-            history["train"].append(_in_units(seen, network.shape))
-            history["validation"].append(_in_units(watched, network.shape))
-            advance()
-            if watched < best_loss:
-                best, best_loss = epoch, watched
-                best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-            elif params["patience"] is not None and epoch - best >= params["patience"]:
-                break
-    if best_state is None:
-        raise InputError("training torch diverged: the loss is not a number; lower params.learning_rate")
-    if params["patience"] is not None:
-        network.load_state_dict(best_state)
-        return history, best
-    return history, params["max_epochs"]
+    return Trainer(network, params["max_epochs"], params["patience"], "training torch").run(
+        lambda: _epoch(network, optimizer, train_rows, params["batch_size"], shuffle),
+        lambda: _mean_loss(network, validation_rows),
+    )
 
 
 def _epoch(network: Network, optimizer: Any, rows: tuple, size: int, shuffle: torch.Generator) -> float:
     """One pass over the training rows in random order; returns the mean loss seen on the way."""
+    network.train()
     X, y, weights = rows
     order = torch.randperm(len(X), generator=shuffle).to(X.device)
     total, mass = torch.zeros((), device=X.device), torch.zeros((), device=X.device)
@@ -147,9 +134,11 @@ def _epoch(network: Network, optimizer: Any, rows: tuple, size: int, shuffle: to
 
 
 def _mean_loss(network: Network, rows: tuple) -> float:
+    network.eval()
     X, y, weights = rows
     parts = zip(X.split(PREDICT_ROWS), y.split(PREDICT_ROWS), weights.split(PREDICT_ROWS), strict=True)
-    return float(sum((network.losses(x, t) * w).sum() for x, t, w in parts) / weights.sum())
+    with torch.inference_mode():
+        return float(sum((network.losses(x, t) * w).sum() for x, t, w in parts) / weights.sum())
 
 
 def _in_units(mean_loss: float, shape: Architecture) -> float:

@@ -58,8 +58,8 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
             logs.event("weights_adopted", tensors=adopt(network, Path(params["weights"])), file=params["weights"])
         learn_only(network, params["fine_tune"])
         moved = {name: params[name] for name in ("shift", "rotate", "flip")}
-        seen, watched = Images(data.train.X, shape, **moved), Images(data.validation.X, shape)
-        history, best = _deep.Descent(network, data, params).run(seen, watched, seed, "torch_vision")
+        train_rows, validation_rows = Images(data.train.X, shape, **moved), Images(data.validation.X, shape)
+        history, best = _deep.ClassifierTrainer(network, data, params).run(train_rows, validation_rows, seed, "torch_vision")
     return Fit(VisionEstimator(network), history, best)
 
 

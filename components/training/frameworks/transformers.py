@@ -75,7 +75,9 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
             history, best = _learn_head(network, data, params, seed)
         else:
             rows = [Texts(split.X, padding) for split in (data.train, data.validation)]
-            history, best = _deep.Descent(network, data, params, clip=CLIP).run(rows[0], rows[1], seed, "transformers")
+            history, best = _deep.ClassifierTrainer(network, data, params, clip=CLIP).run(
+                rows[0], rows[1], seed, "transformers"
+            )
     return Fit(LanguageEstimator(network), history, best)
 
 
@@ -121,9 +123,9 @@ def _learn_head(
     network: Network, data: TrainingData, params: Mapping[str, Any], seed: int
 ) -> tuple[dict[str, list[float]], int]:
     """The frozen transformer answers each text once; its head is then learned from the vectors."""
-    seen, watched = (_vectors(network, split, params) for split in (data.train, data.validation))
+    train_rows, validation_rows = (_vectors(network, split, params) for split in (data.train, data.validation))
     learned = torch.nn.Sequential(network.dropout, network.head)
-    return _deep.Descent(learned, data, params).run(seen, watched, seed, "transformers")
+    return _deep.ClassifierTrainer(learned, data, params).run(train_rows, validation_rows, seed, "transformers")
 
 
 def _vectors(network: Network, split: Split, params: Mapping[str, Any]) -> Vectors:

@@ -88,11 +88,20 @@ def test_network_keeps_the_best_epoch() -> None:
         ("xgboost", {"n_estimators": 12, "early_stopping_rounds": None}, 12),
         ("lightgbm", {"n_estimators": 12, "early_stopping_rounds": None}, 12),
         ("sklearn", {"max_iter": 12, "n_iter_no_change": None}, 12),
-        ("torch", {"max_epochs": 4, "patience": None}, 4),
     ],
 )
 def test_null_patience_runs_to_the_end(name: str, params: dict[str, object], kept: int) -> None:
     assert fitted(name, made(2), **params).best_iteration == kept
+
+
+def test_network_with_null_patience_trains_all_epochs_and_keeps_the_best() -> None:
+    data = made(2)
+    fit = fitted("torch", data, max_epochs=25, patience=None, learning_rate=0.02)
+    history = fit.history["validation_log_loss"]
+
+    assert len(history) == len(fit.history["train_log_loss"]) == 25
+    assert fit.best_iteration == int(np.argmin(history)) + 1 < 25
+    assert loss(data.validation, fit.estimator.predict(data.validation.X)) == pytest.approx(min(history), rel=1e-5)
 
 
 def test_lightgbm_answers_as_its_float64_thresholds_did() -> None:
