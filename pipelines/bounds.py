@@ -1,4 +1,4 @@
-"""Bounds of the parameters of pipelines that are numbers. Each step checks its own again: not every run begins here."""
+"""Bounds of numeric pipeline parameters. Each step checks its own again, because a run can also start from the dashboard."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from stagewright.components.runtime.seeds import LARGEST_SEED, SMALLEST_SEED
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a number, or each number of a list, may be.
+    """Allowed range of a number, or of each number in a list.
 
     Attributes:
-        whole: Whether it counts something.
+        whole: Whether only whole numbers are allowed.
         above: Whether the lowest value itself is excluded; `below`, the highest.
     """
 
@@ -34,7 +34,7 @@ class Bound:
 
     @property
     def expected(self) -> str:
-        """What it may be, as the end of a sentence."""
+        """The allowed range, as the end of a sentence."""
         low = "" if self.low == -math.inf else f" {'above' if self.above else 'of at least'} {self.low:g}"
         most = f"below {self.high:.10g}" if self.below else f"{'' if low else 'of '}at most {self.high:.10g}"
         high = "" if self.high == math.inf else f"{' and' if low else ''} {most}"
@@ -63,15 +63,15 @@ _OF_PIPELINE = {
 
 
 def bounds(pipeline: str) -> Mapping[str, Bound]:
-    """The bounds of a pipeline's parameters, by name; those of others are among them."""
+    """Bounds by parameter name; parameters that the pipeline lacks may be included."""
     return _EVERYWHERE | _OF_PIPELINE.get(pipeline, {})
 
 
 def check_bounds(pipeline: str, arguments: Mapping[str, Any]) -> None:
-    """See that every number is within its bounds.
+    """Check that every number is within its bounds.
 
     Raises:
-        BadParameter: For the first that is not.
+        BadParameter: For the first number out of bounds.
     """
     for name, bound in bounds(pipeline).items():
         value = arguments.get(name)

@@ -1,4 +1,4 @@
-"""What there is: every pipeline and component by its name, imported only when it is asked for."""
+"""Every pipeline and component by name, imported on first use."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -40,20 +40,20 @@ COMPONENTS = {
 
 
 def pipeline(name: str) -> "GraphComponent":
-    """The pipeline of this name, written with dashes or underscores.
+    """Find a pipeline by name, written with dashes or underscores.
 
     Raises:
-        InputError: If there is none, naming the nearest.
+        InputError: If there is none; the message suggests the closest name.
     """
     found: GraphComponent = _find(name.replace("_", "-"), PIPELINES, "pipeline")
     return found
 
 
 def component(name: str) -> "Component":
-    """The component of this name, written with dashes or underscores.
+    """Find a component by name, written with dashes or underscores.
 
     Raises:
-        InputError: If there is none, naming the nearest.
+        InputError: If there is none; the message suggests the closest name.
     """
     found: Component = _find(name.replace("-", "_"), COMPONENTS, "component")
     return found
@@ -61,6 +61,6 @@ def component(name: str) -> "Component":
 
 def _find(name: str, places: Mapping[str, str], what: str) -> Any:
     if name not in places:
-        raise InputError(f"no {what} '{name}'{did_you_mean(name, places)}; 'stagewright list' shows what there is")
+        raise InputError(f"no {what} '{name}'{did_you_mean(name, places)}; run 'stagewright list' to see all")
     module, _, attribute = places[name].partition(":")
     return getattr(import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""What can be refused before anything runs: a mistake found here costs a second, by the last step it costs the training."""
+"""Checks before a run starts: a mistake found here costs a second, in the last step it costs the training."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,15 +16,15 @@ from stagewright.pipelines.parameters import check_arguments
 
 
 def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) -> None:
-    """Check a pipeline's arguments by what is known without data or services.
+    """Check a pipeline's arguments without data or services.
 
     Args:
-        pipeline: Its name.
+        pipeline: Name of the pipeline.
         arguments: Values by parameter.
-        remote: Whether it runs on a cluster, where neither this machine's files nor its processes exist.
+        remote: Whether the run is on a cluster, which has no access to this machine's files and processes.
 
     Raises:
-        InputError: For the first argument that the pipeline would refuse, in one sentence.
+        InputError: For the first invalid argument.
     """
     check_arguments(description.parameters(pipeline), arguments, of=f"pipeline '{pipeline}'")
     if "name" in arguments:
@@ -34,13 +34,13 @@ def check(pipeline: str, arguments: Mapping[str, Any], *, remote: bool = False) 
     _check_split(arguments)
     for name, check_value in _BY_LOGIC.items():
         if arguments.get(name):
-            with suppress(ModuleNotFoundError):  # the core alone is installed; the step will look
+            with suppress(ModuleNotFoundError):  # only the core is installed; the step checks it
                 check_value(arguments)
     _check_remote(arguments) if remote else _check_local(arguments)
 
 
 def _check_service(arguments: Mapping[str, Any], by_default: str) -> None:
-    """Whether KServe can make a service of the name."""
+    """Check that the name is valid for a KServe service."""
     if arguments.get("deploy_to", by_default) in ("cluster", "gitops"):
         check_service(arguments["name"], arguments.get("namespace", ""), arguments.get("mode", "Standard"))
 
@@ -54,7 +54,7 @@ def _check_split(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_params(arguments: Mapping[str, Any]) -> None:
-    if "teacher" not in arguments:  # a student's are checked against the teacher
+    if "teacher" not in arguments:  # a student's parameters are checked against the teacher
         name = arguments.get("framework", "xgboost")
         import_module(f"stagewright.components.training.frameworks.{name}").plan(arguments["params"])
 
@@ -93,7 +93,7 @@ def _check_schema(arguments: Mapping[str, Any]) -> None:
     check_document(arguments["schema"])
 
 
-# What a step's own logic checks without data. Importing it takes a second, so that is done for what was given only.
+# Checks of the steps' own logic. Importing it takes a second, so only the arguments that were given are checked.
 _BY_LOGIC: dict[str, Callable[[Mapping[str, Any]], None]] = {
     "params": _check_params,
     "features": _check_features,
@@ -110,12 +110,12 @@ def _check_local(arguments: Mapping[str, Any]) -> None:
 
 def _check_remote(arguments: Mapping[str, Any]) -> None:
     if arguments.get("deploy_to") == "local":
-        raise BadParameter("deploy_to", got="local", expected="cluster, gitops or none where the run is not on this machine")
+        raise BadParameter("deploy_to", got="local", expected="cluster, gitops or none for a run on a cluster")
     if arguments.get("deploy_to") == "gitops" and not arguments.get("gitops"):
-        raise BadParameter("gitops", got="", expected="the folder that the steps see, for deploy_to=gitops")
+        raise BadParameter("gitops", got="", expected="a folder that the steps can read, for deploy_to=gitops")
     for name in ("data", "model", "teacher"):
         place = arguments.get(name)
         if isinstance(place, str) and ":/" not in place:
             raise InputError(
-                f"parameter '{name}' is {place}, a file of this machine; the cluster needs an address such as s3://data/{Path(place).name}"
+                f"parameter '{name}' is {place}, a local path; the cluster needs an address such as s3://data/{Path(place).name}"
             )

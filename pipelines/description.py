@@ -1,4 +1,4 @@
-"""What a pipeline or a component is, read from what it compiles to: inputs, outputs, images, caching, steps and their order."""
+"""Describe a pipeline or component from its compiled spec: inputs, outputs, images, caching, and steps in order."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ _CHANNEL = re.compile(r"inputs\.parameter_values\['pipelinechannel--([^']+)'\]")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file or a folder that a component takes or gives."""
+    """An input or output file or folder of a component."""
 
     name: str
     type: str
@@ -35,9 +35,9 @@ class Step:
 
     Attributes:
         name: Unique in the pipeline.
-        component: The component that it runs.
-        after: Names of the steps that it waits for, whether for what they make or only for their end.
-        condition: What must hold for it to run, in terms of parameters; empty if it always runs.
+        component: Name of the component.
+        after: Names of the steps that must end first, with or without passing data.
+        condition: Condition on parameters under which the step runs; empty if it always runs.
     """
 
     name: str
@@ -50,15 +50,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a pipeline or a component is.
+    """Description of a pipeline or component.
 
     Attributes:
         kind: "pipeline" or "component".
         summary: The first sentence of its docstring.
         details: The rest of its docstring's text.
-        images: Image groups that it runs in.
-        cacheable: Whether equal inputs may reuse an earlier result; None for a pipeline, whose steps say so.
-        steps: In an order in which they can run; empty for a component.
+        images: Image groups of the steps.
+        cacheable: Whether equal inputs may reuse an earlier result; None for a pipeline, because each step declares it.
+        steps: Steps in a valid execution order; empty for a component.
     """
 
     name: str
@@ -75,19 +75,19 @@ class Description:
 
 
 def describe(name: str | GraphComponent | Component) -> Description:
-    """Describe a pipeline or a component, given by name or itself.
+    """Describe a pipeline or component, given as a name or an object.
 
-    A name with dashes is a pipeline, with underscores a component; where only one exists, either way of writing will do.
+    A name with dashes means a pipeline, a name with underscores a component. If only one of them exists, both spellings work.
 
     Raises:
-        InputError: If there is neither, naming the nearest of both.
+        InputError: If there is neither; the message suggests the closest name.
     """
     found = _find(name) if isinstance(name, str) else name
     return _describe_pipeline(found) if isinstance(found, GraphComponent) else _describe_component(found)
 
 
 def parameters(name: str | GraphComponent | Component) -> tuple[Parameter, ...]:
-    """What can be given to a pipeline or a component, in the order of its signature."""
+    """Input parameters of a pipeline or component, in the order of its signature."""
     return describe(name).inputs
 
 
@@ -98,9 +98,7 @@ def _find(name: str) -> GraphComponent | Component:
     if as_component in catalog.COMPONENTS:
         return catalog.component(as_component)
     everything = (*catalog.PIPELINES, *catalog.COMPONENTS)
-    raise InputError(
-        f"no pipeline or component '{name}'{did_you_mean(name, everything)}; 'stagewright list' shows what there is"
-    )
+    raise InputError(f"no pipeline or component '{name}'{did_you_mean(name, everything)}; run 'stagewright list' to see all")
 
 
 def _describe_pipeline(pipeline: GraphComponent) -> Description:
@@ -137,7 +135,7 @@ def _text(documentation: str | None) -> dict[str, Any]:
 
 
 def _interface(root: Tree, declared: BaseComponent, documentation: str | None) -> dict[str, Any]:
-    """Facts from the spec; the order from the signature and outputs' words from the docstring, which the spec does not keep."""
+    """Fields from the spec, in the order of the signature; outputs' descriptions come from the docstring."""
     parsed = docstring_parser.parse(documentation or "")
     words = {entry.arg_name: " ".join((entry.description or "").split()) for entry in parsed.params}
     if parsed.returns and parsed.returns.description:
@@ -150,7 +148,7 @@ def _interface(root: Tree, declared: BaseComponent, documentation: str | None) -
 def _fields(
     definitions: Tree, declared: Iterable[str] | None, words: Mapping[str, str]
 ) -> tuple[tuple[Parameter, ...], tuple[Artifact, ...]]:
-    """Parameters and artifacts, each in the order in which they were declared."""
+    """Parameters and artifacts in declaration order."""
     parameters, artifacts = definitions.get("parameters", {}), definitions.get("artifacts", {})
     names = tuple(declared or ())
     return (
@@ -166,9 +164,9 @@ def _artifact(name: str, field: Tree, words: Mapping[str, str]) -> Artifact:
 
 
 def _steps(dag: Tree, spec: Tree, condition: str = "", after: tuple[str, ...] = ()) -> Iterator[Step]:
-    """The steps of a graph in an order in which they can run; a condition's own steps take its place.
+    """Steps of a graph in a valid execution order; a condition is replaced by its steps.
 
-    A step inside a condition waits for what it uses, and for what the condition waits for.
+    A step inside a condition also waits for the steps that the condition waits for.
     """
     for name in _ordered(dag["tasks"]):
         task = dag["tasks"][name]
@@ -190,14 +188,13 @@ def _steps(dag: Tree, spec: Tree, condition: str = "", after: tuple[str, ...] = 
 
 
 def _condition(task: Tree) -> str:
-    """What a group of steps depends on, as the pipeline wrote it; the group's name if it is not a condition."""
+    """The condition of a group of steps as the pipeline wrote it; the group's name if it has no condition."""
     text = task.get("triggerPolicy", {}).get("condition", "")
     return _CHANNEL.sub(r"\1", text) or str(task["taskInfo"]["name"])
 
 
 def _ordered(tasks: Tree) -> list[str]:
-    """Every task after those that it waits for; among the rest, the one that most recently became possible comes first, so that
-    a chain stays together."""
+    """Topological order of tasks; among ready tasks the one that became ready last is first, so chains stay together."""
     waiting = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
     done: list[str] = []
     while waiting:
@@ -216,5 +213,5 @@ def _component_name(task: str, executor: Tree) -> str:
 
 
 def _group(image: str) -> str:
-    """The group in an image's name: `REGISTRY/stagewright-GROUP:TAG`."""
+    """Parse the group from an image name: `REGISTRY/stagewright-GROUP:TAG`."""
     return image.rpartition("/")[2].partition(":")[0].removeprefix("stagewright-")

@@ -1,4 +1,4 @@
-"""Values that reach a step as they were given, here and on a cluster: JSON as protobuf's `Struct` holds it."""
+"""Check that values reach a step unchanged, locally and on a cluster: JSON as protobuf's `Struct` holds it."""
 
 import math
 from typing import Any
@@ -10,13 +10,14 @@ DEEPEST = 32
 
 
 def check_json(name: str, value: Any, *, level: int = 0) -> None:
-    """See that a parameter's value, and every value inside it, would arrive unchanged. `null` does.
+    """Check that a parameter's value, nested values included, arrives unchanged. `null` is allowed.
 
     Args:
-        name: The parameter; values inside are named with a dot, entries of lists with their number from 0.
+        name: Name of the parameter; nested values are named with a dot, list entries by index.
 
     Raises:
-        BadParameter: For a number that is not finite or too large to be exact, a key that is no text, a value that JSON lacks.
+        BadParameter: For a number that is not finite or too large to be exact, a key that is not a string, or a value that
+            is not JSON.
         InputError: For text that is not valid Unicode, or values nested too deep.
     """
     if level > DEEPEST:
@@ -24,7 +25,7 @@ def check_json(name: str, value: Any, *, level: int = 0) -> None:
     if isinstance(value, dict):
         for key, entry in value.items():
             if not isinstance(key, str):
-                raise BadParameter(f"{name}.{key}", got=entry, expected=f"a name in quotes: {key!r} is no text")
+                raise BadParameter(f"{name}.{key}", got=entry, expected=f"a string key: put {key!r} in quotes")
             _check_text(name, key)
             check_json(f"{name}.{key}", entry, level=level + 1)
     elif isinstance(value, list | tuple):
@@ -35,7 +36,7 @@ def check_json(name: str, value: Any, *, level: int = 0) -> None:
     elif isinstance(value, int | float):
         _check_number(name, value)
     elif value is not None:
-        raise BadParameter(name, got=value, expected="a JSON value; put text that looks like a date in quotes")
+        raise BadParameter(name, got=value, expected="a JSON value; put dates in quotes")
 
 
 def _check_number(name: str, value: float) -> None:
@@ -51,6 +52,6 @@ def _check_text(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"parameter '{name}' is no valid Unicode text: character {error.start + 1} is half of a pair, or a byte that is "
+            f"parameter '{name}' is not valid Unicode: character {error.start + 1} is an unpaired surrogate, or a byte that is "
             "not UTF-8"
         ) from None

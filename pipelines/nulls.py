@@ -1,4 +1,4 @@
-"""`null` inside parameters. Kubeflow's backend hands it to a step as it is; kfp's SDK refuses it, also in its local runner."""
+"""Support for `null` inside parameters: Kubeflow's backend passes it to a step, but kfp's SDK and local runner refuse it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,10 @@ from typing import Any
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Let kfp take None inside objects and lists: a step gets what it gets on a cluster.
+    """Let kfp accept None inside objects and lists, as the cluster does.
 
-    kfp 2.17 turns every parameter into a protobuf message by `to_protobuf_value`, which knows all kinds of JSON values but
-    this one, although the message has it.
+    kfp 2.17 converts parameters with `to_protobuf_value`, which does not handle None, although the protobuf message
+    supports it.
     """
     from google.protobuf import struct_pb2
     from kfp.compiler import pipeline_spec_builder

@@ -1,4 +1,4 @@
-"""Parameters of pipelines and components: their types and choices, and values read from a command line."""
+"""Parameters of pipelines and components: types, choices, and parsing of command-line values."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _FILE_SUFFIXES = (".json", ".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that a pipeline or a component takes or gives.
+    """An input or output value of a pipeline or component.
 
     Attributes:
         name: As in the signature.
@@ -30,7 +30,7 @@ class Parameter:
         required: Whether it has no default.
         default: None if it is required.
         description: From the docstring; it may be empty.
-        choices: What a str may be; empty for anything. Written in the description as "One of a, b, c.".
+        choices: Allowed values of a str, written in the description as "One of a, b, c."; empty if any value is allowed.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Parameter:
 
     @property
     def option(self) -> str:
-        """Its option on the command line."""
+        """The command-line option."""
         return "--" + self.name.replace("_", "-")
 
 
 def choices_in(description: str) -> tuple[str, ...]:
-    """The values that a description allows, by the project's convention.
+    """Parse the allowed values from a description: the list after "One of".
 
     >>> choices_in("Library to train with. One of sklearn, xgboost.")
     ('sklearn', 'xgboost')
@@ -57,7 +57,7 @@ def choices_in(description: str) -> tuple[str, ...]:
 
 
 def from_spec(name: str, field: Mapping[str, Any], description: str = "") -> Parameter:
-    """A parameter as a compiled pipeline defines it; `description` is used where the spec has none."""
+    """Make a parameter from its definition in a compiled pipeline; `description` is the fallback if the spec has none."""
     kind = _TYPES.get(field["parameterType"], field["parameterType"].lower())
     description = " ".join(field.get("description", description).split())
     default = field.get("defaultValue")
@@ -72,13 +72,13 @@ def from_spec(name: str, field: Mapping[str, Any], description: str = "") -> Par
 
 
 def parse_value(parameter: Parameter, text: str) -> Any:
-    """A parameter's value as it is written on a command line.
+    """Parse a parameter's value from command-line text.
 
     A dict or list is JSON, or the path of a JSON or YAML file that holds it.
 
     Raises:
-        BadParameter: If the text is no value of the parameter's type, or not one of its choices.
-        InputError: If the text names a file that cannot be read.
+        BadParameter: If the text is not of the parameter's type, or not one of its choices.
+        InputError: If the text is the path of a file that cannot be read.
     """
     match parameter.type:
         case "str":
@@ -93,25 +93,25 @@ def parse_value(parameter: Parameter, text: str) -> Any:
             return _structure(parameter, text, dict, "a JSON object")
         case "list":
             return _structure(parameter, text, list, "a JSON list")
-    raise BadParameter(parameter.name, got=text, expected=f"nothing: values of type {parameter.type} cannot be given")
+    raise BadParameter(parameter.name, got=text, expected=f"no value: type {parameter.type} cannot be set on the command line")
 
 
 def format_value(value: Any) -> str:
-    """A value as `parse_value` reads it."""
+    """Format a value so that `parse_value` can read it."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def check_arguments(parameters: Iterable[Parameter], arguments: Mapping[str, Any], *, of: str) -> dict[str, Any]:
-    """Arguments for a run, checked by name, presence, type and choice.
+    """Check a run's arguments: names, required parameters, types and choices.
 
     Args:
-        parameters: What is accepted.
-        arguments: Values by name, not text.
-        of: Whose they are, for the message: "pipeline 'train-model'".
+        parameters: The accepted parameters.
+        arguments: Parsed values by name.
+        of: Owner of the parameters, for error messages: "pipeline 'train-model'".
 
     Raises:
-        InputError: For a name that does not exist, or a required parameter without a value.
-        BadParameter: For a value of another type or outside the choices.
+        InputError: For an unknown parameter, or a required one without a value.
+        BadParameter: For a value of the wrong type or outside the choices.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for name in arguments:
@@ -129,10 +129,10 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check_value(parameter: Parameter, value: Any) -> Any:
-    """A value, if it has the parameter's type, is one of its choices, and reaches a step as it is.
+    """Check that a value has the parameter's type, is one of its choices, and reaches a step unchanged.
 
     Raises:
-        BadParameter: If not.
+        BadParameter: If a check fails.
         InputError: For text that is not valid Unicode.
     """
     accepted = _PYTHON_TYPES.get(parameter.type, (object,))
@@ -180,7 +180,7 @@ def _from_json(parameter: Parameter, text: str, expected: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
-        raise BadParameter(parameter.name, got=text, expected=f"{expected}, nested less deep") from None
+        raise BadParameter(parameter.name, got=text, expected=f"{expected} with fewer nested levels") from None
     except ValueError as error:
         reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
         wanted = f"{expected}, or the path of a .json or .yaml file that holds one ({reason})"
@@ -193,10 +193,12 @@ def _from_file(parameter: Parameter, path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"parameter '{parameter.name}' names the file {path}, which does not exist") from None
     except Unreadable as error:
-        raise InputError(f"parameter '{parameter.name}' names the file {path}, which is no YAML or JSON: {error}") from None
+        raise InputError(
+            f"parameter '{parameter.name}' names the file {path}, which is not valid YAML or JSON: {error}"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"parameter '{parameter.name}' names the file {path}, which cannot be read: {error}") from None
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")

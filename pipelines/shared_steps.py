@@ -1,4 +1,4 @@
-"""The last steps of every pipeline that serves a model, and of every one that makes one."""
+"""Steps that several pipelines end with: evaluate, register, publish, deploy."""
 
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
@@ -26,13 +26,13 @@ def prove_and_serve(
     gitops: PipelineChannel,
     seed: PipelineChannel,
 ) -> PipelineChannel:
-    """From a model that was just made to one that serves: evaluate (the gate), export, card, register, publish, deploy.
+    """Evaluate a new model (the gate), export it, write its card, register, publish and deploy it.
 
     Args:
-        trained: The step that made it, with the model and the id of its MLflow run as outputs.
+        trained: The training step; its outputs are the model and the id of its MLflow run.
 
     Returns:
-        The version under which it was registered.
+        The registered version.
     """
     evaluated = evaluate_model(
         model=trained.outputs["model"],
@@ -46,7 +46,7 @@ def prove_and_serve(
         compare_with_champion=compare_with_champion,
         seed=seed,
     )
-    # The gate: this step gets no output of the evaluation, it only must not begin before the evaluation has passed.
+    # The gate: this step uses no output of the evaluation, but must not start before it has passed.
     exported = export_model(model=trained.outputs["model"], validation=splits.outputs["validation"], tolerance=tolerance).after(
         evaluated
     )
@@ -83,7 +83,7 @@ def deploy_and_promote(
     gitops: PipelineChannel,
     variant: PipelineChannel | str = "cpu",
 ) -> None:
-    """Serve a published model unless `deploy_to` is none, and call it champion once it has answered as it should."""
+    """Deploy a published model unless `deploy_to` is none; after its smoke test passes, make it the champion."""
     with dsl.If(deploy_to != "none", name="deployment"):
         deployed = deploy_model(
             name=name,

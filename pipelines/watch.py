@@ -1,4 +1,4 @@
-"""Steps of a run, here or on a cluster, as whoever watches it is told of them."""
+"""Steps of a run, local or on a cluster, and the callback that reports their progress."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class Step:
 
     Attributes:
         seconds: Wall time.
-        work_seconds: What the stage itself took, without starting it.
-        error: The sentence with which it failed.
-        notices: What it said to the person who started the run (`logs.notice`).
+        work_seconds: Time of the stage's own code, without process start.
+        error: Error message if the step failed.
+        notices: Messages to the user (`logs.notice`).
     """
 
     name: str

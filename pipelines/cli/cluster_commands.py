@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 Place = tuple["Connection", str | None]
 OnlyJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Wanted = Annotated[str, typer.Argument(help="Name or id of the schedule.")]
-RunId = Annotated[str, typer.Argument(help="Id of the run, as submit and the dashboard show it.")]
+RunId = Annotated[str, typer.Argument(help="Run id, shown by submit and on the dashboard.")]
 Follow = Annotated[
     bool | None,
-    typer.Option("--follow/--no-follow", help="Wait for the end and show each step; by default where a terminal watches."),
+    typer.Option("--follow/--no-follow", help="Follow the run to its end and show each step. Default: only on a terminal."),
 ]
 Checks = Annotated[
-    bool, typer.Option("--checks/--no-checks", help="Look first for what the run would fail for on the kubeconfig's cluster.")
+    bool,
+    typer.Option(
+        "--checks/--no-checks", help="Before submitting, check that the kubeconfig's cluster has everything the run needs."
+    ),
 ]
-Cron = Annotated[str, typer.Option(help="When: minute hour day month weekday, in the installation's time zone (UTC).")]
+Cron = Annotated[
+    str, typer.Option(help="Cron expression: minute hour day month weekday, in the installation's time zone (UTC).")
+]
 
 
 def _text(flag: str, description: str, variable: str | None = None) -> Any:
@@ -37,24 +42,24 @@ def _text(flag: str, description: str, variable: str | None = None) -> Any:
 
 
 _CONNECTION: options.OwnOptions = {
-    "host": (_text("--host", "Address of the Kubeflow Pipelines API.", "KFP_HOST"), None),
+    "host": (_text("--host", "URL of the Kubeflow Pipelines API.", "KFP_HOST"), None),
     "run_namespace": (_text("--kubeflow-namespace", "Your namespace in a multi-user Kubeflow."), None),
     "token": (_text("--token", "Bearer token.", "KFP_TOKEN"), None),
     "cookie": (_text("--cookie", "Session cookie of the dashboard.", "KFP_COOKIE"), None),
     "service_account_token": (
-        _text("--service-account-token", "File with a service account's token, as the dashboard mounts it."),
+        _text("--service-account-token", "File with a service-account token for Kubeflow Pipelines."),
         None,
     ),
-    "kube_context": (_text("--kube-context", "Context of the kubeconfig to go through, instead of a host."), None),
-    "certificate": (_text("--certificate", "File of the authority that signed the host's certificate."), None),
+    "kube_context": (_text("--kube-context", "Connect through this kubeconfig context instead of a host."), None),
+    "certificate": (_text("--certificate", "CA certificate file to verify the host."), None),
 }
 _RUN: options.OwnOptions = {
-    "experiment": (_text("--experiment", "Experiment to file the run under."), "Default"),
-    "service_account": (_text("--service-account", "Identity of the steps in the cluster."), None),
-    "pipeline_root": (_text("--pipeline-root", "Where artifacts go, if not where the installation puts them."), None),
-    "profile": (_text("--profile", "Cluster settings: a profile's name or a YAML file."), "default"),
-    "registry": (_text("--registry", "Registry that holds the images."), ""),
-    "tag": (_text("--tag", "Tag of the images."), ""),
+    "experiment": (_text("--experiment", "Experiment for the run."), "Default"),
+    "service_account": (_text("--service-account", "Kubernetes service account of the steps."), None),
+    "pipeline_root": (_text("--pipeline-root", "Storage location for artifacts. Default: the installation's."), None),
+    "profile": (_text("--profile", "Cluster settings: profile name or YAML file."), "default"),
+    "registry": (_text("--registry", "Image registry."), ""),
+    "tag": (_text("--tag", "Image tag. Default: this version."), ""),
 }
 _SUBMIT: options.OwnOptions = {
     **_CONNECTION,
@@ -66,21 +71,21 @@ _SUBMIT: options.OwnOptions = {
 }
 _SCHEDULE: options.OwnOptions = {
     "cron": (Cron, ...),
-    "schedule_name": (_text("--schedule-name", "Name of the schedule; the pipeline's if not given."), None),
-    "max_concurrency": (Annotated[int, typer.Option(help="Runs at a time, 1 to 10.")], 1),
-    "catch_up": (Annotated[bool, typer.Option(help="Make up for runs that were missed.")], False),
+    "schedule_name": (_text("--schedule-name", "Name of the schedule. Default: the pipeline's name."), None),
+    "max_concurrency": (Annotated[int, typer.Option(help="Maximum concurrent runs, 1 to 10.")], 1),
+    "catch_up": (Annotated[bool, typer.Option(help="Also start the runs missed while the schedule was paused.")], False),
     **_CONNECTION,
     **_RUN,
 }
 
-schedule = typer.Typer(no_args_is_help=True, help="Run a pipeline on a cluster again and again.")
+schedule = typer.Typer(no_args_is_help=True, help="Manage scheduled runs of a pipeline on a cluster.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.add_typer(_group(_submit, _SUBMIT), name="submit", help="Run a pipeline on a cluster.")
     app.command("follow")(_follow)
-    schedule.add_typer(_group(_create, _SCHEDULE), name="create", help="Schedule a pipeline: --cron, and its parameters.")
+    schedule.add_typer(_group(_create, _SCHEDULE), name="create", help="Create a schedule for a pipeline.")
     app.add_typer(schedule, name="schedule")
 
 
@@ -118,7 +123,7 @@ def _create(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> 
 
 
 def connected(action: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of a connection, which it gets as its first parameter together with the namespace."""
+    """Add the connection options to a command; it receives the connection and the namespace as its first parameter."""
 
     def call(**given: Any) -> None:
         own = {name: given.pop(name) for name in _CONNECTION}
@@ -146,7 +151,7 @@ def _follow(at: Place, run_id: RunId, only_json: OnlyJson = False) -> None:
 @schedule.command("list")
 @connected
 def _list(at: Place, only_json: OnlyJson = False) -> None:
-    """Show the schedules and when each runs next."""
+    """List the schedules and their next runs."""
     from stagewright.pipelines.kubeflow.client import reach
     from stagewright.pipelines.kubeflow.schedule import schedules
 
@@ -162,17 +167,17 @@ def _list(at: Place, only_json: OnlyJson = False) -> None:
 @schedule.command("pause")
 @connected
 def _pause(at: Place, name: Wanted) -> None:
-    """Start no more runs of a schedule until it is resumed."""
+    """Pause a schedule. No new runs start until it is resumed."""
     from stagewright.pipelines.kubeflow.client import reach
     from stagewright.pipelines.kubeflow.schedule import pause
 
-    Console().print(f"paused '{pause(reach(*at), name).name}'; a run that is under way goes on", soft_wrap=True)
+    Console().print(f"paused '{pause(reach(*at), name).name}'; a current run continues", soft_wrap=True)
 
 
 @schedule.command("resume")
 @connected
 def _resume(at: Place, name: Wanted) -> None:
-    """Start runs of a schedule again."""
+    """Resume a paused schedule."""
     from stagewright.pipelines.kubeflow.client import reach
     from stagewright.pipelines.kubeflow.schedule import resume
 
@@ -182,11 +187,11 @@ def _resume(at: Place, name: Wanted) -> None:
 @schedule.command("remove")
 @connected
 def _remove(at: Place, name: Wanted) -> None:
-    """Remove a schedule; the runs that it started stay."""
+    """Delete a schedule. Its runs are kept."""
     from stagewright.pipelines.kubeflow.client import reach
     from stagewright.pipelines.kubeflow.schedule import remove
 
-    Console().print(f"removed '{remove(reach(*at), name).name}'; the runs that it started stay", soft_wrap=True)
+    Console().print(f"removed '{remove(reach(*at), name).name}'; its runs are kept", soft_wrap=True)
 
 
 def _connection(own: Mapping[str, Any]) -> "Connection":
@@ -205,7 +210,7 @@ def _build(own: Mapping[str, Any]) -> "Build":
 
 
 def _show(console: Console, found: list["Schedule"]) -> None:
-    """One line each, however narrow the terminal: ids are for copying."""
+    """Print one line per schedule without wrapping, so that ids can be copied."""
     names, crons = max(len(one.name) for one in found), max(len(one.cron) for one in found)
     for one in found:
         state = f"next {_moment(one)}" if one.next_run else "active" if one.active else "paused"

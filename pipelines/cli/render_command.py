@@ -1,4 +1,4 @@
-"""`stagewright render`: a model's files for a GitOps repository."""
+"""`stagewright render`: write a model's manifests for a GitOps repository."""
 
 import json
 import sys
@@ -20,30 +20,30 @@ def register(app: typer.Typer) -> None:
 
 
 def render(
-    name: Annotated[str, typer.Argument(help="The model's name.")],
-    version: Annotated[str, typer.Option(help="The published version, such as v1.2.0.")],
-    folder: Annotated[str, typer.Option(help="Folder that receives the files: NAMESPACE/NAME/ below it.")] = ".",
+    name: Annotated[str, typer.Argument(help="Model name.")],
+    version: Annotated[str, typer.Option(help="Published version, e.g. v1.2.0.")],
+    folder: Annotated[str, typer.Option(help="Output folder; files are written to NAMESPACE/NAME/ below it.")] = ".",
     namespace: Annotated[str, typer.Option(help="Namespace of the service.")] = "default",
-    variant: Annotated[
-        str, typer.Option(help="How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.")
-    ] = "cpu",
-    mode: Annotated[str, typer.Option(help="KServe's deployment mode: Standard or Knative.")] = "Standard",
-    canary: Annotated[str, typer.Option(help="A newer version that gets a part of the requests.")] = "",
-    traffic: Annotated[int, typer.Option(help="The canary's share in percent.", show_default=False)] = 0,
-    cpu_request: Annotated[str, typer.Option(help="CPU that a replica is given.")] = "250m",
-    cpu_limit: Annotated[str, typer.Option(help="CPU that a replica may use at most.")] = "1",
-    memory_request: Annotated[str, typer.Option(help="Memory that a replica is given.")] = "256Mi",
-    memory_limit: Annotated[str, typer.Option(help="Memory that a replica may use at most.")] = "512Mi",
-    min_replicas: Annotated[int, typer.Option(help="Replicas at least; 0 scales to nothing in Knative mode.")] = 1,
-    max_replicas: Annotated[int, typer.Option(help="Replicas at most.")] = 1,
-    service_account: Annotated[str, typer.Option(help="Lists the Secret of the object store.")] = "stagewright-predictor",
+    variant: Annotated[str, typer.Option(help="Serving variant: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.")] = "cpu",
+    mode: Annotated[str, typer.Option(help="KServe deployment mode: Standard or Knative.")] = "Standard",
+    canary: Annotated[str, typer.Option(help="New version that receives part of the traffic.")] = "",
+    traffic: Annotated[int, typer.Option(help="Canary traffic in percent.", show_default=False)] = 0,
+    cpu_request: Annotated[str, typer.Option(help="CPU request of a replica.")] = "250m",
+    cpu_limit: Annotated[str, typer.Option(help="CPU limit of a replica.")] = "1",
+    memory_request: Annotated[str, typer.Option(help="Memory request of a replica.")] = "256Mi",
+    memory_limit: Annotated[str, typer.Option(help="Memory limit of a replica.")] = "512Mi",
+    min_replicas: Annotated[int, typer.Option(help="Minimum replicas. 0 allows scale to zero in Knative mode.")] = 1,
+    max_replicas: Annotated[int, typer.Option(help="Maximum replicas.")] = 1,
+    service_account: Annotated[
+        str, typer.Option(help="Kubernetes service account with the object store's Secret.")
+    ] = "stagewright-predictor",
     bucket: Annotated[str, typer.Option(envvar="STAGEWRIGHT_MODELS_BUCKET", help="Bucket of published models.")] = "models",
-    update: Annotated[bool, typer.Option("--update", help="Change the version of files that are there, nothing else.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Ask the object store first whether it is published.")] = False,
-    commit: Annotated[bool, typer.Option("--commit", help="Commit the files; nothing is pushed.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Only change the version in existing manifests.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="First check that the version is published.")] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit the files to git. Nothing is pushed.")] = False,
     only_json: OnlyJson = False,
 ) -> None:
-    """Write a model's files for a GitOps repository."""
+    """Write a model's manifests for a GitOps repository."""
     from stagewright.components.serving.manifests.inference_service import Replicas, Resources
     from stagewright.pipelines.cli import render as rendering
 
@@ -61,32 +61,38 @@ def render(
 
 
 def render_language_model(
-    name: Annotated[str, typer.Argument(help="The service's name, by which requests call the model.")],
-    model: Annotated[str, typer.Option(help="hf://OWNER/NAME[:REVISION], or s3://BUCKET/FOLDER with a Hugging Face model.")],
-    folder: Annotated[str, typer.Option(help="Folder that receives the files: NAMESPACE/NAME/ below it.")] = ".",
+    name: Annotated[str, typer.Argument(help="Service name, which requests use as the model name.")],
+    model: Annotated[str, typer.Option(help="Hugging Face model: hf://OWNER/NAME[:REVISION] or s3://BUCKET/FOLDER.")],
+    folder: Annotated[str, typer.Option(help="Output folder; files are written to NAMESPACE/NAME/ below it.")] = ".",
     namespace: Annotated[str, typer.Option(help="Namespace of the service.")] = "default",
-    mode: Annotated[str, typer.Option(help="KServe's deployment mode: Standard or Knative.")] = "Standard",
-    quantization: Annotated[str, typer.Option(help="How the weights are stored: none, awq, gptq or fp8.")] = "none",
-    kernel: Annotated[str, typer.Option(help="For awq and gptq: marlin, or plain for GPUs before Ampere.")] = "marlin",
-    dtype: Annotated[str, typer.Option(help="In which vLLM computes: auto, float16, bfloat16 or float32.")] = "auto",
-    cache_dtype: Annotated[str, typer.Option(help="Of the key-value cache: auto or fp8.")] = "auto",
-    tensor_parallel: Annotated[int, typer.Option(help="GPUs that a replica is divided among.")] = 1,
-    max_model_len: Annotated[int, typer.Option(help="Longest prompt with its answer in tokens; 0: the model's.")] = 0,
-    gpu_memory: Annotated[float, typer.Option(help="Share of each GPU's memory for weights and cache.")] = 0.9,
-    max_sequences: Annotated[int, typer.Option(help="Requests computed at once; 0: vLLM's choice.")] = 0,
+    mode: Annotated[str, typer.Option(help="KServe deployment mode: Standard or Knative.")] = "Standard",
+    quantization: Annotated[str, typer.Option(help="Weight quantization: none, awq, gptq or fp8.")] = "none",
+    kernel: Annotated[
+        str, typer.Option(help="Kernel for awq and gptq: marlin, or plain for GPUs older than Ampere.")
+    ] = "marlin",
+    dtype: Annotated[str, typer.Option(help="Data type of computation: auto, float16, bfloat16 or float32.")] = "auto",
+    cache_dtype: Annotated[str, typer.Option(help="Data type of the KV cache: auto or fp8.")] = "auto",
+    tensor_parallel: Annotated[int, typer.Option(help="GPUs per replica (tensor parallelism).")] = 1,
+    max_model_len: Annotated[
+        int, typer.Option(help="Maximum context length in tokens, prompt and completion. 0: the model's own.")
+    ] = 0,
+    gpu_memory: Annotated[float, typer.Option(help="Fraction of GPU memory for weights and KV cache, 0 to 1.")] = 0.9,
+    max_sequences: Annotated[int, typer.Option(help="Maximum concurrent sequences. 0: vLLM's default.")] = 0,
     gpu_generation: Annotated[
-        str, typer.Option(help="The oldest GPU that a replica may get: turing, ampere, ada, hopper or blackwell.")
+        str, typer.Option(help="Minimum GPU generation: turing, ampere, ada, hopper or blackwell.")
     ] = "ampere",
-    cpu: Annotated[str, typer.Option(help="CPU that a replica is given.")] = "4",
-    memory: Annotated[str, typer.Option(help="Memory that a replica is given, and may use at most.")] = "32Gi",
-    min_replicas: Annotated[int, typer.Option(help="Replicas at least; 0 scales to nothing in Knative mode.")] = 1,
-    max_replicas: Annotated[int, typer.Option(help="Replicas at most.")] = 1,
-    service_account: Annotated[str, typer.Option(help="Lists the Secret of the object store.")] = "stagewright-predictor",
+    cpu: Annotated[str, typer.Option(help="CPU request of a replica.")] = "4",
+    memory: Annotated[str, typer.Option(help="Memory request and limit of a replica.")] = "32Gi",
+    min_replicas: Annotated[int, typer.Option(help="Minimum replicas. 0 allows scale to zero in Knative mode.")] = 1,
+    max_replicas: Annotated[int, typer.Option(help="Maximum replicas.")] = 1,
+    service_account: Annotated[
+        str, typer.Option(help="Kubernetes service account with the object store's Secret.")
+    ] = "stagewright-predictor",
     token_secret: Annotated[str, typer.Option(help="Secret with HF_TOKEN, for gated models.")] = "",
-    commit: Annotated[bool, typer.Option("--commit", help="Commit the files; nothing is pushed.")] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit the files to git. Nothing is pushed.")] = False,
     only_json: OnlyJson = False,
 ) -> None:
-    """Write a language model's files for a GitOps repository: vLLM by KServe's Hugging Face runtime."""
+    """Write a language model's manifests for a GitOps repository. KServe's Hugging Face runtime serves it with vLLM."""
     from stagewright.components.serving.manifests.inference_service import Replicas, Resources
     from stagewright.components.serving.manifests.language_model import Engine, language_model_service
     from stagewright.components.serving.targets import gitops, gitops_tree

@@ -1,4 +1,4 @@
-"""`stagewright run`: run a pipeline, show its steps, end with what it produced."""
+"""`stagewright run`: run a pipeline locally, show its steps and its outputs."""
 
 import json
 import os
@@ -22,26 +22,25 @@ RUNNERS = ("process", "docker")
 
 
 def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = False, runner: str = "process") -> int:
-    """Run a pipeline and tell about it; returns the exit code: 0, or that of the step that failed.
+    """Run a pipeline and report it; returns 0, or the exit code of the failed step.
 
     Args:
         name: The pipeline's name.
         arguments: Its parameters, by name.
-        only_json: Write one JSON object to standard output and nothing else; the steps go to standard error, if a terminal
-            watches it.
-        runner: `process` for processes of this machine, `docker` for containers of the project's images.
+        only_json: Write only one JSON object to standard output; steps are shown on standard error if it is a terminal.
+        runner: `process` for local processes, `docker` for containers of the project's images.
 
     Raises:
-        InputError: For an argument that can be refused without running anything.
+        InputError: For an argument that is invalid before anything runs.
     """
     one_of("runner", runner, RUNNERS)
     checks.check(name, arguments)
     if runner == "docker":
         from stagewright.pipelines.local import docker_steps
 
-        docker_steps.connect()  # before services are started for nothing
+        docker_steps.connect()  # fail before services are started
     prepare(server=runner == "docker")
-    # The console keeps the stream it has now: while a pipeline runs, sys.stdout belongs to kfp's log.
+    # The console keeps the current stream: during a run, sys.stdout is redirected to kfp's log.
     console = Console(file=sys.stderr, quiet=not sys.stderr.isatty()) if only_json else Console(file=sys.stdout)
     run, outputs = execute(name, arguments, console, runner=runner)
     if only_json:
@@ -53,13 +52,13 @@ def run_command(name: str, arguments: Mapping[str, Any], *, only_json: bool = Fa
 
 
 def prepare(*, server: bool = False) -> None:
-    """Start the local services that no setting replaces, and see that the store of models can be used before any work is done.
+    """Start the local services that no setting replaces, and check the models bucket before any step runs.
 
     Args:
-        server: Whether MLflow's server is needed, because the steps cannot see its database's file.
+        server: Whether steps need MLflow's server because they cannot open its database file.
 
     Raises:
-        StagewrightError: If the object store does not answer or refuses.
+        StagewrightError: If the object store does not respond or denies access.
     """
     os.environ.update(services.environment(server=server))
     store = ObjectStore.from_environment("models are published to the object store")
@@ -69,7 +68,7 @@ def prepare(*, server: bool = False) -> None:
 def execute(
     name: str, arguments: Mapping[str, Any], console: Console, *, runner: str = "process"
 ) -> tuple[Run, dict[str, Any]]:
-    """Run a pipeline while its steps are shown; returns the run and its outputs by their public names."""
+    """Run a pipeline and show its steps; returns the run and its outputs by public name."""
     if runner == "docker":
         from stagewright.pipelines.local import containers
 
@@ -99,7 +98,7 @@ def report(run: Run, outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def example_row(run: Run) -> dict[str, Any] | None:
-    """One row of the model's baseline, as a request would give it; None if the run exported no model, or one of images."""
+    """One row of the model's baseline as a request instance; None if the run exported no model, or an image model."""
     model = results.model_folder(run)
     if model is None:
         return None
@@ -110,5 +109,5 @@ def example_row(run: Run) -> dict[str, Any] | None:
     serving = model / "serving"
     row = pl.read_parquet(serving / "baseline.parquet", n_rows=1) if (serving / "baseline.parquet").is_file() else None
     if row is None or row.is_empty() or any(isinstance(dtype, pl.Array) for dtype in row.dtypes):
-        return None  # thousands of pixels are no example for a terminal
+        return None  # thousands of pixels are too long for a terminal
     return row.select(Signature.read(serving).names).row(0, named=True)

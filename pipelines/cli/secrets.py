@@ -1,7 +1,7 @@
-"""The credentials of a cluster: made at random, put into it as Secrets, never into a file.
+"""Credentials of a cluster: generated at random and created as Secrets, never written to a file.
 
-Secrets that exist are left as they are, whoever made them; so the command may run as often as one likes, and a production
-cluster may get some or all of them from elsewhere (`manifests/overlays/production` has them as ExternalSecrets).
+Existing Secrets are never changed, so the command can be repeated, and a production cluster can create some or all of them in
+another way (`manifests/overlays/production` defines ExternalSecrets).
 """
 
 import base64
@@ -27,7 +27,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def password() -> str:
-    """About 238 random bits, of letters and digits, so that it may stand in a URL."""
+    """A random password of letters and digits, safe in a URL; about 238 bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH))
 
 
@@ -36,8 +36,8 @@ class Credentials:
     """One Secret.
 
     Attributes:
-        fixed: What is no secret: names of users.
-        random: Keys whose values are made.
+        fixed: Values that are not secret, such as user names.
+        random: Keys whose values are generated.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Credentials:
     random: tuple[str, ...] = ()
 
     def values(self, make: Callable[[], str] = password) -> dict[str, str]:
-        """Every key with its value, the random ones made now."""
+        """All keys with values; random values are generated on each call."""
         return {**self.fixed, **{key: make() for key in self.random}}
 
 
@@ -66,12 +66,12 @@ CREDENTIALS = (
 
 
 def documents(namespace: str, *, endpoint: str = "", authority: str = "") -> list[Document]:
-    """Every Secret, with values made now.
+    """All Secrets with newly generated values.
 
     Args:
-        namespace: Of the Secrets.
-        endpoint: The object store as pods see it; empty for the MinIO of that namespace.
-        authority: ConfigMap with the certificate of the authority that signed the store's, if it is a private one.
+        namespace: Namespace of the Secrets.
+        endpoint: URL of the object store inside the cluster; empty for MinIO in the namespace.
+        authority: ConfigMap with the store's private CA certificate; empty for a public CA.
     """
     endpoint = endpoint or f"http://minio.{namespace}.svc:9000"
     return [_document(credentials, namespace, endpoint, authority) for credentials in CREDENTIALS]
@@ -99,7 +99,7 @@ def _document(credentials: Credentials, namespace: str, endpoint: str, authority
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of each Secret, and where."""
+    """Result of applying the Secrets to a cluster: created and kept names."""
 
     cluster: str
     created: tuple[str, ...]
@@ -107,11 +107,11 @@ class Applied:
 
 
 def apply(made: list[Document], namespace: str) -> Applied:
-    """Create the Secrets that are missing in the cluster of the kubeconfig.
+    """Create the missing Secrets in the kubeconfig's cluster.
 
     Raises:
-        InputError: If there is no cluster or no such namespace, or an existing Secret lacks a key.
-        ServiceUnavailable: If the cluster does not answer or does not allow it.
+        InputError: If there is no cluster or namespace, or an existing Secret lacks a key.
+        ServiceUnavailable: If the cluster does not respond or denies the request.
     """
     from kubernetes.client import CoreV1Api
 
@@ -123,7 +123,7 @@ def apply(made: list[Document], namespace: str) -> Applied:
 
 
 def _created(api: "CoreV1Api", document: Document, namespace: str) -> bool:
-    """Create one Secret; False if it was there, with every key."""
+    """Create one Secret; False if it exists with every key."""
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 
@@ -147,15 +147,15 @@ def _created(api: "CoreV1Api", document: Document, namespace: str) -> bool:
         if error.status == 404:
             raise InputError(f"there is no namespace '{namespace}' in the cluster; create it first") from error
         said = " ".join(str(error.reason or "").split())
-        raise ServiceUnavailable(f"the cluster does not let you create Secret {namespace}/{name}: {said}") from error
+        raise ServiceUnavailable(f"the cluster refused to create Secret {namespace}/{name}: {said}") from error
     except HTTPError as error:
         host = api.api_client.configuration.host
-        raise ServiceUnavailable(f"the cluster at {host} does not answer: {type(error).__name__}") from error
+        raise ServiceUnavailable(f"the cluster at {host} does not respond: {type(error).__name__}") from error
     return True
 
 
 def command(namespace: str, *, endpoint: str, authority: str, show: bool) -> None:
-    """What `stagewright secrets` does."""
+    """Run `stagewright secrets`."""
     made = documents(namespace, endpoint=endpoint, authority=authority)
     if show:
         sys.stdout.write(to_yaml(*made))

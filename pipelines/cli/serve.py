@@ -1,4 +1,4 @@
-"""`stagewright serve`: the predictor in the foreground, for a folder, an address or a registered model."""
+"""`stagewright serve`: run the model server in the foreground."""
 
 import os
 import sys
@@ -14,13 +14,13 @@ def serve(model: str, *, name: str | None, port: int, host: str) -> None:
     """Serve a model until it is interrupted.
 
     Args:
-        model: A model folder, an s3:// address, or the name of a registered model, whose champion is served.
-        name: Name in the addresses; by default the model's own.
-        port: Port to listen on; 0 for a free one, which is printed.
+        model: A model folder, an s3:// address, or the name of a registered model; its champion is served.
+        name: Model name in URLs. Default: the model's own name.
+        port: Port to listen on; 0 chooses a free port and prints it.
         host: Address to listen on.
 
     Raises:
-        SystemExit: When the server has ended, with its exit code.
+        SystemExit: When the server stops, with its exit code.
     """
     from stagewright.components.predictor.__main__ import main
 
@@ -29,7 +29,7 @@ def serve(model: str, *, name: str | None, port: int, host: str) -> None:
     chosen = name or own_name
     os.environ.setdefault("STAGEWRIGHT_LOG", "text")
     options = ["--model", place, "--host", host, "--port", str(port), *(["--name", chosen] if chosen else [])]
-    sys.stderr.write(f"serving {place} on http://{host}:{port} (Ctrl-C ends it)\n")
+    sys.stderr.write(f"serving {place} on http://{host}:{port} (press Ctrl-C to stop)\n")
     sys.exit(main(options))
 
 
@@ -37,7 +37,7 @@ def _resolve(model: str) -> tuple[str, str | None]:
     if Path(model).exists():
         return model, None
     if "/" in model and "://" not in model:
-        raise InputError(f"there is no folder {model}; give a model folder, an s3:// address or the name of a registered model")
+        raise InputError(f"no folder {model}; pass a model folder, an s3:// address or the name of a registered model")
     os.environ.update(services.environment())
     if "://" in model:
         return model, None

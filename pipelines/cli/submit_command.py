@@ -1,4 +1,4 @@
-"""`stagewright submit` and `stagewright follow`: a run on a cluster, shown like a local one."""
+"""`stagewright submit` and `stagewright follow`: start a run on a cluster and show its steps."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 def submitted_command(started: Submitted, pipeline: str, *, follow: bool, only_json: bool) -> int:
-    """Tell about a run that was started and, if wanted, follow it; returns the exit code."""
+    """Report a started run and follow it if requested; returns the exit code."""
     console = _console(only_json)
     if started.unchecked:
         _noticed_on(console)(started.unchecked)
@@ -35,14 +35,16 @@ def submitted_command(started: Submitted, pipeline: str, *, follow: bool, only_j
     if only_json:
         _write({**about, **report(RemoteRun(started.run_id, started.name, started.url))})
     else:
-        console.print(f"follow it: {again(started.kubeflow.connection, started.run_id)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"to follow the run: {again(started.kubeflow.connection, started.run_id)}", soft_wrap=True, highlight=False
+        )
     return 0
 
 
 def follow_command(connection: Connection, run_id: str, *, only_json: bool) -> int:
-    """Follow a run that somebody started; returns the exit code."""
+    """Follow an existing run; returns the exit code."""
     resolved = connections.resolved(connection)
-    # A run is found by its id alone: no namespace is needed, nor the question whether users have any.
+    # A run is found by its id, so no namespace is needed.
     return _follow(Kubeflow(resolved, None), run_id, {}, only_json=only_json)
 
 
@@ -54,12 +56,12 @@ def _follow(kubeflow: Kubeflow, run_id: str, about: dict[str, Any], *, only_json
         with view.watching(console) as watch:
             follow(kubeflow, run_id, watch=watch, notice=_noticed_on(console), into=run)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nstopped following; the run goes on. Follow it again: {later}\n")
+        sys.stderr.write(f"\nstopped following; the run continues. To follow it again: {later}\n")
         return INTERRUPTED
     except (InputError, ServiceUnavailable) as error:
         if not run.name:
-            raise  # it was never seen: the sentence says all there is to say
-        raise type(error)(f"{error}. The run goes on; follow it again: {later}") from None
+            raise  # the run was never found: the message is complete
+        raise type(error)(f"{error}. The run continues; to follow it again: {later}") from None
     if only_json:
         _write({**about, **report(run)})
     else:
@@ -85,7 +87,7 @@ def report(run: RemoteRun) -> dict[str, Any]:
 
 
 def again(connection: Connection, run_id: str) -> str:
-    """The command that follows a run; a token or cookie is left out, it belongs into KFP_TOKEN or KFP_COOKIE."""
+    """The command that follows a run; tokens and cookies are omitted, set KFP_TOKEN or KFP_COOKIE."""
     given = {
         "--host": connection.host,
         "--kube-context": connection.kube_context,
@@ -115,7 +117,7 @@ def _console(only_json: bool) -> Console:
 
 
 def _noticed_on(console: Console) -> Callable[[str], None]:
-    """Where a sentence about the connection goes: above the step at work, or apart from what a script reads."""
+    """Print connection messages: above the current step on a terminal, otherwise on standard error."""
 
     def notice(sentence: str) -> None:
         if console.is_terminal:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: one line a step while it goes on, and at the end what was produced and how to use it."""
+"""Terminal view of a run: one line per step, then outputs and how to use them."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ HEADLINE = ("roc_auc", "accuracy", "f1", "log_loss", "r2", "rmse", "mae")
 
 @contextmanager
 def watching(console: Console) -> Iterator[Watch]:
-    """Show steps as they come: a spinner for the one at work if a terminal watches, a line for each that ended."""
+    """Show a line for each finished step and, on a terminal, a spinner for the current one."""
     live = Live(console=console, transient=True, redirect_stdout=False, redirect_stderr=False, refresh_per_second=8)
 
     def watch(step: Step, event: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ def watching(console: Console) -> Iterator[Watch]:
 
 
 def step_line(step: Step) -> Text:
-    """`✔ ingest-data    0.8 s`, and under it a line for each of its notices and the sentence with which it failed."""
+    """Format a step: `✔ ingest-data    0.8 s`, followed by its notices and error message."""
     good = step.status == SUCCEEDED
     line = Text.assemble(
         ("✔ " if good else "✘ ", "green" if good else "bold red"), f"{step.name:<18}", f" {step.seconds:6.1f} s"
@@ -56,7 +56,7 @@ def step_line(step: Step) -> Text:
 
 
 def summary(console: Console, run: Run, outputs: Mapping[str, Any], example: Mapping[str, Any] | None, name: str) -> None:
-    """What a run produced, with a command that can be copied."""
+    """Print a run's outputs and an example request."""
     if run.status != SUCCEEDED:
         console.print(Text(f"\n{run.pipeline} failed after {run.seconds:.1f} s", style="bold red"))
         _rows(console, [("log", str(run.log)), *_documents(outputs)])
@@ -67,20 +67,20 @@ def summary(console: Console, run: Run, outputs: Mapping[str, Any], example: Map
     rows += [("model", outputs["model_uri"])] if "model_uri" in outputs else []
     rows += [("endpoint", outputs["endpoint"])] if outputs.get("endpoint") else []
     if "cost_per_million" in outputs:
-        rows.append(("predictions", f"{outputs['cost_per_million']:.4g} a million, in the price table's currency"))
+        rows.append(("predictions", f"{outputs['cost_per_million']:.4g} per million, in the price table's currency"))
     _rows(console, [*rows, *_documents(outputs), ("log", str(run.log))])
     if example and str(outputs.get("endpoint", "")).startswith("http"):
-        console.print(Text("\nAsk it:", style="bold"))
+        console.print(Text("\nExample request:", style="bold"))
         console.out(curl(outputs["endpoint"], name, example), highlight=False)
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
-    """The metrics that matter first, in one line."""
+    """The main metrics in one line."""
     return "  ".join(f"{metric} {metrics[metric]:.4g}" for metric in HEADLINE if metrics.get(metric) is not None)
 
 
 def curl(endpoint: str, name: str, row: Mapping[str, Any]) -> str:
-    """A curl command for one row that works as printed."""
+    """A curl command that predicts one row."""
     body = orjson.dumps({"instances": [dict(row)]}).decode()
     address = f"{endpoint.rstrip('/')}/v1/models/{name}:predict"
     return f"curl -s {shlex.quote(address)} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
@@ -93,7 +93,7 @@ def _documents(outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _rows(console: Console, rows: list[tuple[str, str]]) -> None:
     grid = Table.grid(padding=(0, 2))
     for label, value in rows:
-        # Addresses are for copying: folded, never cut.
+        # Addresses are wrapped, not truncated, so that they can be copied.
         grid.add_row(Text(f"  {label}", style="dim"), Text(value, overflow="fold"))
     console.print(grid)
 

@@ -40,7 +40,7 @@ def test_a_namespace_that_is_not_there_is_told(namespace: str) -> None:
 def test_who_may_not_is_told(api: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(namespace, api.account_token(namespace, "default"))))
 
-    with pytest.raises(ServiceUnavailable, match=r"the cluster does not let you create Secret .*/minio-root: Forbidden$"):
+    with pytest.raises(ServiceUnavailable, match=r"the cluster refused to create Secret .*/minio-root: Forbidden$"):
         apply(documents(namespace), namespace)
 
 

@@ -95,7 +95,7 @@ def test_down_ends_what_a_killed_run_left(pause: None, home: Path) -> None:
     done = subprocess.run([Path(sys.executable).parent / "stagewright", "down"], capture_output=True, text=True, check=True)
 
     assert containers() == []
-    assert done.stdout == f"ended {name}\n"
+    assert done.stdout == f"stopped {name}\n"
 
 
 def test_a_run_that_is_interrupted_removes_its_container_itself(pause: None, home: Path) -> None:

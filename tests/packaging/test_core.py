@@ -54,4 +54,4 @@ def test_run_without_the_extra_says_what_to_install() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: 'orjson' is not installed here; install stagewright[local] to run, serve and predict\n"
+    assert done.stderr == "error: 'orjson' is not installed; install stagewright[local] to run, serve and predict\n"

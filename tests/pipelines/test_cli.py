@@ -93,7 +93,7 @@ def test_predict_keeps_the_identifier_and_what_is_asked_for(
     refused = command(*asked, "--id", "custmer")
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"error: {tmp_path / 'three.csv'} has no column 'custmer' (did you mean 'customer'?); --id names one of its columns\n"
+        f"error: {tmp_path / 'three.csv'} has no column 'custmer' (did you mean 'customer'?); set --id to one of its columns\n"
     )
 
 
@@ -107,7 +107,7 @@ def test_predict_names_a_column_that_is_missing(
 
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {tmp_path / 'few.csv'} has no column 'tenure' (did you mean 'tenur'?), which model 'cli-churn' takes\n"
+        f"error: {tmp_path / 'few.csv'} has no column 'tenure' (did you mean 'tenur'?), an input of model 'cli-churn'\n"
     )
 
 
@@ -145,7 +145,7 @@ def test_services_start_show_and_end(command: Command, tmp_path: Path) -> None:
     addresses = [line.split()[1] for line in started.stdout.splitlines() if "http://" in line]
     assert len(addresses) == 2
     assert all(address in shown.stdout for address in addresses)
-    assert ended.stdout == "ended mlflow, object-store\n"
+    assert ended.stdout == "stopped mlflow, object-store\n"
     assert after.stdout.count("not running") == 2
     assert (tmp_path / "services" / "credentials.json").stat().st_mode & 0o077 == 0
 

@@ -253,7 +253,7 @@ def test_a_token_that_expires_while_following_says_how_to_go_on(
     code, _, err = command(capsys, monkeypatch, *words)
     assert code == 2
     assert "does not accept the token (401)" in err
-    assert f"The run goes on; follow it again: stagewright follow {started.run_id} --host {server.address}" in err
+    assert f"The run continues; to follow it again: stagewright follow {started.run_id} --host {server.address}" in err
     assert "abc" not in err
 
 
@@ -296,7 +296,7 @@ def test_interrupting_stops_following_and_not_the_run(serve: Serve) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        f"stopped following; the run goes on. Follow it again: stagewright follow {started.run_id} --host {server.address}"
+        f"stopped following; the run continues. To follow it again: stagewright follow {started.run_id} --host {server.address}"
     )
     assert server.sent("POST", f"/runs/{started.run_id}:terminate") == 0
     assert "Traceback" not in err

@@ -188,12 +188,14 @@ def test_the_mode_of_a_service_that_is_there_is_kept(tmp_path: Path) -> None:
 
 
 def test_update_needs_something_to_update(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is nothing to update in .*/staging/churn; render it first, without --update"):
+    with pytest.raises(
+        InputError, match=r"no manifests to update in .*/staging/churn; run without --update to render them first"
+    ):
         update(churn(), str(tmp_path))
     with pytest.raises(BadParameter, match="parameter 'version' is 'newest'"):
         update(churn("newest"), str(tmp_path))
     render(churn(canary="v1.3.0", traffic=10), str(tmp_path))
-    with pytest.raises(InputError, match=r"a canary is under way in .*/staging/churn; end it by rendering"):
+    with pytest.raises(InputError, match=r"a canary is active in .*/staging/churn; run without --update"):
         update(churn("v1.3.0"), str(tmp_path))
 
 
@@ -217,7 +219,7 @@ def test_the_store_is_asked_only_if_wanted(tmp_path: Path, object_store: str) ->
 def test_the_store_has_to_be_known_to_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(MissingSetting, match="the object store knows whether a version is published"):
+    with pytest.raises(MissingSetting, match="published versions are checked in the object store"):
         render(churn(), str(tmp_path), check=True)
 
 

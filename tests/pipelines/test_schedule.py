@@ -232,13 +232,13 @@ def test_commands_from_the_first_to_the_last(
     code, out, _ = command(capsys, monkeypatch, "schedule", "list", *host)
     assert out.split()[:7] == ["serving-setup", "0", "3", "*", "*", "*", "next"]
     code, out, _ = command(capsys, monkeypatch, "schedule", "pause", "serving-setup", *host)
-    assert out == "paused 'serving-setup'; a run that is under way goes on\n"
+    assert out == "paused 'serving-setup'; a current run continues\n"
     code, out, _ = command(capsys, monkeypatch, "schedule", "list", "--json", *host)
     assert [(one["name"], one["active"]) for one in json.loads(out)["schedules"]] == [("serving-setup", False)]
     code, out, _ = command(capsys, monkeypatch, "schedule", "resume", "serving-setup", *host)
     assert out == "resumed 'serving-setup'\n"
     code, out, _ = command(capsys, monkeypatch, "schedule", "remove", "serving-setup", *host)
-    assert out == "removed 'serving-setup'; the runs that it started stay\n"
+    assert out == "removed 'serving-setup'; its runs are kept\n"
     code, out, _ = command(capsys, monkeypatch, "schedule", "list", *host)
     assert (code, out) == (0, "no schedules\n")
 
@@ -249,7 +249,7 @@ def test_commands_from_the_first_to_the_last(
         (("create", "trane-model", "--cron", "@daily"), 2, "no pipeline 'trane-model' (did you mean 'train-model'?)"),
         (
             ("create", "serving-setup", "--model", "model.onnx", "--name", "churn", "--deploy-to", "none", "--cron", "@daily"),
-            2, "parameter 'model' is model.onnx, a file of this machine",
+            2, "parameter 'model' is model.onnx, a local path",
         ),
         (
             ("create", "serving-setup", "--model", "s3://m/x", "--name", "churn", "--deploy-to", "none", "--cron", "noon"),

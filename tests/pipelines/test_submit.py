@@ -295,7 +295,7 @@ def test_command_does_not_follow_where_no_terminal_watches(
     started, uploaded, later = out.splitlines()
     assert started.startswith("started 'serving-setup ")
     assert uploaded == f"uploaded version {server.versions[0].name}"
-    assert later == f"follow it: stagewright follow {run.run_id} --host {server.address}"
+    assert later == f"to follow the run: stagewright follow {run.run_id} --host {server.address}"
     assert server.sent("GET", f"/runs/{run.run_id}") == 0
 
 

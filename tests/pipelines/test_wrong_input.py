@@ -126,7 +126,7 @@ def test_unknown_pipeline(command: Command) -> None:
 
     assert (done.returncode, done.stderr) == (
         2,
-        "error: no pipeline 'train-modle' (did you mean 'train-model'?); 'stagewright list' shows what there is\n",
+        "error: no pipeline 'train-modle' (did you mean 'train-model'?); run 'stagewright list' to see all\n",
     )
 
 

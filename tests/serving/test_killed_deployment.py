@@ -70,7 +70,7 @@ def test_down_ends_the_predictor_of_a_killed_deployment(home: Path, model: Path)
     done = subprocess.run([Path(sys.executable).parent / "stagewright", "down"], capture_output=True, text=True, check=True)
 
     assert not orphan.alive
-    assert done.stdout == "ended wine\n"
+    assert done.stdout == "stopped wine\n"
     assert not (home / "deployments/wine" / deployments.UNSETTLED).exists()
 
 

@@ -12,7 +12,7 @@ from stagewright.pipelines.json_values import DEEPEST, check_json
 
 WHOLE = 2**53
 RANGE = f"a number from -{WHOLE} to {WHOLE}, or text in quotes to keep it exact"
-HALF = "character 2 is half of a pair, or a byte that is not UTF-8"
+HALF = "character 2 is an unpaired surrogate, or a byte that is not UTF-8"
 DAY = datetime.date(2024, 5, 1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -48,9 +48,9 @@ def test_kfp_still_refuses_null_by_itself() -> None:
         ({"a": [1, float("-inf")]}, "parameter 'params.a.1' is -inf; expected a finite number"),
         ({"a": WHOLE + 1}, f"parameter 'params.a' is {WHOLE + 1}; expected {RANGE}"),
         ({"a": -WHOLE - 1}, f"parameter 'params.a' is {-WHOLE - 1}; expected {RANGE}"),
-        ({"a": {1: "x"}}, "parameter 'params.a.1' is 'x'; expected a name in quotes: 1 is no text"),
-        ({"a": DAY}, f"parameter 'params.a' is {DAY!r}; expected a JSON value; put text that looks like a date in quotes"),
-        ({"a": "x\ud83d"}, f"parameter 'params.a' is no valid Unicode text: {HALF}"),
+        ({"a": {1: "x"}}, "parameter 'params.a.1' is 'x'; expected a string key: put 1 in quotes"),
+        ({"a": DAY}, f"parameter 'params.a' is {DAY!r}; expected a JSON value; put dates in quotes"),
+        ({"a": "x\ud83d"}, f"parameter 'params.a' is not valid Unicode: {HALF}"),
     ],
 )
 def test_value_that_would_change_on_the_way_is_refused(value: object, sentence: str) -> None:

@@ -56,11 +56,11 @@ def test_parse_value_gives_the_type_or_one_sentence(kind: str, text: str) -> Non
             "{'a': 1}",
             r"expected a JSON object, or the path of a .json or .yaml file that holds one \(Expecting property name",
         ),
-        ("dict", '{"a": NaN}', "NaN is no JSON"),
+        ("dict", '{"a": NaN}', "NaN is not valid JSON"),
         ("dict", "missing.yaml", "parameter 'p' names the file missing.yaml, which does not exist"),
         ("dict", "@\x00", "cannot be read: "),
         ("dict", "@missing", "names the file missing, which does not exist"),
-        ("TASK_FINAL_STATUS", "x", "values of type TASK_FINAL_STATUS cannot be given"),
+        ("TASK_FINAL_STATUS", "x", "expected no value: type TASK_FINAL_STATUS cannot be set on the command line"),
     ],
 )
 def test_unreadable_value_is_one_sentence(kind: str, text: str, message: str) -> None:
@@ -78,7 +78,11 @@ def test_structure_is_read_from_a_file(tmp_path: Path, name: str, text: str) -> 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a: [", "which is no YAML or JSON: "), (b"\xff\xfe\xff", "which cannot be read: "), (b"- 1", "expected a JSON object")],
+    [
+        (b"a: [", "which is not valid YAML or JSON: "),
+        (b"\xff\xfe\xff", "which cannot be read: "),
+        (b"- 1", "expected a JSON object"),
+    ],
 )
 def test_wrong_file_is_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "v.yaml").write_bytes(content)

@@ -24,7 +24,7 @@ def test_status_keeps_a_models_name_and_address_apart(tmp_path: Path, monkeypatc
 
     status.show(Console(file=text, width=80))
 
-    assert [name, "http://127.0.0.1:1", "v1.0.0", "has", "ended", "log", "log"] in [
+    assert [name, "http://127.0.0.1:1", "v1.0.0", "stopped", "log", "log"] in [
         line.split() for line in text.getvalue().splitlines()
     ]
 

@@ -21,4 +21,4 @@ def test_every_document_that_is_kept_is_shown(tmp_path: Path) -> None:
     shown = console.export_text()
     assert set(DOCUMENT_LABELS) == set(DOCUMENTS)
     assert all(place in shown for place in outputs.values())
-    assert "0.25 a million" in shown
+    assert "0.25 per million" in shown
