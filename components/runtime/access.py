@@ -44,7 +44,7 @@ def check_access(deploy_to: str, namespace: str = "", *, name: str = "", mode: s
 
 
 def check_bucket(store: ObjectStore, bucket: str) -> None:
-    """Write an object and remove it again.
+    """Write an object and remove it again. Publishing needs no right to delete, so an object that cannot be removed stays.
 
     Raises:
         InputError, ServiceUnavailable: As the object store.
@@ -52,7 +52,7 @@ def check_bucket(store: ObjectStore, bucket: str) -> None:
     probe = f"{SCHEME}{bucket}/{_PROBE}"
     store.ensure_bucket(bucket)
     store.write(probe, b"")
-    store.delete(probe)
+    store.delete_if_allowed(probe)
 
 
 def check_deploying(namespace: str) -> None:

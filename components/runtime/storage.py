@@ -214,6 +214,18 @@ class ObjectStore:
         bucket, key = object_key(uri)
         self._try(uri, lambda: self._client.remove_object(bucket, key))
 
+    def delete_if_allowed(self, uri: str) -> bool:
+        """Try once to remove an object. Returns whether the store did it."""
+        from minio.error import MinioException
+        from urllib3.exceptions import HTTPError
+
+        bucket, key = object_key(uri)
+        try:
+            self._client.remove_object(bucket, key)
+        except (MinioException, HTTPError):
+            return False
+        return True
+
     def _try(self, uri: str, operation: Callable[[], Result]) -> Result:
         return self.faults.retrying(uri, operation)
 

@@ -1,6 +1,7 @@
 """What a run needs at its end is asked for at its beginning; tests/cluster asks a real cluster for rights."""
 
 import pytest
+from support.http_servers import Exchange, response, serving
 
 from stagewright.components.runtime.access import check_access
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
@@ -43,6 +44,22 @@ def test_a_store_that_lets_nobody_write_is_told(monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(InputError, match=r"refuses access to s3://models .*check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         check_access("none")
+
+
+@pytest.mark.usefixtures("tracking")
+@pytest.mark.parametrize("refused", [403, 501])
+def test_a_store_that_lets_nobody_delete_is_enough_to_publish(monkeypatch: pytest.MonkeyPatch, refused: int) -> None:
+    def answer(exchange: Exchange) -> bytes:
+        return response(b"", status=refused if exchange.request.startswith(b"DELETE") else 200, extra='ETag: "a"\r\n')
+
+    with serving(answer) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+        check_access("none")
+
+        asked = [request.split(b" HTTP")[0].decode() for request in server.requests]
+    assert asked == ["HEAD /models", "PUT /models/.write-check", "DELETE /models/.write-check"]
 
 
 @pytest.mark.usefixtures("object_store")
