@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stagewright.components.predictor.mlflow_backend import formats as worker_formats
-from stagewright.components.predictor.mlflow_backend.process import WorkerProcess
+from stagewright.components.predictor.mlflow_backend import formats as mlflow_formats
+from stagewright.components.predictor.mlflow_backend.process import ModelProcess
 from stagewright.components.runtime import tables
-from stagewright.components.runtime.fingerprint import BASELINE, WORKER
+from stagewright.components.runtime.fingerprint import BASELINE, MLFLOW_BACKEND
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Signature
 
 
 def recognizes(folder: Path) -> bool:
     """Whether this is a model in MLflow's format, and not one that is a graph."""
-    return worker_formats.is_mlflow(folder) and "onnx" not in worker_formats.flavors(folder)
+    return mlflow_formats.is_mlflow(folder) and "onnx" not in mlflow_formats.flavors(folder)
 
 
 def place(found: Path, folder: Path) -> Signature:
@@ -31,9 +31,9 @@ def place(found: Path, folder: Path) -> Signature:
     Raises:
         InputError: If its files could hold code, it has no signature, or it cannot be loaded.
     """
-    given = worker_formats.read(found)
+    given = mlflow_formats.read_format(found)
     shutil.copytree(found, folder, dirs_exist_ok=True)
-    process = WorkerProcess(folder, found.name)
+    process = ModelProcess(folder, found.name)
     try:
         ready, arrays = process.ready()
     finally:
@@ -45,7 +45,7 @@ def place(found: Path, folder: Path) -> Signature:
     serving.mkdir(exist_ok=True)
     signature.write(serving)
     document = {"flavor": given.flavor, "model_class": given.model_class, "python": ready["python"]}
-    (serving / WORKER).write_text(json.dumps(document, indent=2) + "\n")
+    (serving / MLFLOW_BACKEND).write_text(json.dumps(document, indent=2) + "\n")
     if ready["example"]:
         tables.write(_baseline(signature, arrays), serving / BASELINE)
     return signature

@@ -10,7 +10,7 @@ from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.components.runtime.files import check_tree
-from stagewright.components.runtime.fingerprint import GRAPH, WORKER
+from stagewright.components.runtime.fingerprint import GRAPH, MLFLOW_BACKEND
 from stagewright.components.runtime.manifest import MANIFEST, read_manifest
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.signature import Signature
@@ -62,7 +62,7 @@ def _fetch(source: str, scratch: Path) -> Path:
 
 def _place(found: Path, folder: Path, source: str) -> None:
     graphs = [found] if found.is_file() else sorted(found.rglob("*.onnx"))
-    if any((found / SERVING / file).is_file() for file in (GRAPH, WORKER)):
+    if any((found / SERVING / file).is_file() for file in (GRAPH, MLFLOW_BACKEND)):
         shutil.copytree(found, folder, dirs_exist_ok=True, ignore=lambda at, _: [MANIFEST] if Path(at) == found else [])
     elif found.is_dir() and import_mlflow.recognizes(found):
         import_mlflow.place(found, folder)

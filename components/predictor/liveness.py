@@ -8,17 +8,17 @@ import os
 
 from stagewright.components.runtime.errors import InputError
 
-SILENCE_SECONDS = 30.0
-SILENCE = "STAGEWRIGHT_WORKER_SILENCE_SECONDS"
+LIVENESS_TIMEOUT_SECONDS = 30.0
+LIVENESS_TIMEOUT = "STAGEWRIGHT_WORKER_SILENCE_SECONDS"
 
 
-def silence() -> float:
+def liveness_timeout() -> float:
     """Longest time without a sign of life, in seconds.
 
     Raises:
         InputError: If the environment says something else than a number above 0.
     """
-    return limit(SILENCE) or SILENCE_SECONDS
+    return limit(LIVENESS_TIMEOUT) or LIVENESS_TIMEOUT_SECONDS
 
 
 def limit(variable: str) -> float | None:

@@ -16,8 +16,8 @@ from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.signature import FILE as SIGNATURE
 
 GRAPH, SERVING, MANIFEST = "model.onnx", "serving", "manifest.json"
-WORKER = "worker.json"  # of a model that has no graph and is computed by a process of its own
-EXTRAS = (SETTINGS, WORKER)
+MLFLOW_BACKEND = "worker.json"  # of a model that has no graph and is computed by a process of its own
+EXTRAS = (SETTINGS, MLFLOW_BACKEND)
 STORE = "s3://"
 MOUNTED = "/mnt/models"  # where KServe's storage initializer puts a model
 
@@ -60,7 +60,7 @@ def read(location: str) -> ModelFiles:
     return _read_folder(Path(location.removeprefix("file://")))
 
 
-def name(location: str) -> str | None:
+def manifest_name(location: str) -> str | None:
     """The name that the manifest of a model tells, without reading the model; None without a manifest.
 
     Raises:
@@ -83,7 +83,7 @@ def _read_folder(folder: Path) -> ModelFiles:
         own = root if serving.name == SERVING else serving
         signature = _read_file(serving / SIGNATURE, own)
         extras = {name: _read_file(serving / name, own) for name in _extras(signature) if (serving / name).exists()}
-        graph = b"" if WORKER in extras else _read_file(serving / GRAPH, own)
+        graph = b"" if MLFLOW_BACKEND in extras else _read_file(serving / GRAPH, own)
         return ModelFiles(str(folder), graph, signature, extras=extras)
     return _verified(str(root), lambda name: _read_file(root / name, root))
 
@@ -95,7 +95,7 @@ def _find(folder: Path) -> tuple[Path, Path]:
             f"no model folder {folder}: the path does not exist" if not folder.exists() else f"{folder} is not a folder"
         )
     serving = folder / SERVING if (folder / SERVING).is_dir() else folder
-    if not any((serving / file).exists() for file in (GRAPH, WORKER)):
+    if not any((serving / file).exists() for file in (GRAPH, MLFLOW_BACKEND)):
         raise InputError(f"no {GRAPH} in {folder} or in its {SERVING} folder: this is not an exported model")
     return serving.parent, serving
 
@@ -134,7 +134,7 @@ def _verified(location: str, read_file: Read) -> ModelFiles:
     def read(name: str) -> bytes:
         return _check(location, manifest, f"{SERVING}/{name}", read_file)
 
-    graph = b"" if f"{SERVING}/{WORKER}" in manifest["files"] else read(GRAPH)
+    graph = b"" if f"{SERVING}/{MLFLOW_BACKEND}" in manifest["files"] else read(GRAPH)
     signature = read(SIGNATURE)
     extras = {name: read(name) for name in _extras(signature) if f"{SERVING}/{name}" in manifest["files"]}
     return ModelFiles(location, graph, signature, manifest.get("name"), manifest.get("version"), extras)

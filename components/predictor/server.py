@@ -16,13 +16,13 @@ from stagewright.components.predictor import liveness, model_source
 from stagewright.components.predictor.grpc import option as grpc_option
 from stagewright.components.predictor.http import connections
 from stagewright.components.predictor.http.graceful import GracefulServer
-from stagewright.components.predictor.http.repository_api import Administration
+from stagewright.components.predictor.http.repository_api import RepositoryApi
 from stagewright.components.predictor.inference import run_in_thread
 from stagewright.components.predictor.models.loading import Loader
-from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.models.repository_backend import Catalog, Location
 from stagewright.components.predictor.processes import process
 from stagewright.components.predictor.processes.supervisor import Supervisor
-from stagewright.components.predictor.processes.worker_pool import Fleet
+from stagewright.components.predictor.processes.worker_pool import WorkerPool
 from stagewright.components.predictor.settings import Settings
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import BadParameter
@@ -41,15 +41,15 @@ def serve(settings: Settings) -> None:
     connections.raise_descriptors()
     listener = process.bind(settings.host, settings.port)
     settings, _reserved = grpc_option.reserve(settings)
-    catalogue = catalogue_of(settings)
-    names = catalogue.names()
+    catalog = catalog_of(settings)
+    names = catalog.names()
     if settings.repository:
         logs.event("repository_opened", repository=settings.repository, models=len(names), **_address(listener))
     run = _serve_alone if settings.workers == 1 else _serve_together
-    run(settings, listener, Fleet(catalogue, _announcer(settings, listener, started)), names)
+    run(settings, listener, WorkerPool(catalog, _announcer(settings, listener, started)), names)
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
+def catalog_of(settings: Settings) -> Catalog:
     """What may be loaded. A model that was given without a name has the manifest's.
 
     Raises:
@@ -58,18 +58,18 @@ def catalogue_of(settings: Settings) -> Catalogue:
     """
     alone = len(settings.models) == 1
     given = [
-        Location(name or model_source.name(uri) or "model", uri, settings.version if alone else None)
+        Location(name or model_source.manifest_name(uri) or "model", uri, settings.version if alone else None)
         for name, uri in settings.models
     ]  # fmt: skip
-    catalogue = Catalogue(given, settings.repository)
-    if len(catalogue.given) < len(given):
+    catalog = Catalog(given, settings.repository)
+    if len(catalog.given) < len(given):
         raise BadParameter("model", got=[location.name for location in given], expected="a name of its own for every model")
-    return catalogue
+    return catalog
 
 
-def _serve_alone(settings: Settings, listener: socket.socket, fleet: Fleet, names: list[str]) -> None:
+def _serve_alone(settings: Settings, listener: socket.socket, pool: WorkerPool, names: list[str]) -> None:
     application = process.make_application(settings)
-    application.administration = Administration(fleet, changes=settings.repository_api)
+    application.repository_api = RepositoryApi(pool, changes=settings.repository_api)
     failures: list[Exception] = []
     tasks: set[asyncio.Task[None]] = set()
 
@@ -80,32 +80,32 @@ def _serve_alone(settings: Settings, listener: socket.socket, fleet: Fleet, name
 
     async def load_all() -> None:
         try:
-            await fleet.start()
+            await pool.start()
             if settings.watch is not None:
-                await fleet.watch(settings.watch)
+                await pool.watch(settings.watch)
         except Exception as error:  # noqa: BLE001 - raised again once the server has ended
             failures.append(error)
             server.should_exit = True
 
     async def before() -> None:
-        await fleet.join(Loader(application.models, settings))
-        await fleet.expect(names)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: begin(fleet.reload()))
+        await pool.join(Loader(application.models, settings))
+        await pool.expect(names)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: begin(pool.reload()))
         begin(load_all())
 
     server: GracefulServer = process.make_server(settings, application, before=before)
-    server.ending = fleet.end
+    server.ending = pool.end
     server.run([listener])
     if failures:
         raise failures[0]
 
 
-def _serve_together(settings: Settings, listener: socket.socket, fleet: Fleet, names: list[str]) -> None:
+def _serve_together(settings: Settings, listener: socket.socket, pool: WorkerPool, names: list[str]) -> None:
     ports = ["--port", str(listener.getsockname()[1])]
     ports += [] if settings.grpc_port is None else ["--grpc-port", str(settings.grpc_port)]
     supervisor = Supervisor(
-        workers=settings.workers, arguments=(*settings.arguments, *ports), listener=listener, fleet=fleet,
-        grace=process.GRACE_SECONDS + process.END_SECONDS, silence=liveness.silence(),
+        workers=settings.workers, arguments=(*settings.arguments, *ports), listener=listener, pool=pool,
+        grace=process.GRACE_SECONDS + process.END_SECONDS, liveness_timeout=liveness.liveness_timeout(),
     )  # fmt: skip
     asyncio.run(supervisor.run(names, settings.watch))
 

@@ -20,7 +20,7 @@ from stagewright.components.runtime.signature import ANSWERS, TENSOR_KINDS, Inpu
 from stagewright.components.runtime.storage import sha256
 
 GRAPH, BASELINE = "model.onnx", "baseline.parquet"
-WORKER = "worker.json"  # of a model without a graph: its MLflow files are what is served
+MLFLOW_BACKEND = "worker.json"  # of a model without a graph: its MLflow files are what is served
 _ENVIRONMENT = ("MLmodel", "README.md", "manifest.json", "conda.yaml", "python_env.yaml", "requirements.txt")
 
 
@@ -55,7 +55,7 @@ def content(folder: str | Path) -> Content:
     folder = Path(folder)
     serving = folder / SERVING
     graph = serving / GRAPH
-    if not graph.is_file() and not (serving / WORKER).is_file():
+    if not graph.is_file() and not (serving / MLFLOW_BACKEND).is_file():
         raise InputError(f"no {SERVING}/{GRAPH} in {folder}: the model is not exported; run export_model or import_model first")
     signature = Signature.read(serving)
     graph_hash = sha256(graph) if graph.is_file() else _files_hash(folder)

@@ -7,7 +7,7 @@ from typing import Any
 from stagewright.components.runtime.cluster import own_namespace
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
-from stagewright.components.runtime.fingerprint import BASELINE, WORKER
+from stagewright.components.runtime.fingerprint import BASELINE, MLFLOW_BACKEND
 from stagewright.components.runtime.manifest import MANIFEST, read_manifest
 from stagewright.components.runtime.model import SERVING
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join
@@ -129,11 +129,11 @@ def _look(model_uri: str) -> _Model:
         names = {file["path"] for file in manifest["files"]}
         path = f"{SERVING}/{BASELINE}"
         baseline = store.read(join(model_uri, path)) if path in names else None
-        return _Model(manifest["digest"], baseline, f"{SERVING}/{WORKER}" in names)
+        return _Model(manifest["digest"], baseline, f"{SERVING}/{MLFLOW_BACKEND}" in names)
     folder = Path(model_uri.removeprefix("file://"))
     if not (folder / SERVING).is_dir():
         raise InputError(f"there is no exported model at {model_uri}; publish one, or give the folder of one")
     kept = folder / SERVING / BASELINE
     manifest = read_json((folder / MANIFEST).read_text()) if (folder / MANIFEST).is_file() else {}
-    worker = (folder / SERVING / WORKER).is_file()
+    worker = (folder / SERVING / MLFLOW_BACKEND).is_file()
     return _Model(manifest.get("digest", ""), kept.read_bytes() if kept.is_file() else None, worker)

@@ -14,7 +14,7 @@ from support.asgi_client import Reply
 from support.asking import V2, Watched, application, ask, held_by
 from support.mixed_rows import ROWS
 
-from stagewright.components.predictor.inference.latency_estimator import Pace
+from stagewright.components.predictor.inference.latency_estimator import LatencyEstimator
 from stagewright.components.predictor.wire.errors import ModelNotReady
 
 NAMES = ("tenure", "charges", "contract", "senior", "since", "note")
@@ -199,17 +199,17 @@ def test_answers_are_written_the_same_for_one_row_and_many(model: Watched) -> No
 
 
 def test_the_pace_learns_what_is_shorter_faster_than_what_is_longer() -> None:
-    pace = Pace()
-    assert pace.seconds(1) == float("inf")
-    pace.note(1, 0.010)
-    assert pace.seconds(1) == 0.010
-    assert pace.seconds(16) == pytest.approx(0.16)  # at worst, rows cost what the first one did
-    pace.note(1, 0.002)
-    assert pace.seconds(1) == pytest.approx(0.006)
-    pace.note(1, 0.016)
-    assert pace.seconds(1) == pytest.approx(0.007)
-    pace.note(64, 0.5)
-    assert pace.seconds(64) == 0.5
-    assert pace.retry_after(640, 64) == 5
-    assert Pace().retry_after(10, 64) == 1
-    assert pace.retry_after(10**9, 64) == 60
+    estimator = LatencyEstimator()
+    assert estimator.seconds(1) == float("inf")
+    estimator.record(1, 0.010)
+    assert estimator.seconds(1) == 0.010
+    assert estimator.seconds(16) == pytest.approx(0.16)  # at worst, rows cost what the first one did
+    estimator.record(1, 0.002)
+    assert estimator.seconds(1) == pytest.approx(0.006)
+    estimator.record(1, 0.016)
+    assert estimator.seconds(1) == pytest.approx(0.007)
+    estimator.record(64, 0.5)
+    assert estimator.seconds(64) == 0.5
+    assert estimator.retry_after(640, 64) == 5
+    assert LatencyEstimator().retry_after(10, 64) == 1
+    assert estimator.retry_after(10**9, 64) == 60

@@ -14,7 +14,7 @@ from support.published import publish
 from stagewright.components.predictor import model_source
 from stagewright.components.predictor.arguments import parse
 from stagewright.components.predictor.inference.model import OnnxModel
-from stagewright.components.predictor.models.loading import load
+from stagewright.components.predictor.models.loading import load_model
 from stagewright.components.predictor.models.repository_backend import Location
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.serving_settings import ServingSettings
@@ -45,7 +45,7 @@ def test_the_command_line_wins(tmp_path: Path, models: dict[str, Path]) -> None:
         ["--model", str(folder), "--threads", "3", "--batch-milliseconds", "0.5", "--graph-optimization", "layout"]
     )
 
-    model = load(Location("churn", str(folder)), settings)
+    model = load_model(Location("churn", str(folder)), settings)
 
     assert model.settings == ServingSettings(3, None, "layout", 32, 0.5)
 

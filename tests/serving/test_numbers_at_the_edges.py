@@ -13,7 +13,7 @@ from support.asgi_client import AsgiClient, Reply
 
 from stagewright.components.export import onnx_adapter
 from stagewright.components.predictor.http.app import Application
-from stagewright.components.predictor.inference.batch import Given, Job, compute
+from stagewright.components.predictor.inference.batch import BatchInput, PendingRequest, compute
 from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.predictor.model_source import ModelFiles
 from stagewright.components.predictor.wire.errors import NoNumber
@@ -108,7 +108,7 @@ def test_others_of_the_batch_are_answered() -> None:
     files = ModelFiles("here", graph.SerializeToString(), json.dumps(signature.to_dict()).encode())
     model = OnnxModel.load(files, "m")
     given = [[1.0], [-1.0], [np.e], [1.0, 0.0]]
-    jobs = [Job(Given(len(rows), [[one] for one in rows]), None, 0.0, None, None) for rows in given]  # type: ignore[arg-type]
+    jobs = [PendingRequest(BatchInput(len(rows), [[one] for one in rows]), None, 0.0, None, None) for rows in given]  # type: ignore[arg-type]
 
     assert compute(model.columns, jobs, model.run) == 2
     assert [type(job.result) for job in jobs[1::2]] == [NoNumber, NoNumber]

@@ -20,7 +20,7 @@ def model(models: dict[str, Path]) -> Watched:
 
 
 def counted(served: object, name: str) -> list[str]:
-    text = served.metrics.answer().body.decode()  # type: ignore[attr-defined]
+    text = served.metrics.exposition().body.decode()  # type: ignore[attr-defined]
     return [line for line in text.splitlines() if line.startswith(name)]
 
 

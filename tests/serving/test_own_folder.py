@@ -25,7 +25,7 @@ from support import mlflow_models
 from stagewright.components.export.import_model import import_model
 from stagewright.components.predictor import model_source
 from stagewright.components.predictor.mlflow_backend.process import _environment
-from stagewright.components.predictor.models.repository_backend import Catalogue
+from stagewright.components.predictor.models.repository_backend import Catalog
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.harmless import check_archive, check_model
 
@@ -138,7 +138,7 @@ def test_an_entry_of_a_repository_that_is_no_file_is_refused_without_waiting(tmp
     os.mkfifo(tmp_path / "pipe.json")
 
     with pytest.raises(InputError, match=r"pipe\.json is no file but a named pipe; it is not read"):
-        Catalogue(repository=str(tmp_path)).find("pipe")
+        Catalog(repository=str(tmp_path)).find("pipe")
 
 
 @pytest.mark.parametrize("place", ["../secret", "/etc/passwd", "link", "beside"])

@@ -231,7 +231,7 @@ def test_more_than_the_queue_holds_is_dropped_and_counted(tmp_path: Path, bound:
 
     kept = pl.concat([pl.read_parquet(path) for path in tmp_path.rglob("*.parquet")])
     assert kept["request_id"].to_list() == [str(at) for at in range(taken)]
-    assert f'dropped_rows_total{{reason="queue"}} {1000 - taken}.0'.encode() in metrics.answer().body
+    assert f'dropped_rows_total{{reason="queue"}} {1000 - taken}.0'.encode() in metrics.exposition().body
 
 
 def test_files_end_by_rows_by_bytes_and_by_time(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_what_cannot_be_logged_costs_its_own_rows_only(tmp_path: Path) -> None:
 
     (path,) = tmp_path.rglob("*.parquet")
     assert pl.read_parquet(path)["request_id"].to_list() == ["good"]
-    assert b'dropped_rows_total{reason="error"} 1.0' in metrics.answer().body
+    assert b'dropped_rows_total{reason="error"} 1.0' in metrics.exposition().body
 
 
 def test_recording_costs_microseconds(tmp_path: Path) -> None:

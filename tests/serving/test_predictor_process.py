@@ -66,9 +66,10 @@ def test_several_workers_share_a_port(start: Start, models: dict[str, Path]) -> 
 def test_start_imports_nothing_heavy(models: dict[str, Path]) -> None:
     program = (
         "import sys\n"
-        "from stagewright.components.predictor import arguments, catalogue, loading, server\n"
+        "from stagewright.components.predictor import arguments, server\n"
         f"settings = arguments.parse(['--model', {str(models['mixed'])!r}])\n"
-        "loading.load(catalogue.Location('m', settings.models[0][1]), settings)\n"
+        "from stagewright.components.predictor.models import loading, repository_backend\n"
+        "loading.load_model(repository_backend.Location('m', settings.models[0][1]), settings)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

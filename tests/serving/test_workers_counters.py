@@ -1,4 +1,4 @@
-"""Counters in shared memory: sums, what a dead process leaves, and what Prometheus reads."""
+"""SharedCounters in shared memory: sums, what a dead process leaves, and what Prometheus reads."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stagewright.components.predictor.telemetry import counters as storage
-from stagewright.components.predictor.telemetry.counters import Counters, SharedMemory
-from stagewright.components.predictor.telemetry.instruments import Described
+from stagewright.components.predictor.telemetry.counters import SharedCounters, SharedMemory
+from stagewright.components.predictor.telemetry.instruments import MetricDescription
 from stagewright.components.predictor.telemetry.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """What Prometheus' own parser reads."""
-    families = text_string_to_metric_families(metrics.answer().body.decode())
+    families = text_string_to_metric_families(metrics.exposition().body.decode())
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
 
 
@@ -28,7 +28,7 @@ def ours(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], floa
 
 def test_processes_add_up() -> None:
     memory = SharedMemory(3)
-    first, second = (Metrics(Counters(memory, index)) for index in (0, 2))
+    first, second = (Metrics(SharedCounters(memory, index)) for index in (0, 2))
 
     first.answered("churn", "v1", 200, 0.003)
     second.answered("churn", "v1", 200, 0.3)
@@ -62,9 +62,9 @@ def test_a_successor_goes_on_counting_where_a_dead_process_stopped() -> None:
     memory = SharedMemory(2)
     program = (
         "import os, sys\n"
-        "from stagewright.components.predictor.telemetry.counters import Counters, SharedMemory\n"
+        "from stagewright.components.predictor.telemetry.counters import SharedCounters, SharedMemory\n"
         "from stagewright.components.predictor.telemetry.metrics import Metrics\n"
-        "metrics = Metrics(Counters(SharedMemory(2, int(sys.argv[1])), 1))\n"
+        "metrics = Metrics(SharedCounters(SharedMemory(2, int(sys.argv[1])), 1))\n"
         "metrics.answered('churn', 'v1', 200, 0.1)\n"
         "metrics.in_flight.inc()\n"
         "os.kill(os.getpid(), 9)\n"
@@ -75,11 +75,11 @@ def test_a_successor_goes_on_counting_where_a_dead_process_stopped() -> None:
         )
         assert ended.returncode == -9
 
-    found = samples(Metrics(Counters(memory, 0)))
+    found = samples(Metrics(SharedCounters(memory, 0)))
 
     assert found["stagewright_requests_total", (("model", "churn"), ("protocol", "v1"), ("status", "200"))] == 2
-    Metrics(Counters(memory, 1))  # the next in that place has nothing in flight
-    assert samples(Metrics(Counters(memory, 0)))["stagewright_requests_in_flight", ()] == 0
+    Metrics(SharedCounters(memory, 1))  # the next in that place has nothing in flight
+    assert samples(Metrics(SharedCounters(memory, 0)))["stagewright_requests_in_flight", ()] == 0
 
 
 def test_threads_lose_no_count() -> None:
@@ -106,11 +106,11 @@ def test_a_full_slab_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_that_need_escaping_come_back() -> None:
-    counters = Counters()
+    counters = SharedCounters()
     metrics = Metrics(counters)
-    described = Described("test_things", "Things.", ("name",))
+    described = MetricDescription("test_things", "Things.", ("name",))
 
-    metrics.count(described).add('a"b\nc\\d', by=2)
+    metrics.counter(described).add('a"b\nc\\d', by=2)
 
     assert samples(metrics)["test_things_total", (("name", 'a"b\nc\\d'),)] == 2
 

@@ -21,18 +21,18 @@ def reserve(settings: Settings) -> tuple[Settings, socket.socket | None]:
     return replace(settings, grpc_port=held.getsockname()[1]), held
 
 
-def beside(settings: Settings, application: Application) -> Application:
+def with_grpc(settings: Settings, application: Application) -> Application:
     """The application, answering gRPC calls too if that is wanted."""
     if settings.grpc_port is None:
         return application
-    with_grpc: Application = _server().WithGrpc(
+    both: Application = _server().WithGrpc(
         application,
         settings.host,
         settings.grpc_port,
         message_bytes=settings.limits.body_bytes,
         limits=settings.limits.connections,
     )
-    return with_grpc
+    return both
 
 
 def _server() -> ModuleType:

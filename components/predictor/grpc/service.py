@@ -49,7 +49,7 @@ class Refused(Exception):
         self.status, self.headers = answer.status, dict(answer.headers)
 
 
-async def ask(application: Application, route: Route, headers: Headers, body: bytes = b"") -> Answer:
+async def call_application(application: Application, route: Route, headers: Headers, body: bytes = b"") -> Answer:
     """The application's answer to one HTTP request of this meaning, without a socket.
 
     Raises:
@@ -128,7 +128,7 @@ class Service:
         body = tensors.request_body(request)
         headers = [(HEADER_LENGTH, str(body.header_length).encode()), *_deadline(context)]
         route = Route("infer", "v2", SEND, request.model_name, request.model_version or None)
-        answer = await ask(self._application, route, headers, body.content)
+        answer = await call_application(self._application, route, headers, body.content)
         length = int(dict(answer.headers)[HEADER_LENGTH])
         return tensors.response(answer.body, length, raw=body.raw)
 
@@ -165,10 +165,10 @@ class Service:
         return name
 
     async def _read(self, route: Route, context: Any) -> Any:
-        return orjson.loads((await ask(self._application, route, _deadline(context))).body)
+        return orjson.loads((await call_application(self._application, route, _deadline(context))).body)
 
     async def _send(self, route: Route, context: Any, document: Any = None) -> Any:
-        answer = await ask(self._application, route, _deadline(context), json_bytes(document or {}))
+        answer = await call_application(self._application, route, _deadline(context), json_bytes(document or {}))
         return orjson.loads(answer.body or b"null")
 
     async def _known(self, context: Any) -> set[str]:

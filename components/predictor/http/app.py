@@ -15,7 +15,7 @@ from time import perf_counter
 
 from stagewright.components.predictor.http import descriptions, routes
 from stagewright.components.predictor.http.browsers import Guard
-from stagewright.components.predictor.http.repository_api import Administration, Fixed
+from stagewright.components.predictor.http.repository_api import Fixed, RepositoryApi
 from stagewright.components.predictor.http.routes import Route
 from stagewright.components.predictor.models.repository import Repository, Served
 from stagewright.components.predictor.payload.opening import open_payload_log
@@ -53,7 +53,7 @@ class Application:
         guard: Refuses what web pages have no business with.
 
     Attributes:
-        administration: Answers what is asked about the models, and loads and unloads them.
+        repository_api: Answers what is asked about the models, and loads and unloads them.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Application:
         self.payloads = open_payload_log(payload, self.metrics)
         self._predictions = Predictions(self.limits, self._pool, self.metrics, self.payloads)
         self.models = Repository(names, pool=self._pool, metrics=self.metrics, bounds=self.limits.bounds)
-        self.administration = Administration(Fixed(self.models))
+        self.repository_api = RepositoryApi(Fixed(self.models))
         self._actions: dict[str, Callable[[Route], Answer]] = {
             "alive": lambda _: json_answer({"status": "alive"}),
             "live": lambda _: json_answer({"live": True}),
@@ -79,7 +79,7 @@ class Application:
             "model_ready": lambda route: json_answer({"name": self._find_ready(route).model.name, "ready": True}),
             "metadata": lambda route: json_answer(v2.metadata(self._find(route).model)),
             "explain": self._explain,
-            "metrics": lambda _: self.metrics.answer(),
+            "metrics": lambda _: self.metrics.exposition(),
         }
         self._actions |= descriptions.actions(self.models, self.metrics, version=_version(), max_rows=self.limits.rows)
 
@@ -95,7 +95,7 @@ class Application:
             route = scope.get("route") or routes.find(scope["method"], _path(scope))
             self._guard.check(route, scope["headers"])
             if route.action in PREDICTING:
-                answer = await self._predictions.answer(self._find(route), route.action, scope, receive)
+                answer = await self._predictions.predict(self._find(route), route.action, scope, receive)
             else:
                 answer = await self._answer(route, scope, receive)
         except RequestError as error:
@@ -118,10 +118,10 @@ class Application:
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Answer:
         if route.protocol == "repository":
-            room = self._predictions.room
-            body = await read_body(known_headers(scope["headers"]), receive, self.limits.body_bytes, room)
-            room.leave(len(body))
-            return await self.administration.answer(route.action, route.model or "", body)
+            memory = self._predictions.memory
+            body = await read_body(known_headers(scope["headers"]), receive, self.limits.body_bytes, memory)
+            memory.release(len(body))
+            return await self.repository_api.handle(route.action, route.model or "", body)
         return self._actions[route.action](route)
 
     def _find(self, route: Route) -> Served:

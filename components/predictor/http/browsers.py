@@ -16,9 +16,9 @@ from stagewright.components.predictor.wire.errors import RequestError, shown
 ANY = "*"
 OWN_SITES = (b"same-origin", b"none")  # none: the address was typed
 # What any page may send without asking first. Whatever else comes from a page was allowed by who stands before this server.
-UNASKED = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "")
+WITHOUT_PREFLIGHT = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "")
 
-_ASKED = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type"))
+_CHECKED_HEADERS = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type"))
 
 
 class CrossOrigin(RequestError):
@@ -66,7 +66,7 @@ class Guard:
             ForeignHost: If it asks for another server.
             CrossOrigin: If a page of another origin sent it, and it changes something or was not allowed by anybody.
         """
-        given = {name: value for name, value in headers if name in _ASKED}
+        given = {name: value for name, value in headers if name in _CHECKED_HEADERS}
         host = given.get(b"host", b"")
         if self._hosts is not None and host and not self._knows(host):
             raise ForeignHost(host.decode("latin-1"))
@@ -74,7 +74,7 @@ class Guard:
             return  # whoever reads from another origin does not get to see the answer
         if b"origin" not in given and b"sec-fetch-site" not in given:
             return
-        if route.protocol != "repository" and media_type(given.get(b"content-type", b"")) not in UNASKED:
+        if route.protocol != "repository" and media_type(given.get(b"content-type", b"")) not in WITHOUT_PREFLIGHT:
             return
         self._check_page(given, host)
 

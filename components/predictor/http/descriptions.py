@@ -21,12 +21,12 @@ def actions(models: Repository, metrics: Metrics, *, version: str, max_rows: int
         max_rows: Most rows of a request.
     """
 
-    def asked(route: Route) -> list[Model]:
+    def requested_models(route: Route) -> list[Model]:
         return [models.find(route.model, route.version).model] if route.model is not None else loaded(models)
 
     return {
-        "configuration": lambda route: json_answer(triton.configuration(asked(route)[0], max_rows=max_rows)),
-        "statistics": lambda route: json_answer(triton.statistics(asked(route), metrics)),
+        "configuration": lambda route: json_answer(triton.configuration(requested_models(route)[0], max_rows=max_rows)),
+        "statistics": lambda route: json_answer(triton.statistics(requested_models(route), metrics)),
         "openapi": lambda _: json_answer(openapi.document(loaded(models), version=version, max_rows=max_rows)),
         "page": lambda _: openapi.page(),
     }

@@ -10,7 +10,7 @@ from stagewright.components.predictor.models.repository import Repository
 from stagewright.components.predictor.wire.control import Refused
 from stagewright.components.predictor.wire.errors import RepositoryClosed, RequestError, UnknownModel, shown
 from stagewright.components.predictor.wire.messages import Answer, json_answer, json_object
-from stagewright.components.predictor.wire.redaction import discreet
+from stagewright.components.predictor.wire.redaction import redacted
 from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
 
 _VERSION = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._+]{0,127}")
@@ -29,7 +29,7 @@ class Operations(Protocol):
         """Serve a model no longer."""
 
 
-class Administration:
+class RepositoryApi:
     """What may be asked about a server's models.
 
     Args:
@@ -40,7 +40,7 @@ class Administration:
     def __init__(self, operations: Operations, *, changes: bool = True) -> None:
         self.operations, self._changes = operations, changes
 
-    async def answer(self, action: str, name: str, body: bytes) -> Answer:
+    async def handle(self, action: str, name: str, body: bytes) -> Answer:
         """The answer to a request.
 
         Args:
@@ -55,7 +55,7 @@ class Administration:
             raise
         except StagewrightError as error:
             raise Refused(
-                discreet(str(error)), 503 if isinstance(error, ServiceUnavailable) else 400, error.exit_code
+                redacted(str(error)), 503 if isinstance(error, ServiceUnavailable) else 400, error.exit_code
             ) from None
 
     async def _answer(self, action: str, name: str, document: dict[str, Any]) -> Answer:

@@ -20,7 +20,7 @@ Rows = Sequence[Sequence[Any]]
 Run = Callable[[Feeds], Outputs]
 
 
-class Given(NamedTuple):
+class BatchInput(NamedTuple):
     """The rows of one request: as values, to be converted with those of others, or as the graph's inputs.
 
     Attributes:
@@ -33,7 +33,7 @@ class Given(NamedTuple):
     feeds: Feeds | None = None
 
 
-class Answers:
+class BatchResult:
     """What one inference was asked and answered: all rows of all requests of a batch.
 
     Args:
@@ -49,17 +49,17 @@ class Answers:
         return {name: _json_rows(array) for name, array in self.outputs.items()}
 
 
-class Share(NamedTuple):
+class ResultSlice(NamedTuple):
     """One request's rows of a batch's answers."""
 
-    answers: Answers
+    batch: BatchResult
     start: int
     stop: int
 
     @property
     def outputs(self) -> Outputs:
         """The outputs of these rows."""
-        outputs = self.answers.outputs
+        outputs = self.batch.outputs
         first = next(iter(outputs.values()))
         if self.start == 0 and self.stop == len(first):
             return outputs
@@ -67,10 +67,10 @@ class Share(NamedTuple):
 
     def json(self, name: str) -> list[bytes]:
         """These rows of an output as JSON."""
-        return self.answers.json[name][self.start : self.stop]
+        return self.batch.json[name][self.start : self.stop]
 
 
-class Job:
+class PendingRequest:
     """A request that waits for its answers.
 
     Attributes:
@@ -79,26 +79,31 @@ class Job:
         result: Its share of the answers, or why it has none.
     """
 
-    __slots__ = ("deadline", "future", "given", "receive", "result", "since")
+    __slots__ = ("deadline", "future", "input", "receive", "result", "since")
 
     def __init__(
-        self, given: Given, future: "Future[Share]", since: float, deadline: float | None, receive: Receive | None
+        self,
+        batch_input: BatchInput,
+        future: "Future[ResultSlice]",
+        since: float,
+        deadline: float | None,
+        receive: Receive | None,
     ) -> None:
-        self.given, self.future, self.since, self.deadline, self.receive = given, future, since, deadline, receive
-        self.result: Share | BaseException | None = None
+        self.input, self.future, self.since, self.deadline, self.receive = batch_input, future, since, deadline, receive
+        self.result: ResultSlice | BaseException | None = None
 
-    def settle(self) -> None:
+    def resolve(self) -> None:
         """Hand the result to whoever waits for it; on the event loop."""
         if self.future.done():  # cancelled: nobody waits any more
             return
-        if isinstance(self.result, Share):
+        if isinstance(self.result, ResultSlice):
             self.future.set_result(self.result)
         else:
             self.future.set_exception(self.result or RuntimeError("a batch ended without this request's answer"))
 
 
-def compute(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
-    """Answer all jobs with one inference; every job has its result afterwards. Runs in any thread and never raises.
+def compute(columns: Columns, requests: Sequence[PendingRequest], run: Run) -> int:
+    """Answer all requests with one inference; every request has its result afterwards. Runs in any thread and never raises.
 
     A request that is wrong is found when the batch cannot be converted or answered as a whole: then each is tried alone, so
     that it alone is refused, for its own row. A model that says itself that it cannot answer now is not asked again.
@@ -107,45 +112,47 @@ def compute(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
         Rows that were answered.
     """
     try:
-        return _together(columns, jobs, run)
+        return _together(columns, requests, run)
     except BaseException as error:  # noqa: BLE001 - handed to whom it belongs to
-        if len(jobs) == 1 or (isinstance(error, RequestError) and error.status >= SERVER_ERROR):
-            for job in jobs:
-                job.result = error
+        if len(requests) == 1 or (isinstance(error, RequestError) and error.status >= SERVER_ERROR):
+            for request in requests:
+                request.result = error
             return 0
     convertible = []
-    for job in jobs:
+    for request in requests:
         try:
-            given = job.given
-            job.given = Given(given.rows, feeds=columns.feeds(given.values or ()) if given.feeds is None else given.feeds)
-            convertible.append(job)
+            given = request.input
+            request.input = BatchInput(
+                given.rows, feeds=columns.feeds(given.values or ()) if given.feeds is None else given.feeds
+            )
+            convertible.append(request)
         except BaseException as error:  # noqa: BLE001 - handed to the request that caused it
-            job.result = error
-    if len(convertible) < len(jobs):
+            request.result = error
+    if len(convertible) < len(requests):
         return compute(columns, convertible, run) if convertible else 0
-    return sum(compute(columns, [job], run) for job in jobs)
+    return sum(compute(columns, [request], run) for request in requests)
 
 
-def _together(columns: Columns, jobs: Sequence[Job], run: Run) -> int:
+def _together(columns: Columns, requests: Sequence[PendingRequest], run: Run) -> int:
     begun = perf_counter()
-    raw = [job for job in jobs if job.given.values is not None]
-    ready = [job for job in jobs if job.given.values is None]
-    feeds = [job.given.feeds or {} for job in ready]
+    raw = [request for request in requests if request.input.values is not None]
+    ready = [request for request in requests if request.input.values is None]
+    feeds = [request.input.feeds or {} for request in ready]
     if raw:
-        rows = raw[0].given.values or () if len(raw) == 1 else [row for job in raw for row in job.given.values or ()]
+        rows = raw[0].input.values or () if len(raw) == 1 else [row for request in raw for row in request.input.values or ()]
         feeds.insert(0, columns.feeds(rows))
     merged = columns.merge(feeds)
     converted = perf_counter()
     outputs = run(merged)
-    answers, gaps = Answers(merged, outputs, (begun, converted, perf_counter())), _without_number(outputs)
+    answers, gaps = BatchResult(merged, outputs, (begun, converted, perf_counter())), _without_number(outputs)
     start = answered = 0
-    for job in (*raw, *ready):
-        stop = start + job.given.rows
+    for request in (*raw, *ready):
+        stop = start + request.input.rows
         if gaps is not None and gaps[start:stop].any():
-            job.result = NoNumber(int(gaps[start:stop].argmax()))
+            request.result = NoNumber(int(gaps[start:stop].argmax()))
         else:
-            job.result = Share(answers, start, stop)
-            answered += job.given.rows
+            request.result = ResultSlice(answers, start, stop)
+            answered += request.input.rows
         start = stop
     return answered
 

@@ -11,18 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import perf_counter
 
-from stagewright.components.predictor.inference.batch import Given, Job, Outputs, Share, compute
+from stagewright.components.predictor.inference.batch import BatchInput, Outputs, PendingRequest, ResultSlice, compute
 from stagewright.components.predictor.inference.columns import Feeds
-from stagewright.components.predictor.inference.latency_estimator import Pace
+from stagewright.components.predictor.inference.latency_estimator import LatencyEstimator
 from stagewright.components.predictor.inference.model import Model
 from stagewright.components.predictor.telemetry.metrics import Metrics
-from stagewright.components.predictor.wire.asgi import Receive, has_left
+from stagewright.components.predictor.wire.asgi import Receive, has_disconnected
 from stagewright.components.predictor.wire.errors import DeadlineExceeded, Disconnected, QueueFull
 from stagewright.components.predictor.wire.limits import Bounds
 
 BATCH_ROWS, BATCH_MILLISECONDS = 256, 2.0  # where neither the command line nor the model's settings say anything
 LOOKS = 2  # at the sockets, before a batch is closed: microseconds in which those who are just being heard join it
-PATIENCE_SECONDS = 0.05  # who waited longer may have gone away, and is asked
+DISCONNECT_CHECK_SECONDS = 0.05  # who waited longer may have gone away, and is asked
 SWEEP_SECONDS = 0.02  # how exactly a deadline is kept by who waits
 
 
@@ -39,14 +39,14 @@ class Batcher:
 
     def __init__(self, model: Model, pool: ThreadPoolExecutor, metrics: Metrics, bounds: Bounds | None = None) -> None:
         self.model, self.pool = model, pool
-        self._metrics, self._bounds, self._pace = metrics, bounds or Bounds(), Pace()
+        self._metrics, self._bounds, self._latency = metrics, bounds or Bounds(), LatencyEstimator()
         settings = model.settings
         self._most_rows = settings.batch_rows or BATCH_ROWS
         self._longest_wait = (settings.batch_milliseconds or BATCH_MILLISECONDS) / 1000
         self._threads = settings.concurrency or pool._max_workers  # which has no public name
         # What another process answers may take any time, whatever was measured: nobody waits for it on the event loop.
         self._short = 0.0 if getattr(model, "apart", False) else self._bounds.short_seconds
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[PendingRequest] = deque()
         self._rows = 0  # of those who wait
         self._running = 0  # inferences beside the loop
         self._due: TimerHandle | None = None
@@ -69,13 +69,15 @@ class Batcher:
         if waiting < bounds.queue_requests and (not waiting or self._rows + rows <= bounds.queue_rows):
             return
         self._metrics.rejected(self.model.name, "queue_full")
-        raise QueueFull(self.model.name, waiting, self._pace.retry_after(self._rows, self._most_rows))
+        raise QueueFull(self.model.name, waiting, self._latency.retry_after(self._rows, self._most_rows))
 
     async def run(self, feeds: Feeds, rows: int, deadline: float | None = None) -> Outputs:
         """Answers to the graph's inputs, computed together with those of others."""
-        return (await self.predict(Given(rows, feeds=feeds), deadline)).outputs
+        return (await self.predict(BatchInput(rows, feeds=feeds), deadline)).outputs
 
-    def predict(self, given: Given, deadline: float | None = None, receive: Receive | None = None) -> "Future[Share]":
+    def predict(
+        self, batch_input: BatchInput, deadline: float | None = None, receive: Receive | None = None
+    ) -> "Future[ResultSlice]":
         """One request's answers, computed together with those of others.
 
         Args:
@@ -87,11 +89,11 @@ class Batcher:
             RequestError: Through the future, if a value is wrong, or the deadline passed before the inference began.
         """
         if self._waiting:
-            self.check_room(given.rows)
+            self.check_room(batch_input.rows)
         loop = get_running_loop()
-        future: Future[Share] = loop.create_future()
-        self._waiting.append(Job(given, future, loop.time(), deadline, receive))
-        self._rows += given.rows
+        future: Future[ResultSlice] = loop.create_future()
+        self._waiting.append(PendingRequest(batch_input, future, loop.time(), deadline, receive))
+        self._rows += batch_input.rows
         if loop is not self._loop:  # what an earlier loop began is never heard of again
             self._loop, self._planned, self._running = loop, False, 0
         if not self._planned:
@@ -113,14 +115,14 @@ class Batcher:
             self._due.cancel()
             self._due = None
         while self._waiting and self._may_run(loop.time()):
-            jobs, rows = self._take(loop.time())
-            if not jobs:
+            requests, rows = self._take(loop.time())
+            if not requests:
                 continue
-            if self._pace.seconds(rows) <= self._short:
-                self._settle(jobs, *self._compute(jobs))
+            if self._latency.seconds(rows) <= self._short:
+                self._settle(requests, *self._compute(requests))
             else:
                 self._running += 1
-                self.pool.submit(self._beside, jobs, loop)
+                self.pool.submit(self._run_in_thread, requests, loop)
         if self._waiting:
             wait = SWEEP_SECONDS if self._running >= self._threads else min(SWEEP_SECONDS, self._longest_wait)
             self._due = loop.call_later(wait, self._look_again, loop)
@@ -132,42 +134,46 @@ class Batcher:
             return False
         return self._rows >= self._most_rows or now - self._waiting[0].since >= self._longest_wait
 
-    def _take(self, now: float) -> tuple[list[Job], int]:
+    def _take(self, now: float) -> tuple[list[PendingRequest], int]:
         """The next batch: who waited longest, and who follows as long as all fit."""
-        jobs: list[Job] = []
+        requests: list[PendingRequest] = []
         rows = 0
-        while self._waiting and (not rows or rows + self._waiting[0].given.rows <= self._most_rows):
-            job = self._waiting.popleft()
-            self._rows -= job.given.rows
-            if self._wanted(job, now):
-                jobs.append(job)
-                rows += job.given.rows
-        return jobs, rows
+        while self._waiting and (not rows or rows + self._waiting[0].input.rows <= self._most_rows):
+            request = self._waiting.popleft()
+            self._rows -= request.input.rows
+            if self._wanted(request, now):
+                requests.append(request)
+                rows += request.input.rows
+        return requests, rows
 
-    def _wanted(self, job: Job, now: float) -> bool:
+    def _wanted(self, request: PendingRequest, now: float) -> bool:
         """Whether somebody still waits for this answer; a deadline that has passed is said so."""
-        if job.future.done():
+        if request.future.done():
             return False
-        if job.deadline is not None and now >= job.deadline:
+        if request.deadline is not None and now >= request.deadline:
             self._metrics.rejected(self.model.name, "deadline")
-            job.result = DeadlineExceeded(self.model.name, now - job.since)
-        elif job.receive is not None and now - job.since > PATIENCE_SECONDS and has_left(job.receive):
-            job.result = Disconnected()
+            request.result = DeadlineExceeded(self.model.name, now - request.since)
+        elif (
+            request.receive is not None and now - request.since > DISCONNECT_CHECK_SECONDS and has_disconnected(request.receive)
+        ):
+            request.result = Disconnected()
         else:
             return True
-        job.settle()
+        request.resolve()
         return False
 
     def _look_again(self, loop: AbstractEventLoop) -> None:
         """Answer those whose deadline has passed, and begin what has waited long enough."""
         now = loop.time()
-        if any(job.future.done() or (job.deadline is not None and now >= job.deadline) for job in self._waiting):
-            self._waiting = deque(job for job in self._waiting if self._wanted(job, now))
-            self._rows = sum(job.given.rows for job in self._waiting)
+        if any(
+            request.future.done() or (request.deadline is not None and now >= request.deadline) for request in self._waiting
+        ):
+            self._waiting = deque(request for request in self._waiting if self._wanted(request, now))
+            self._rows = sum(request.input.rows for request in self._waiting)
         self._due = None
         self._start(loop)
 
-    def _compute(self, jobs: list[Job]) -> tuple[int, float, float]:
+    def _compute(self, requests: list[PendingRequest]) -> tuple[int, float, float]:
         """Rows answered, seconds of everything, seconds inside the model."""
         inside = 0.0
 
@@ -180,23 +186,23 @@ class Batcher:
                 inside += perf_counter() - began
 
         started = perf_counter()
-        rows = compute(self.model.columns, jobs, run)
+        rows = compute(self.model.columns, requests, run)
         return rows, perf_counter() - started, inside
 
-    def _beside(self, jobs: list[Job], loop: AbstractEventLoop) -> None:
+    def _run_in_thread(self, requests: list[PendingRequest], loop: AbstractEventLoop) -> None:
         """One batch in a thread; the loop is woken once for all of it."""
-        done = self._compute(jobs)
+        done = self._compute(requests)
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(self._finished, jobs, done, loop)
+            loop.call_soon_threadsafe(self._finished, requests, done, loop)
 
-    def _finished(self, jobs: list[Job], done: tuple[int, float, float], loop: AbstractEventLoop) -> None:
+    def _finished(self, requests: list[PendingRequest], done: tuple[int, float, float], loop: AbstractEventLoop) -> None:
         self._running -= 1
-        self._settle(jobs, *done)
+        self._settle(requests, *done)
         self._start(loop)
 
-    def _settle(self, jobs: list[Job], rows: int, seconds: float, inside: float) -> None:
-        for job in jobs:
-            job.settle()
+    def _settle(self, requests: list[PendingRequest], rows: int, seconds: float, inside: float) -> None:
+        for request in requests:
+            request.resolve()
         if rows:
-            self._pace.note(rows, seconds)
+            self._latency.record(rows, seconds)
             self._metrics.predicted(self.model.name, rows, inside)

@@ -15,18 +15,18 @@ def is_large(inputs: Sequence[Input]) -> bool:
     return any(given.kind in TENSOR_KINDS or given.tokenizer is not None for given in inputs)
 
 
-def in_portions(run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], feeds: Arrays) -> dict[str, np.ndarray]:
+def run_chunked(run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], feeds: Arrays) -> dict[str, np.ndarray]:
     """Outputs for all rows, answered by as many inferences as their sizes need.
 
     Args:
         run: One inference.
         feeds: Graph inputs; token ids are int64 [N, L].
     """
-    parts = [run(part) for part in _portions(feeds)]
+    parts = [run(part) for part in _chunks(feeds)]
     return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _portions(feeds: Arrays) -> Iterator[dict[str, np.ndarray]]:
+def _chunks(feeds: Arrays) -> Iterator[dict[str, np.ndarray]]:
     rows = len(next(iter(feeds.values())))
     at_once = max(1, min(_fitting(feed) for feed in feeds.values()))
     for start in range(0, rows, at_once):

@@ -6,7 +6,7 @@ _SHORTER, _LONGER = 0.5, 0.1  # weights of a new measurement
 LONGEST_RETRY = 60  # seconds
 
 
-class Pace:
+class LatencyEstimator:
     """Seconds that a batch takes, by its size in powers of two; from converting its rows to its answers.
 
     A measurement can be too long, when something else held the processor, and never too short. So what is shorter than
@@ -16,7 +16,7 @@ class Pace:
     def __init__(self) -> None:
         self._seconds: list[float | None] = [None] * 64
 
-    def note(self, rows: int, seconds: float) -> None:
+    def record(self, rows: int, seconds: float) -> None:
         """Learn from one batch."""
         size = rows.bit_length()
         known = self._seconds[size]

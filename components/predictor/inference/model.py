@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import onnxruntime as ort
 
-from stagewright.components.predictor.inference.chunked import in_portions, is_large
+from stagewright.components.predictor.inference.chunked import is_large, run_chunked
 from stagewright.components.predictor.inference.columns import Columns, Feeds
 from stagewright.components.predictor.inference.session import Session
 from stagewright.components.predictor.model_source import ModelFiles
@@ -101,7 +101,7 @@ class OnnxModel:
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         """Outputs by name for inputs [N, ...]: `label` [N] and `probabilities` [N, C], or `prediction` [N]."""
-        outputs = in_portions(self._answer, feeds) if self._large else self._answer(feeds)
+        outputs = run_chunked(self._answer, feeds) if self._large else self._answer(feeds)
         if "prediction" in outputs:
             return {"prediction": outputs["prediction"].reshape(-1)}
         outputs["label"] = outputs["label"].reshape(-1)

@@ -22,7 +22,7 @@ def end(code: int) -> NoReturn:
     sys.exit(code)
 
 
-async def beside(work: Callable[[], Result]) -> Result:
+async def run_in_thread(work: Callable[[], Result]) -> Result:
     """What `work` returns or raises, done in a thread of its own.
 
     asyncio's own threads are waited for when the loop closes: a server that is asked to end while it reads a large model, or
@@ -51,7 +51,7 @@ async def beside(work: Callable[[], Result]) -> Result:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result, failure)
 
-    thread = threading.Thread(target=run, name="beside", daemon=True)
+    thread = threading.Thread(target=run, name="run_in_thread", daemon=True)
     _at_work.add(thread)
     thread.start()
     return await future

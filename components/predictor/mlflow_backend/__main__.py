@@ -26,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stagewright.components.predictor.mlflow_backend")
     parser.add_argument("folder", help="the MLflow model")
     parser.add_argument("--socket", type=int, required=True, help="descriptor of the connection to the parent")
-    parser.add_argument("--pulse", type=int, required=True, help="descriptor of the pipe that tells the parent of our life")
+    parser.add_argument("--heartbeat", type=int, required=True, help="descriptor of the pipe that tells the parent of our life")
     given = parser.parse_args(arguments)
-    heartbeat.beat(given.pulse)
+    heartbeat.send_heartbeats(given.heartbeat)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -45,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(folder: str, connection: socket.socket) -> None:
-    found = formats.read(folder)
-    from stagewright.components.predictor.mlflow_backend.loading import load
+    found = formats.read_format(folder)
+    from stagewright.components.predictor.mlflow_backend.loading import load_format
 
-    model = load(found)
+    model = load_format(found)
     example, answered = _example(model)
     ready = {
         "task": model.task, "classes": model.classes, "framework": model.framework, "python": sys.version.split()[0],

@@ -38,7 +38,7 @@ class WideColumn(Column):
         return flat.reshape(-1, 1)
 
 
-class WorkerColumns(Columns):
+class MlflowColumns(Columns):
     """The model's columns in the signature's order."""
 
     def __init__(self, inputs: Iterable[Input]) -> None:

@@ -14,7 +14,7 @@ from stagewright.components.runtime.errors import InputError, shortened
 from stagewright.components.runtime.files import content_of
 from stagewright.components.runtime.signature import Input
 
-MLMODEL, WORKER = "MLmodel", "worker.json"
+MLMODEL, MLFLOW_BACKEND = "MLmodel", "worker.json"
 OWN = "stagewright.components.runtime.mlflow_flavor"
 SAFE = "scikit-learn saved with serialization_format='skops', XGBoost, LightGBM, and models that Stagewright trained"
 _LOADERS = {"mlflow.sklearn": "sklearn", "mlflow.xgboost": "xgboost", "mlflow.lightgbm": "lightgbm", OWN: "stagewright"}
@@ -93,7 +93,7 @@ def flavors(folder: Path) -> Mapping[str, Any]:
     return named
 
 
-def read(folder: str | Path) -> Format:
+def read_format(folder: str | Path) -> Format:
     """The model in a folder, if its files are known to be harmless.
 
     Raises:

@@ -14,10 +14,10 @@ LONGEST_LOOK_SECONDS = 2 * BEAT_SECONDS
 _BYTES = 4096
 
 
-def beat(descriptor: int) -> None:
+def send_heartbeats(descriptor: int) -> None:
     """Give signs of life from a thread of its own, until the process ends."""
     os.set_blocking(descriptor, False)
-    threading.Thread(target=_beat, args=(descriptor,), name="pulse", daemon=True).start()
+    threading.Thread(target=_beat, args=(descriptor,), name="heartbeat", daemon=True).start()
 
 
 def _beat(descriptor: int) -> None:
@@ -30,16 +30,16 @@ def _beat(descriptor: int) -> None:
         time.sleep(BEAT_SECONDS)
 
 
-class Pulse:
+class Heartbeat:
     """The parent's end of the pipe."""
 
     def __init__(self) -> None:
-        self._descriptor, self.theirs = os.pipe()
+        self._descriptor, self.child_end = os.pipe()
         os.set_blocking(self._descriptor, False)
         self._silence, self._looked = 0.0, time.monotonic()
         self._lock = threading.Lock()  # one thread looks while another may close
 
-    def silence(self) -> float:
+    def seconds_since_last(self) -> float:
         """Seconds since the last sign of life.
 
         Of the time between two looks no more than a moment counts: a parent that was held up itself, or stopped together with
@@ -54,9 +54,9 @@ class Pulse:
                     self._silence = 0.0
             return self._silence
 
-    def handed_over(self) -> None:
+    def close_child_end(self) -> None:
         """The process has its end; ours of that is not needed."""
-        os.close(self.theirs)
+        os.close(self.child_end)
 
     def close(self) -> None:
         with self._lock:

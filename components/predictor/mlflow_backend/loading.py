@@ -1,4 +1,4 @@
-"""Loading an MLflow model that `worker_formats` allows, by its library alone, and what it answers.
+"""Loading an MLflow model that `mlflow_formats` allows, by its library alone, and what it answers.
 
 MLflow itself is not asked: it would load whatever `MLmodel` names. The answers are those of `mlflow.pyfunc`.
 """
@@ -34,22 +34,22 @@ _DTYPES = {"long": np.int64, "integer": np.int32, "float": np.float32, "double":
 
 Label = str | int | bool
 Frame = Any  # a pandas frame, or an array for a model that takes a tensor
-Answer = Callable[[Frame], dict[str, np.ndarray]]
+PredictFrame = Callable[[Frame], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model in memory.
 
     Attributes:
         classes: Labels in the order of the probabilities; None for a model that answers numbers.
-        answer: From a frame to `label` and `probabilities`, or `prediction`.
+        predict_frame: From a frame to `label` and `probabilities`, or `prediction`.
     """
 
     format: Format
     framework: str
     classes: tuple[Label, ...] | None
-    answer: Answer
+    predict_frame: PredictFrame
 
     @property
     def task(self) -> str:
@@ -57,7 +57,7 @@ class Loaded:
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answers to columns as the server sends them, each [N, 1]."""
-        return self.answer(frame(self.format, columns))
+        return self.predict_frame(frame(self.format, columns))
 
     def columns(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
         """A frame as the server would send it."""
@@ -76,7 +76,7 @@ class Loaded:
             return None
 
 
-def load(found: Format) -> Loaded:
+def load_format(found: Format) -> LoadedModel:
     """Load a model.
 
     Raises:
@@ -135,7 +135,7 @@ def _with_gaps(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     return objects
 
 
-def _sklearn(found: Format) -> Loaded:
+def _sklearn(found: Format) -> LoadedModel:
     import skops.io
 
     check_archive(found.file)
@@ -147,7 +147,7 @@ def _sklearn(found: Format) -> Loaded:
     return _estimator(found, model, "sklearn")
 
 
-def _xgboost(found: Format) -> Loaded:
+def _xgboost(found: Format) -> LoadedModel:
     import xgboost
 
     module, _, name = found.model_class.rpartition(".")
@@ -160,10 +160,10 @@ def _xgboost(found: Format) -> Loaded:
     return _booster(found, lambda rows: model.predict(xgboost.DMatrix(rows)), "xgboost", objective, classes)
 
 
-def _lightgbm(found: Format) -> Loaded:
+def _lightgbm(found: Format) -> LoadedModel:
     if found.file.suffix == ".skops":
         loaded = _sklearn(found)
-        return Loaded(found, "lightgbm", loaded.classes, loaded.answer)
+        return LoadedModel(found, "lightgbm", loaded.classes, loaded.predict_frame)
     import lightgbm
 
     model = lightgbm.Booster(model_file=str(found.file))
@@ -171,7 +171,7 @@ def _lightgbm(found: Format) -> Loaded:
     return _booster(found, model.predict, "lightgbm", objective, model.num_model_per_iteration())
 
 
-def _stagewright(found: Format) -> Loaded:
+def _stagewright(found: Format) -> LoadedModel:
     from stagewright.components.runtime.mlflow_flavor import Pyfunc
     from stagewright.components.runtime.model import Model
 
@@ -184,14 +184,14 @@ def _stagewright(found: Format) -> Loaded:
             return {"prediction": answered["prediction"].to_numpy(np.float32)}
         return {"label": answered["label"].to_numpy(), "probabilities": answered.iloc[:, 1:].to_numpy(np.float32)}
 
-    return Loaded(found, model.metadata.framework, model.metadata.classes, answer)
+    return LoadedModel(found, model.metadata.framework, model.metadata.classes, answer)
 
 
-def _estimator(found: Format, model: Any, framework: str) -> Loaded:
+def _estimator(found: Format, model: Any, framework: str) -> LoadedModel:
     """A model with scikit-learn's interface."""
     labels = getattr(model, "classes_", None)
     if labels is None:
-        return Loaded(found, framework, None, lambda rows: _numbers(model.predict(rows)))
+        return LoadedModel(found, framework, None, lambda rows: _numbers(model.predict(rows)))
     if not hasattr(model, "predict_proba"):
         raise InputError(f"the classifier in {found.folder} has no probabilities (predict_proba); wrap it in "
                          "CalibratedClassifierCV or choose one that has")  # fmt: skip
@@ -204,16 +204,16 @@ def _estimator(found: Format, model: Any, framework: str) -> Loaded:
         predicted = [_label(value) for value in np.asarray(model.predict(rows)).reshape(-1).tolist()]
         return {"label": np.array(predicted, dtype=kind), "probabilities": np.asarray(model.predict_proba(rows), np.float32)}
 
-    return Loaded(found, framework, classes, answer)
+    return LoadedModel(found, framework, classes, answer)
 
 
-def _booster(found: Format, predict: Callable[[Frame], Any], framework: str, objective: str, classes: int) -> Loaded:
+def _booster(found: Format, predict: Callable[[Frame], Any], framework: str, objective: str, classes: int) -> LoadedModel:
     """A model that answers a number a row, or the probability of the second class, or those of all classes."""
     if objective in ("binary:logistic", "binary", "cross_entropy"):
-        return Loaded(found, framework, (0, 1), lambda rows: _two(np.asarray(predict(rows), np.float32).reshape(-1)))
+        return LoadedModel(found, framework, (0, 1), lambda rows: _two(np.asarray(predict(rows), np.float32).reshape(-1)))
     if objective in ("multi:softprob", "multiclass", "multiclassova"):
-        return Loaded(found, framework, tuple(range(classes)), lambda rows: _many(np.asarray(predict(rows), np.float32)))
-    return Loaded(found, framework, None, lambda rows: _numbers(predict(rows)))
+        return LoadedModel(found, framework, tuple(range(classes)), lambda rows: _many(np.asarray(predict(rows), np.float32)))
+    return LoadedModel(found, framework, None, lambda rows: _numbers(predict(rows)))
 
 
 def _two(second: np.ndarray) -> dict[str, np.ndarray]:
@@ -240,6 +240,6 @@ def _label(value: Any) -> Label:
     return value if isinstance(value, str | int | bool) else str(value)
 
 
-_LOAD: dict[str, Callable[[Format], Loaded]] = {
+_LOAD: dict[str, Callable[[Format], LoadedModel]] = {
     "sklearn": _sklearn, "xgboost": _xgboost, "lightgbm": _lightgbm, "stagewright": _stagewright,
 }  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 
 from stagewright.components.predictor.mlflow_backend import frames
 from stagewright.components.predictor.mlflow_backend.frames import Closed
-from stagewright.components.predictor.mlflow_backend.heartbeat import Pulse
+from stagewright.components.predictor.mlflow_backend.heartbeat import Heartbeat
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 
@@ -40,7 +40,7 @@ class Wrong(Exception):
     """The model cannot answer these rows."""
 
 
-class WorkerProcess:
+class ModelProcess:
     """A process that serves one model to this one alone.
 
     Args:
@@ -50,17 +50,17 @@ class WorkerProcess:
         interpreter: The Python that runs it; by default what STAGEWRIGHT_WORKER_PYTHON names, else this one.
 
     Attributes:
-        pulse: Its signs of life.
+        heartbeat: Its signs of life.
     """
 
     def __init__(self, folder: Path, name: str, *, threads: int = 1, interpreter: str | None = None) -> None:
         self.folder, self.name = folder, name
         _hide()
         ours, theirs = socket.socketpair()
-        self.pulse = Pulse()
+        self.heartbeat = Heartbeat()
         python = interpreter or os.environ.get(INTERPRETER) or sys.executable
-        handed = (theirs.fileno(), self.pulse.theirs)
-        command = [python, "-m", _MODULE, str(folder), "--socket", str(handed[0]), "--pulse", str(handed[1])]
+        handed = (theirs.fileno(), self.heartbeat.child_end)
+        command = [python, "-m", _MODULE, str(folder), "--socket", str(handed[0]), "--heartbeat", str(handed[1])]
         try:
             # Standard input is a pipe that nobody writes to: it ends with this process, however that ends.
             self._process = subprocess.Popen(
@@ -69,11 +69,11 @@ class WorkerProcess:
             )  # fmt: skip
         except OSError as error:
             ours.close()
-            self.pulse.close()
+            self.heartbeat.close()
             raise InputError(f"the interpreter {python} of model '{name}' cannot be started: {error.strerror}") from None
         finally:
             theirs.close()
-            self.pulse.handed_over()
+            self.heartbeat.close_child_end()
         self._connection = ours
         self._asking = threading.Lock()
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -159,7 +159,7 @@ class WorkerProcess:
             self.kill()
         with self._asking:
             self._connection.close()
-        self.pulse.close()
+        self.heartbeat.close()
 
     def _listen(self) -> None:
         """Its output, line by line, as entries of our log."""

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from math import ceil
 
-from stagewright.components.predictor.liveness import SILENCE_SECONDS
-from stagewright.components.predictor.mlflow_backend.process import WorkerProcess
+from stagewright.components.predictor.liveness import LIVENESS_TIMEOUT_SECONDS
+from stagewright.components.predictor.mlflow_backend.process import ModelProcess
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
 
@@ -15,7 +15,7 @@ STEADY_SECONDS = 60.0  # a process that lived so long did not end because of how
 LOOK_SECONDS = 0.25
 
 
-class Keeper:
+class Restarter:
     """The one process of a model, and the ones that take its place.
 
     Args:
@@ -23,16 +23,16 @@ class Keeper:
         process: The first one, which is ready.
         start: Makes another one, and returns it when it is ready.
         memory: Most bytes that the process may hold; it is ended when it holds more. None sets no limit.
-        silence: Longest time without a sign of life; it is ended when it is silent for longer.
+        liveness_timeout: Longest time without a sign of life; it is ended when it is silent for longer.
     """
 
     def __init__(
-        self, name: str, process: WorkerProcess, start: Callable[[], WorkerProcess], *, memory: int | None = None,
-        silence: float = SILENCE_SECONDS,
+        self, name: str, process: ModelProcess, start: Callable[[], ModelProcess], *, memory: int | None = None,
+        liveness_timeout: float = LIVENESS_TIMEOUT_SECONDS,
     ) -> None:  # fmt: skip
         self.name = name
-        self._start, self._memory, self._silence = start, memory, silence
-        self._process: WorkerProcess | None = process
+        self._start, self._memory, self._liveness_timeout = start, memory, liveness_timeout
+        self._process: ModelProcess | None = process
         self._changed = threading.Condition()
         self._attempts, self._due, self._start_seconds = 0, 0.0, 1.0
         self._closing = threading.Event()
@@ -40,7 +40,7 @@ class Keeper:
         self._thread.start()
 
     @property
-    def process(self) -> WorkerProcess | None:
+    def process(self) -> ModelProcess | None:
         """The one that answers, while there is one."""
         return self._process
 
@@ -49,14 +49,14 @@ class Keeper:
         """Whole seconds in which a process is expected to answer again; at least 1."""
         return max(1, ceil(self._due - time.monotonic()))
 
-    def lose(self, process: WorkerProcess) -> None:
+    def lose(self, process: ModelProcess) -> None:
         """End a process that is of no use any more: answers are left in it that nobody waits for, or it has ended itself."""
         with self._changed:
             if self._process is process:
                 self._process, self._due = None, time.monotonic() + FIRST_PAUSE_SECONDS + self._start_seconds
         process.kill()
 
-    def successor(self, lost: WorkerProcess, until: float) -> WorkerProcess | None:
+    def successor(self, lost: ModelProcess, until: float) -> ModelProcess | None:
         """The process that takes a lost one's place; None if none does by then, because it cannot be started or takes too long.
 
         Args:
@@ -102,9 +102,9 @@ class Keeper:
             pause, began = min(pause * 2, LONGEST_PAUSE_SECONDS), time.monotonic()
             process = self._start_again(pause)
 
-    def _start_again(self, next_pause: float) -> WorkerProcess | None:
+    def _start_again(self, next_pause: float) -> ModelProcess | None:
         began = time.monotonic()
-        process: WorkerProcess | None = None
+        process: ModelProcess | None = None
         try:
             process = self._start()
             logs.event("worker_started", model=self.name, worker=process.pid)
@@ -122,12 +122,14 @@ class Keeper:
             return None
         return process
 
-    def _look_after(self, process: WorkerProcess) -> None:
-        held, silent = process.memory, process.pulse.silence()
+    def _look_after(self, process: ModelProcess) -> None:
+        held, silent = process.memory, process.heartbeat.seconds_since_last()
         if self._memory is not None and held > self._memory:
             logs.event("worker_too_large", model=self.name, worker=process.pid, bytes=held, limit=self._memory)
-        elif silent > self._silence:
-            logs.event("worker_silent", model=self.name, worker=process.pid, seconds=round(silent, 1), limit=self._silence)
+        elif silent > self._liveness_timeout:
+            logs.event(
+                "worker_silent", model=self.name, worker=process.pid, seconds=round(silent, 1), limit=self._liveness_timeout
+            )
         else:
             return
         process.kill()

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from stagewright.components.predictor import model_source
 from stagewright.components.predictor.inference.model import Model, OnnxModel
-from stagewright.components.predictor.inference.run_in_thread import beside
-from stagewright.components.predictor.mlflow_backend import model as worker_model
+from stagewright.components.predictor.inference.run_in_thread import run_in_thread
+from stagewright.components.predictor.mlflow_backend import model as mlflow_model
 from stagewright.components.predictor.models.repository import Repository
 from stagewright.components.predictor.models.repository_backend import Location
 from stagewright.components.predictor.settings import Settings
@@ -68,7 +68,7 @@ class Loader:
 
         seconds = self._settings.load_seconds
         try:
-            model = await asyncio.wait_for(beside(work), seconds)
+            model = await asyncio.wait_for(run_in_thread(work), seconds)
         except TimeoutError:
             raise InputError(
                 f"the model at {location.uri} was not loaded within {seconds:g} seconds (--load-seconds)"
@@ -90,7 +90,7 @@ class Loader:
     async def remove(self, name: str) -> None:
         self._repository.remove(name)
 
-    async def answer(self, what: str, details: dict[str, Any]) -> Any:
+    async def handle(self, what: str, details: dict[str, Any]) -> Any:
         """Do what another process asks."""
         match what:
             case "stage":
@@ -103,7 +103,7 @@ class Loader:
 
     def _load(self, location: Location) -> Model:
         try:
-            return load(location, self._settings)
+            return load_model(location, self._settings)
         except StagewrightError:
             raise
         except Exception as error:
@@ -112,7 +112,7 @@ class Loader:
             raise InputError(f"the model at {location.uri} cannot be loaded: {reason}") from error
 
 
-def load(location: Location, settings: Settings) -> Model:
+def load_model(location: Location, settings: Settings) -> Model:
     """A model in memory, rehearsed.
 
     Raises:
@@ -120,8 +120,8 @@ def load(location: Location, settings: Settings) -> Model:
         ServiceUnavailable: If the store that holds it does not answer.
     """
     files = model_source.read(location.uri)
-    if worker_model.WORKER in files.extras:
-        return worker_model.load(files, location.name, version=location.version, threads=settings.threads)
+    if mlflow_model.MLFLOW_BACKEND in files.extras:
+        return mlflow_model.load_mlflow_model(files, location.name, version=location.version, threads=settings.threads)
     return OnnxModel.load(
         files, location.name, version=location.version, threads=settings.threads, overrides=settings.overrides
     )  # fmt: skip

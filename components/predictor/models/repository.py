@@ -81,7 +81,7 @@ class Repository:
     def stage(self, model: Model) -> None:
         """Set a model beside the served one of its name: only requests for its version, or for `STAGED`, reach it."""
         batcher = Batcher(model, self._pool, self._metrics, self._bounds)
-        release = weakref.finalize(batcher, _close_beside, model)
+        release = weakref.finalize(batcher, _close_in_thread, model)
         release.atexit = False
         self._staged[model.name] = Served(model, batcher, release)
 
@@ -164,7 +164,7 @@ class Repository:
                 self._metrics.queued(name, served.batcher.waiting)
 
 
-def _close_beside(model: Model) -> None:
+def _close_in_thread(model: Model) -> None:
     """Close a model that nobody asks any more, without holding up whoever let go of it."""
     threading.Thread(target=_close, args=(model,), name="close").start()
 

@@ -46,7 +46,7 @@ class Location:
         return cls(**document)
 
 
-class Shelf(Protocol):
+class RepositoryBackend(Protocol):
     """A place that holds a repository."""
 
     def names(self) -> list[str]:
@@ -68,7 +68,7 @@ class Shelf(Protocol):
         """Whether an entry may point there."""
 
 
-class Catalogue:
+class Catalog:
     """The models that may be loaded.
 
     Args:
@@ -79,7 +79,7 @@ class Catalogue:
     def __init__(self, given: Iterable[Location] = (), repository: str | None = None) -> None:
         self.given = {location.name: location for location in given}
         self.repository = repository
-        self._shelf: Shelf | None = None
+        self._backend: RepositoryBackend | None = None
 
     def names(self) -> list[str]:
         """Every model that may be loaded.
@@ -115,21 +115,21 @@ class Catalogue:
     def _look(self, name: str, version: str | None) -> Location:
         if not self.repository or not _NAME.fullmatch(name):
             raise UnknownModel(name)
-        shelf = self._open()
-        entry = shelf.entry(name)
+        backend = self._open()
+        entry = backend.entry(name)
         if entry is not None:
-            return self._entry(shelf, name, entry)
-        newest_first = sorted(filter(_order, shelf.versions(name)), key=_rank, reverse=True)
+            return self._entry(backend, name, entry)
+        newest_first = sorted(filter(_order, backend.versions(name)), key=_rank, reverse=True)
         wanted = newest_first if version is None else [known for known in newest_first if known == version]
-        newest = next((known for known in wanted if shelf.complete(name, known)), None)
+        newest = next((known for known in wanted if backend.complete(name, known)), None)
         if newest is None and version is not None and newest_first:
             raise UnknownVersion(name, version, None, serving=False)
         if newest is None:
             self.names()  # a repository that cannot be read says so itself
             raise UnknownModel(name)
-        return Location(name, shelf.uri(name, newest), newest)
+        return Location(name, backend.uri(name, newest), newest)
 
-    def _entry(self, shelf: Shelf, name: str, content: bytes) -> Location:
+    def _entry(self, backend: RepositoryBackend, name: str, content: bytes) -> Location:
         where = f"{name}{ENTRY} in the model repository"
         try:
             document = read_json(content)
@@ -138,17 +138,17 @@ class Catalogue:
             raise InputError(f'{where} is not an entry; expected {{"uri": ..., "version": ...}}') from None
         if not isinstance(uri, str) or not isinstance(version, str | None):
             raise InputError(f"{where} is not an entry; its uri and version must be texts")
-        if not shelf.allows(uri):
+        if not backend.allows(uri):
             raise InputError(
                 f"{where} points to '{uri}'; expected s3://BUCKET/NAME/VERSION, or a folder in a repository on disk"
             )
         return Location(name, uri, version)
 
-    def _open(self) -> Shelf:
-        if self._shelf is None:
+    def _open(self) -> RepositoryBackend:
+        if self._backend is None:
             where = self.repository or ""
-            self._shelf = _Bucket(where) if where.startswith(STORE) else _Folder(Path(where.removeprefix("file://")))
-        return self._shelf
+            self._backend = _Bucket(where) if where.startswith(STORE) else _Folder(Path(where.removeprefix("file://")))
+        return self._backend
 
 
 class _Folder:

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from arro3.core import RecordBatch
 
-from stagewright.components.predictor.inference.batch import Share
+from stagewright.components.predictor.inference.batch import ResultSlice
 from stagewright.components.predictor.payload.columns import Arrays, Entry, Layout, Model, Piece
 from stagewright.components.predictor.payload.counts import Counts
 from stagewright.components.predictor.payload.files import File, Sender, destination, moment, parquet, rest
@@ -73,31 +73,38 @@ class PayloadLog:
         self._thread = threading.Thread(target=self._work, name="payload-columns", daemon=True)
         self._thread.start()
 
-    def noted(
-        self, answer: Answer, model: Model, share: Share, given: str | None, header: bytes | None, size: int, started: float
+    def log_answer(
+        self,
+        answer: Answer,
+        model: Model,
+        result: ResultSlice,
+        body_id: str | None,
+        header: bytes | None,
+        size: int,
+        started: float,
     ) -> Answer:
         """The same answer with the request's id as a header, after the request was recorded.
 
         Args:
-            given: The id that the body has.
+            body_id: The id that the body has.
             header: The id that the request's header has.
             size: Bytes of the body.
             started: When the request came, by `perf_counter`.
         """
-        request_id = self.identify(given, header)
-        answers = share.answers
+        request_id = self.identify(body_id, header)
+        batch = result.batch
         self.record(
-            model, request_id, answers.feeds, answers.outputs, share.stop - share.start,
-            start=share.start, size=size, seconds=time.perf_counter() - started,
+            model, request_id, batch.feeds, batch.outputs, result.stop - result.start,
+            start=result.start, size=size, seconds=time.perf_counter() - started,
         )  # fmt: skip
         value = header_value(request_id)
         if value is None:
             return answer
         return Answer(answer.status, answer.body, answer.content_type, (*answer.headers, (REQUEST_ID, value)))
 
-    def identify(self, given: str | None, header: bytes | None = None) -> str:
+    def identify(self, body_id: str | None, header: bytes | None = None) -> str:
         """A request's id: what it says in its body, else its header `x-request-id`, else one of our own."""
-        return given or (header.decode("latin-1") if header else f"{self._id_prefix}-{next(self._ids):x}")
+        return body_id or (header.decode("latin-1") if header else f"{self._id_prefix}-{next(self._ids):x}")
 
     def record(
         self, model: Model, request_id: str, feeds: Arrays, outputs: Arrays, rows: int, *,

@@ -63,9 +63,9 @@ def make_server(settings: Settings, application: Application, *, before: Callabl
     """
     gc.freeze()  # what was loaded until here stays for good, and need not be looked through again
     gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
-    answering: asgi.Application = grpc_option.beside(settings, application)
+    serving: asgi.Application = grpc_option.with_grpc(settings, application)
     configuration = uvicorn.Config(
-        answering,  # type: ignore[arg-type]
+        serving,  # type: ignore[arg-type]
         http=partial(Protocol, limits=settings.limits.connections),  # type: ignore[arg-type]
         lifespan="on", ws="none", interface="asgi3",
         access_log=False, log_level="error", log_config=None, server_header=False, date_header=False, proxy_headers=False,

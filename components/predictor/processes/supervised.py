@@ -9,31 +9,31 @@ from typing import Any
 
 from stagewright.components.predictor.arguments import parse
 from stagewright.components.predictor.http.graceful import GracefulServer
-from stagewright.components.predictor.http.repository_api import Administration
+from stagewright.components.predictor.http.repository_api import RepositoryApi
 from stagewright.components.predictor.models.loading import Loader
 from stagewright.components.predictor.processes import process
-from stagewright.components.predictor.telemetry.counters import Counters, SharedMemory
+from stagewright.components.predictor.telemetry.counters import SharedCounters, SharedMemory
 from stagewright.components.predictor.telemetry.metrics import Metrics
 from stagewright.components.predictor.wire.control import Channel
 from stagewright.components.runtime import logs
 
 
-class Distant:
+class SupervisorClient:
     """Operations that the supervisor does for all workers."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = await self._channel.ask("index", ready=ready)
+        found: list[dict[str, str]] = await self._channel.request("index", ready=ready)
         return found
 
     async def load(self, name: str, version: str | None = None, *, stage: bool = False) -> str | None:
-        loaded: str | None = await self._channel.ask("load", name=name, version=version, stage=stage)
+        loaded: str | None = await self._channel.request("load", name=name, version=version, stage=stage)
         return loaded
 
     async def unload(self, name: str, *, staged: bool = False) -> None:
-        await self._channel.ask("unload", name=name, staged=staged)
+        await self._channel.request("unload", name=name, staged=staged)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = parse(arguments[5:])
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's to answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it reaches the supervisor too, which asks us to end
-    metrics = Metrics(Counters(SharedMemory(workers, memory), index))
+    metrics = Metrics(SharedCounters(SharedMemory(workers, memory), index))
     application = process.make_application(settings, metrics)
     loader = Loader(application.models, settings)
     accepting = asyncio.Event()
@@ -55,11 +55,11 @@ def main(arguments: Sequence[str]) -> int:
         if what == "accept":
             accepting.set()
             return None
-        return await loader.answer(what, details)
+        return await loader.handle(what, details)
 
     async def connect() -> None:
         channel = await Channel.over(socket.socket(fileno=channel_end), answer)
-        application.administration = Administration(Distant(channel), changes=settings.repository_api)
+        application.repository_api = RepositoryApi(SupervisorClient(channel), changes=settings.repository_api)
 
         async def listen() -> None:
             await channel.run()

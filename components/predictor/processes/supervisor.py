@@ -18,9 +18,9 @@ from contextlib import suppress
 from math import ceil
 from typing import Any
 
-from stagewright.components.predictor.liveness import SILENCE_SECONDS
+from stagewright.components.predictor.liveness import LIVENESS_TIMEOUT_SECONDS
 from stagewright.components.predictor.models.repository_backend import Location
-from stagewright.components.predictor.processes.worker_pool import Fleet
+from stagewright.components.predictor.processes.worker_pool import WorkerPool
 from stagewright.components.predictor.telemetry.counters import SharedMemory
 from stagewright.components.predictor.wire.control import Channel
 from stagewright.components.runtime import logs
@@ -33,30 +33,30 @@ MOST_FAILURES = 3  # of a worker that never served, one after another: the next 
 LOOK_SECONDS = 1.0  # between two questions whether a worker lives
 
 
-class Remote:
+class RemoteWorker:
     """A worker at the other end of a channel, as a Member."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
 
     async def expect(self, name: str) -> None:
-        await self.channel.ask("expect", name=name)
+        await self.channel.request("expect", name=name)
 
     async def stage(self, location: Location) -> str | None:
-        version: str | None = await self.channel.ask("stage", location=location.to_dict())
+        version: str | None = await self.channel.request("stage", location=location.to_dict())
         return version
 
     async def commit(self, name: str, held: bool) -> None:
-        await self.channel.ask("commit", name=name, held=held)
+        await self.channel.request("commit", name=name, held=held)
 
     async def release(self, name: str) -> None:
-        await self.channel.ask("release", name=name)
+        await self.channel.request("release", name=name)
 
     async def discard(self, name: str) -> None:
-        await self.channel.ask("discard", name=name)
+        await self.channel.request("discard", name=name)
 
     async def remove(self, name: str) -> None:
-        await self.channel.ask("remove", name=name)
+        await self.channel.request("remove", name=name)
 
 
 class Supervisor:
@@ -66,20 +66,20 @@ class Supervisor:
         workers: How many.
         arguments: Of the command line, for the workers.
         listener: What they accept from.
-        fleet: What they serve.
+        pool: What they serve.
         grace: Seconds that a worker has to finish.
-        silence: Seconds after which a worker that does not answer the supervisor is replaced.
+        liveness_timeout: Seconds after which a worker that does not answer the supervisor is replaced.
     """
 
     def __init__(
-        self, *, workers: int, arguments: tuple[str, ...], listener: socket.socket, fleet: Fleet, grace: float,
-        silence: float = SILENCE_SECONDS,
+        self, *, workers: int, arguments: tuple[str, ...], listener: socket.socket, pool: WorkerPool, grace: float,
+        liveness_timeout: float = LIVENESS_TIMEOUT_SECONDS,
     ) -> None:  # fmt: skip
-        self._silence = silence
-        self._count, self._arguments, self._listener, self._fleet, self._grace = workers, arguments, listener, fleet, grace
+        self._liveness_timeout = liveness_timeout
+        self._count, self._arguments, self._listener, self._pool, self._grace = workers, arguments, listener, pool, grace
         self._memory = SharedMemory(workers)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
-        self._ending, self._told_to_reload = asyncio.Event(), asyncio.Event()
+        self._ending, self._reload_requested = asyncio.Event(), asyncio.Event()
         self._started = False
         self._accepted: set[int] = set()  # workers that have served, by their number
 
@@ -96,8 +96,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
-        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload.set)
-        await self._fleet.expect(names)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        await self._pool.expect(names)
         keepers = [loop.create_task(self._keep(index)) for index in range(self._count)]
         beginning = loop.create_task(self._begin(watch))
         ending = loop.create_task(self._ending.wait())
@@ -118,19 +118,19 @@ class Supervisor:
 
     async def _begin(self, watch: float | None) -> None:
         """Load every model once all workers are there, and look after the repository from then on."""
-        while self._fleet.size < self._count:
+        while self._pool.size < self._count:
             await asyncio.sleep(0.01)
-        await self._fleet.start()
+        await self._pool.start()
         self._started = True
-        await asyncio.gather(self._reload_when_told(), *([] if watch is None else [self._fleet.watch(watch)]))
+        await asyncio.gather(self._reload_on_request(), *([] if watch is None else [self._pool.watch(watch)]))
 
-    async def _reload_when_told(self) -> None:
+    async def _reload_on_request(self) -> None:
         """SIGHUP's work; a signal that came while the models were loading is not forgotten."""
         while True:
-            await self._told_to_reload.wait()
-            self._told_to_reload.clear()
+            await self._reload_requested.wait()
+            self._reload_requested.clear()
             try:
-                await self._fleet.reload()
+                await self._pool.reload()
             except Exception:  # noqa: BLE001 - a defect of ours: logged, and the server goes on
                 logs.LOGGER.exception("reload_failed")
 
@@ -166,13 +166,13 @@ class Supervisor:
         channel = await Channel.over(ours, self._answer)
         loop = asyncio.get_running_loop()
         receiving, watching = loop.create_task(channel.run()), loop.create_task(self._watch(channel, index, process))
-        member = Remote(channel)
+        member = RemoteWorker(channel)
         try:
-            await self._welcome(member, index, process)
+            await self._admit(member, index, process)
             return await process.wait()
         finally:
             watching.cancel()
-            self._fleet.leave(member)
+            self._pool.leave(member)
             channel.close()
             await receiving
 
@@ -180,15 +180,17 @@ class Supervisor:
         """Ask a worker again and again whether it lives, from its start on, and end it when it does not say so."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            answer = asyncio.ensure_future(channel.ask("live"))
+            answer = asyncio.ensure_future(channel.request("live"))
             answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody else do
             try:
                 # Many short waits instead of one long: should the supervisor be stopped too, only its own time counts.
-                for _ in range(ceil(self._silence / LOOK_SECONDS)):
+                for _ in range(ceil(self._liveness_timeout / LOOK_SECONDS)):
                     if (await asyncio.wait([answer], timeout=LOOK_SECONDS))[0]:
                         break
                 else:
-                    logs.event("worker_silent", level=logging.ERROR, worker=index, pid=process.pid, limit=self._silence)
+                    logs.event(
+                        "worker_silent", level=logging.ERROR, worker=index, pid=process.pid, limit=self._liveness_timeout
+                    )
                     with suppress(ProcessLookupError):
                         process.kill()
                     return
@@ -197,11 +199,11 @@ class Supervisor:
             if answer.exception() is not None:  # it has ended by itself
                 return
 
-    async def _welcome(self, member: Remote, index: int, process: asyncio.subprocess.Process) -> None:
+    async def _admit(self, member: RemoteWorker, index: int, process: asyncio.subprocess.Process) -> None:
         """Bring a worker to where the others are, and let it accept requests only then."""
         try:
-            await self._fleet.join(member)
-            await member.channel.ask("accept")
+            await self._pool.join(member)
+            await member.channel.request("accept")
             self._accepted.add(index)
         except StagewrightError as error:
             if not self._ending.is_set():
@@ -215,7 +217,7 @@ class Supervisor:
     async def _answer(self, what: str, details: dict[str, Any]) -> Any:
         """What a worker asks on behalf of a request."""
         actions: dict[str, Callable[..., Awaitable[Any]]] = {
-            "index": self._fleet.index, "load": self._fleet.load, "unload": self._fleet.unload,
+            "index": self._pool.index, "load": self._pool.load, "unload": self._pool.unload,
         }  # fmt: skip
         if what not in actions:
             raise InputError(f"the supervisor does not know '{what}'")
@@ -223,7 +225,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Ask every worker to end, and insist when it takes too long."""
-        self._fleet.end()
+        self._pool.end()
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self._processes.values():
                 if process.returncode is None:

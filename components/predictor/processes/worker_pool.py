@@ -14,12 +14,12 @@ from functools import partial
 from operator import methodcaller
 from typing import Any, TypeVar
 
-from stagewright.components.predictor.inference.run_in_thread import beside
+from stagewright.components.predictor.inference.run_in_thread import run_in_thread
 from stagewright.components.predictor.models.loading import Member
-from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.models.repository_backend import Catalog, Location
 from stagewright.components.predictor.wire.control import Lost, Refused
 from stagewright.components.predictor.wire.errors import LoadFailed, UnknownModel, UnknownVersion
-from stagewright.components.predictor.wire.redaction import discreet
+from stagewright.components.predictor.wire.redaction import redacted
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
 
@@ -36,16 +36,16 @@ class _Held:
     version: str | None
 
 
-class Fleet:
+class WorkerPool:
     """The processes of a server and what each of them serves.
 
     Args:
-        catalogue: What may be loaded.
+        catalog: What may be loaded.
         served: Called with every model, and its version, that has begun to serve.
     """
 
-    def __init__(self, catalogue: Catalogue, served: Callable[[str, str | None], None] = lambda *_: None) -> None:
-        self.catalogue, self._announce = catalogue, served
+    def __init__(self, catalog: Catalog, served: Callable[[str, str | None], None] = lambda *_: None) -> None:
+        self.catalog, self._announce = catalog, served
         self._members: list[Member] = []
         self._served: dict[str, _Held] = {}
         self._staged: dict[str, _Held] = {}
@@ -105,18 +105,18 @@ class Fleet:
             await self._all(methodcaller("expect", name))
 
     async def start(self) -> None:
-        """Load everything that the catalogue has.
+        """Load everything that the catalog has.
 
         Raises:
             StagewrightError: If a model of the command line cannot be loaded; one of the repository is logged and left out.
         """
-        given = [asyncio.ensure_future(self._begin(location)) for location in self.catalogue.given.values()]
+        given = [asyncio.ensure_future(self._begin(location)) for location in self.catalog.given.values()]
         try:
             await asyncio.gather(*given)
         finally:
             for one in given:
                 one.cancel()
-        if self.catalogue.repository:
+        if self.catalog.repository:
             await self.reload(only_new=True)
         self._expected.clear()
 
@@ -130,10 +130,10 @@ class Fleet:
         if ready:
             return sorted(served, key=lambda entry: entry["name"])
         try:
-            known = await beside(self.catalogue.names)
+            known = await run_in_thread(self.catalog.names)
         except StagewrightError as error:
             logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
-            raise Refused(f"the models cannot be listed: {self._discreet(error)}", 503, error.exit_code) from None
+            raise Refused(f"the models cannot be listed: {self._redacted(error)}", 503, error.exit_code) from None
         others = {*known, *self._reasons, *self._expected} - self._served.keys()
         for name in others:
             state = "LOADING" if name in self._expected and name not in self._reasons else "UNAVAILABLE"
@@ -148,14 +148,14 @@ class Fleet:
             stage: Load it, but let it answer requests for its version only; a second load puts it in place.
 
         Raises:
-            UnknownModel, UnknownVersion: If the catalogue has no such model.
+            UnknownModel, UnknownVersion: If the catalog has no such model.
             LoadFailed: If a process could not load it; all go on serving what they did.
         """
         async with self._locks[name]:
             before = self._served.get(name)
             location: Location | None = None
             try:
-                location = await beside(partial(self.catalogue.find, name, version))
+                location = await run_in_thread(partial(self.catalog.find, name, version))
                 if stage:
                     return (await self._stage(location)).version
                 return await self._put(location)
@@ -165,7 +165,7 @@ class Fleet:
                 serves = before is not None
                 raise UnknownVersion(name, version or "", before.version if before else None, serving=serves) from None
             except StagewrightError as error:
-                problem = self._discreet(error, location)
+                problem = self._redacted(error, location)
                 if before is None:
                     self._reasons[name] = problem
                 logs.event("load_refused", level=logging.ERROR, model=name, version=version, error=str(error))
@@ -192,14 +192,14 @@ class Fleet:
         logs.event("model_unloaded", model=name)
 
     async def reload(self, *, only_new: bool = False) -> None:
-        """Load what the catalogue has now; what was unloaded stays so, and what cannot be loaded is logged.
+        """Load what the catalog has now; what was unloaded stays so, and what cannot be loaded is logged.
 
         Args:
-            only_new: Leave alone what is served already from where the catalogue says, what was asked for by its version, and
+            only_new: Leave alone what is served already from where the catalog says, what was asked for by its version, and
                 what has failed before.
         """
         try:
-            names = await beside(self.catalogue.names)
+            names = await run_in_thread(self.catalog.names)
         except StagewrightError as error:
             logs.event("repository_unreadable", level=logging.ERROR, error=str(error))
             return
@@ -227,7 +227,7 @@ class Fleet:
             if only_new and before is not None and before.location.chosen:
                 return
             try:
-                location = await beside(partial(self.catalogue.find, name))
+                location = await run_in_thread(partial(self.catalog.find, name))
                 if only_new and (location in self._given_up or (before is not None and before.location == location)):
                     return
                 await self._put(location)
@@ -235,16 +235,16 @@ class Fleet:
                 if location is not None:
                     self._given_up.add(location)
                 if before is None:
-                    self._reasons[name] = self._discreet(error, location)
+                    self._reasons[name] = self._redacted(error, location)
                     self._expected.discard(name)
                     await self._all(lambda member: member.remove(name))
                 logs.event(
                     "load_failed", level=logging.ERROR, model=name, error=str(error), serving=before.version if before else None
                 )
 
-    def _discreet(self, error: StagewrightError, location: Location | None = None) -> str:
+    def _redacted(self, error: StagewrightError, location: Location | None = None) -> str:
         """What callers read of an error; the log has all of it."""
-        return discreet(str(error), location.uri if location else "", self.catalogue.repository or "")
+        return redacted(str(error), location.uri if location else "", self.catalog.repository or "")
 
     async def _put(self, location: Location) -> str | None:
         """Load a version in every process, unless all have it beside the served one, and let it take that one's place."""

@@ -17,8 +17,8 @@ from stagewright.components.predictor.wire.asgi import (  # fmt: skip
     HEADER_LENGTH,
     REQUEST_ID,
     SMALL_BODY,
+    MemoryBudget,
     Receive,
-    Room,
     Scope,
     known_headers,
     read_body,
@@ -48,10 +48,10 @@ class Predictions:
     def __init__(
         self, limits: Limits, pool: ThreadPoolExecutor, metrics: Metrics, payloads: "PayloadLog | None" = None
     ) -> None:
-        self.limits, self.room = limits, Room(limits.held_bytes)
+        self.limits, self.memory = limits, MemoryBudget(limits.held_bytes)
         self._pool, self._metrics, self._payloads = pool, metrics, payloads
 
-    async def answer(self, served: Served, action: str, scope: Scope, receive: Receive) -> Answer:
+    async def predict(self, served: Served, action: str, scope: Scope, receive: Receive) -> Answer:
         """One prediction.
 
         Args:
@@ -69,7 +69,7 @@ class Predictions:
         event = None
         if cloudevents.SPECVERSION in headers or b"cloudevents" in headers.get(cloudevents.CONTENT_TYPE, b"").lower():
             event = cloudevents.mode(headers, structured=action == "predict")
-        body = await read_body(headers, receive, self.limits.body_bytes, self.room)
+        body = await read_body(headers, receive, self.limits.body_bytes, self.memory)
         size = len(body)
         try:
             if event == "structured":
@@ -78,7 +78,7 @@ class Predictions:
             answer = await predict(served, body, headers, deadline, receive, started)
             return answer if event is None else cloudevents.sealed(event, served.model.name, answer)
         finally:
-            self.room.leave(size)
+            self.memory.release(size)
 
     async def _predict(
         self, served: Served, body: bytes, headers: Mapping[bytes, bytes], deadline: float | None, receive: Receive,
@@ -86,16 +86,16 @@ class Predictions:
     ) -> Answer:  # fmt: skip
         model = served.model
         if len(body) > SMALL_BODY:
-            given = await self._beside(partial(v1.decode, model.columns, body, max_rows=self.limits.rows))
+            given = await self._run_in_pool(partial(v1.decode, model.columns, body, max_rows=self.limits.rows))
         else:
             given = v1.decode(model.columns, body, max_rows=self.limits.rows)
         waiting = perf_counter()
-        share = await served.batcher.predict(given, deadline, receive)
+        result = await served.batcher.predict(given, deadline, receive)
         large = given.rows > LARGE_ANSWER
-        answer = await self._beside(partial(v1.encode, model, share)) if large else v1.encode(model, share)
-        self._metrics.inferred(model.name, started, waiting, share.answers.moments, perf_counter())
+        answer = await self._run_in_pool(partial(v1.encode, model, result)) if large else v1.encode(model, result)
+        self._metrics.inferred(model.name, started, waiting, result.batch.moments, perf_counter())
         if self._payloads is not None:
-            return self._payloads.noted(answer, model, share, None, headers.get(REQUEST_ID), len(body), started)
+            return self._payloads.log_answer(answer, model, result, None, headers.get(REQUEST_ID), len(body), started)
         return answer
 
     async def _infer(
@@ -104,19 +104,19 @@ class Predictions:
     ) -> Answer:  # fmt: skip
         model, length = served.model, headers.get(HEADER_LENGTH)
         decode = partial(v2.decode, model.columns, model.outputs, body, length, max_rows=self.limits.rows)
-        request = await self._beside(decode) if len(body) > SMALL_BODY else decode()
+        request = await self._run_in_pool(decode) if len(body) > SMALL_BODY else decode()
         if request.timeout is not None:
             own = get_running_loop().time() + request.timeout
             deadline = own if deadline is None else min(deadline, own)
         waiting = perf_counter()
-        share = await served.batcher.predict(request.given, deadline, receive)
-        encode = partial(v2_outputs.encode, model, request.outputs, request.id, share)
-        answer = await self._beside(encode) if request.given.rows > LARGE_ANSWER else encode()
-        self._metrics.inferred(model.name, started, waiting, share.answers.moments, perf_counter())
+        result = await served.batcher.predict(request.batch_input, deadline, receive)
+        encode = partial(v2_outputs.encode, model, request.outputs, request.id, result)
+        answer = await self._run_in_pool(encode) if request.batch_input.rows > LARGE_ANSWER else encode()
+        self._metrics.inferred(model.name, started, waiting, result.batch.moments, perf_counter())
         if self._payloads is not None:
-            return self._payloads.noted(answer, model, share, request.id, headers.get(REQUEST_ID), len(body), started)
+            return self._payloads.log_answer(answer, model, result, request.id, headers.get(REQUEST_ID), len(body), started)
         return answer
 
-    async def _beside(self, work: Callable[[], Result]) -> Result:
+    async def _run_in_pool(self, work: Callable[[], Result]) -> Result:
         """Do work beside the event loop that would hold it up."""
         return await get_running_loop().run_in_executor(self._pool, work)

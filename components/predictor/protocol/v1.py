@@ -8,14 +8,14 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from stagewright.components.predictor.inference.batch import Given, Rows, Share
+from stagewright.components.predictor.inference.batch import BatchInput, ResultSlice, Rows
 from stagewright.components.predictor.inference.columns import Columns, Feeds
 from stagewright.components.predictor.inference.model import Model
 from stagewright.components.predictor.wire.errors import RequestError, TooLarge, UnknownColumn, counted, listed, shown
 from stagewright.components.predictor.wire.messages import Answer, json_bytes, json_object
 
 
-def decode(columns: Columns, body: bytes, *, max_rows: int) -> Given:
+def decode(columns: Columns, body: bytes, *, max_rows: int) -> BatchInput:
     """The rows of a predict request, each of the right width; their values are checked when they are converted.
 
     Raises:
@@ -33,22 +33,22 @@ def decode(columns: Columns, body: bytes, *, max_rows: int) -> Given:
     if not isinstance(given, list):
         raise RequestError(f'"{key}" is {shown(given)}; expected a list of rows')
     if len(given) == 1 and type(given[0]) is list and len(given[0]) == columns.width:  # what most requests are
-        return Given(1, given)
+        return BatchInput(1, given)
     _check_rows(key, len(given), max_rows)
-    return Given(len(given), _rows(columns, given))
+    return BatchInput(len(given), _rows(columns, given))
 
 
-def encode(model: Model, share: Share) -> Answer:
+def encode(model: Model, result: ResultSlice) -> Answer:
     """The answer: "predictions" are labels or numbers, a classifier adds "probabilities" in the order of its classes."""
     end = _ending(model.name, model.version)
-    rows = share.answers.json
+    rows = result.batch.json
     if "prediction" in rows:
-        return Answer(200, b'{"predictions":[%b],%b' % (b",".join(rows["prediction"][share.start : share.stop]), end))
+        return Answer(200, b'{"predictions":[%b],%b' % (b",".join(rows["prediction"][result.start : result.stop]), end))
     labels, probabilities = rows["label"], rows["probabilities"]
-    if share.stop == share.start + 1:
-        body = b'{"predictions":[%b],"probabilities":[[%b]],%b' % (labels[share.start], probabilities[share.start], end)
+    if result.stop == result.start + 1:
+        body = b'{"predictions":[%b],"probabilities":[[%b]],%b' % (labels[result.start], probabilities[result.start], end)
         return Answer(200, body)
-    labels, probabilities = labels[share.start : share.stop], probabilities[share.start : share.stop]
+    labels, probabilities = labels[result.start : result.stop], probabilities[result.start : result.stop]
     return Answer(200, b'{"predictions":[%b],"probabilities":[[%b]],%b' % (b",".join(labels), b"],[".join(probabilities), end))
 
 
@@ -99,7 +99,7 @@ def _from_objects(columns: Columns, rows: list[dict[str, Any]]) -> Rows:
     return [[values.get(name) for name in names] for values in rows]
 
 
-def _decode_columns(columns: Columns, given: dict[str, Any], max_rows: int) -> Given:
+def _decode_columns(columns: Columns, given: dict[str, Any], max_rows: int) -> BatchInput:
     feeds: Feeds = {}
     rows = None
     for name, values in given.items():
@@ -115,7 +115,7 @@ def _decode_columns(columns: Columns, given: dict[str, Any], max_rows: int) -> G
         feeds[name] = column.from_values(values)
     if rows is None:
         raise RequestError('"inputs" is empty: send at least one column')
-    return Given(rows, feeds=columns.complete(feeds, rows))
+    return BatchInput(rows, feeds=columns.complete(feeds, rows))
 
 
 def _check_rows(key: str, rows: int, max_rows: int) -> None:

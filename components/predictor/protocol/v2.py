@@ -5,10 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from stagewright.components.predictor.inference.batch import Given
+from stagewright.components.predictor.inference.batch import BatchInput
 from stagewright.components.predictor.inference.columns import AnyColumn, Columns, Feeds
 from stagewright.components.predictor.inference.model import Model
-from stagewright.components.predictor.protocol.v2_outputs import Wanted, read_flag, read_parameters, read_wanted
+from stagewright.components.predictor.protocol.v2_outputs import (
+    RequestedOutput,
+    read_flag,
+    read_parameters,
+    read_requested_outputs,
+)
 from stagewright.components.predictor.wire import tensors
 from stagewright.components.predictor.wire.errors import BadTensor, RequestError, TooLarge, counted, listed, shown
 from stagewright.components.predictor.wire.messages import json_object
@@ -25,10 +30,10 @@ class InferRequest:
         outputs: In the order of the request.
     """
 
-    given: Given
+    batch_input: BatchInput
     id: str | None
     timeout: float | None
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,10 @@ def decode(
     parameters = read_parameters(document, "the request")
     given = _read_tensors(document.get("inputs"), memoryview(body)[length:])
     feeds, rows = _feeds(columns, given, max_rows)
-    wanted = read_wanted(
+    wanted = read_requested_outputs(
         document.get("outputs"), [output["name"] for output in outputs], read_flag(parameters, "binary_data_output")
     )
-    return InferRequest(Given(rows, feeds=feeds), identity, _timeout(parameters), wanted)
+    return InferRequest(BatchInput(rows, feeds=feeds), identity, _timeout(parameters), wanted)
 
 
 def metadata(model: Model) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from stagewright.components.predictor.inference.batch import Share
+from stagewright.components.predictor.inference.batch import ResultSlice
 from stagewright.components.predictor.inference.model import Model
 from stagewright.components.predictor.wire import tensors
 from stagewright.components.predictor.wire.asgi import HEADER_LENGTH
@@ -16,7 +16,7 @@ BINARY = b"application/octet-stream"
 SHARED_MEMORY = "shared_memory_"  # parameters of Triton's extension, which is not offered
 
 
-class Wanted(NamedTuple):
+class RequestedOutput(NamedTuple):
     """An output that a request asks for.
 
     Attributes:
@@ -29,19 +29,19 @@ class Wanted(NamedTuple):
     classes: int = 0
 
 
-def encode(model: Model, wanted: tuple[Wanted, ...], identity: str | None, share: Share) -> Answer:
+def encode(model: Model, wanted: tuple[RequestedOutput, ...], identity: str | None, result: ResultSlice) -> Answer:
     """The answer: JSON, or JSON followed by the bytes of the tensors that were asked for in binary form."""
     described, chunks = [], []
     datatypes = {output["name"]: output["datatype"] for output in model.outputs}
     for name, binary, classes in wanted:
         datatype = "BYTES" if classes else datatypes[name]
-        array = _likeliest(model, share, classes) if classes else share.outputs[name]
+        array = _likeliest(model, result, classes) if classes else result.outputs[name]
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
         if binary:
             chunks.append(tensors.bytes_from_array(datatype, array))
             tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
         else:
-            tensor["data"] = array.ravel().tolist() if array.dtype == object else orjson.Fragment(_data(share, name))
+            tensor["data"] = array.ravel().tolist() if array.dtype == object else orjson.Fragment(_data(result, name))
         described.append(tensor)
     document: dict[str, Any] = {"model_name": model.name}
     if model.version is not None:
@@ -55,17 +55,17 @@ def encode(model: Model, wanted: tuple[Wanted, ...], identity: str | None, share
     return Answer(200, b"".join((header, *chunks)), BINARY, ((HEADER_LENGTH, b"%d" % len(header)),))
 
 
-def read_wanted(requested: Any, names: list[str], binary_default: bool | None) -> tuple[Wanted, ...]:
+def read_requested_outputs(requested: Any, names: list[str], binary_default: bool | None) -> tuple[RequestedOutput, ...]:
     """The outputs that a request asks for; all of them if it names none.
 
     Raises:
         RequestError: For an output that the model does not have, or parameters that cannot be.
     """
     if requested is None or requested == []:
-        return tuple(Wanted(name, bool(binary_default)) for name in names)
+        return tuple(RequestedOutput(name, bool(binary_default)) for name in names)
     if not isinstance(requested, list):
         raise RequestError(f"'outputs' is {shown(requested)}; expected a list")
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, RequestedOutput] = {}
     for at, output in enumerate(requested):
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise RequestError(f"output {at} has no 'name'")
@@ -74,7 +74,7 @@ def read_wanted(requested: Any, names: list[str], binary_default: bool | None) -
             raise RequestError(f"the model has no output {shown(name)}; it answers {', '.join(names)}")
         parameters = read_parameters(output, f"output '{name}'")
         binary = read_flag(parameters, "binary_data")
-        wanted[name] = Wanted(name, bool(binary_default) if binary is None else binary, _classes(name, parameters))
+        wanted[name] = RequestedOutput(name, bool(binary_default) if binary is None else binary, _classes(name, parameters))
     return tuple(wanted.values())
 
 
@@ -99,13 +99,13 @@ def read_flag(parameters: dict[str, Any], name: str) -> bool | None:
     return value
 
 
-def _data(share: Share, name: str) -> bytes:
-    return b"[%b]" % b",".join(share.json(name))
+def _data(result: ResultSlice, name: str) -> bytes:
+    return b"[%b]" % b",".join(result.json(name))
 
 
-def _likeliest(model: Model, share: Share, number: int) -> np.ndarray:
+def _likeliest(model: Model, result: ResultSlice, number: int) -> np.ndarray:
     """The likeliest classes of each row as "probability:index:label", objects [rows, number], as Triton writes them."""
-    probabilities = share.outputs["probabilities"]
+    probabilities = result.outputs["probabilities"]
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :number]
     labels = model.signature.classes or ()
     best = [

@@ -1,1 +1,1 @@
-"""Counters, gauges and histograms in memory that processes share."""
+"""SharedCounters, gauges and histograms in memory that processes share."""

@@ -73,7 +73,7 @@ class Slab:
             yield (name, tuple(labels)), slice(at, at + count), shared
 
 
-class Counters:
+class SharedCounters:
     """This process's slab, and the sums over all of them."""
 
     def __init__(self, memory: SharedMemory | None = None, index: int = 0) -> None:

@@ -7,15 +7,15 @@ from typing import NamedTuple
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
 
-from stagewright.components.predictor.telemetry.counters import Counters
+from stagewright.components.predictor.telemetry.counters import SharedCounters
 
 
-class Described(NamedTuple):
+class MetricDescription(NamedTuple):
     """A metric: its name without the suffixes that Prometheus adds, and what it tells.
 
     Attributes:
         bounds: Upper bounds of a distribution's buckets, ascending; the one without an end comes by itself.
-        shared: How a level of several processes is put together: "sum", or "max" where all say the same.
+        shared: How a gauge of several processes is put together: "sum", or "max" where all say the same.
     """
 
     name: str
@@ -25,10 +25,10 @@ class Described(NamedTuple):
     shared: str = "sum"
 
 
-class Count:
+class Counter:
     """A number by label values that only grows."""
 
-    def __init__(self, counters: Counters, described: Described) -> None:
+    def __init__(self, counters: SharedCounters, described: MetricDescription) -> None:
         self._counters, self._described, self._lock = counters, described, Lock()
         self._places: dict[tuple[str, ...], int] = {}
 
@@ -52,10 +52,10 @@ class Count:
         return family
 
 
-class Distribution:
+class Histogram:
     """How often values fell into each bucket, and their sum, by label values."""
 
-    def __init__(self, counters: Counters, described: Described) -> None:
+    def __init__(self, counters: SharedCounters, described: MetricDescription) -> None:
         self._counters, self._described, self._lock = counters, described, Lock()
         self._bounds = described.bounds
         self._sum = len(self._bounds) + 1
@@ -88,10 +88,10 @@ class Distribution:
         return family
 
 
-class Level:
+class Gauge:
     """A number that goes up and down, for one set of label values."""
 
-    def __init__(self, counters: Counters, place: int) -> None:
+    def __init__(self, counters: SharedCounters, place: int) -> None:
         self._numbers, self._place, self._lock = counters.numbers, place, Lock()
 
     def inc(self, by: float = 1.0) -> None:
@@ -105,20 +105,20 @@ class Level:
         self._numbers[self._place] = value
 
 
-class Levels:
+class LabeledGauge:
     """Numbers that go up and down, by label values; what a process left behind when it ended counts as 0."""
 
-    def __init__(self, counters: Counters, described: Described) -> None:
+    def __init__(self, counters: SharedCounters, described: MetricDescription) -> None:
         self._counters, self._described = counters, described
-        self._levels: dict[tuple[str, ...], Level] = {}
+        self._gauges: dict[tuple[str, ...], Gauge] = {}
         counters.reset(described.name)
 
-    def of(self, *labels: str) -> Level:
-        level = self._levels.get(labels)
-        if level is None:
+    def labels(self, *labels: str) -> Gauge:
+        gauge = self._gauges.get(labels)
+        if gauge is None:
             place = self._counters.place(self._described.name, labels, shared=self._described.shared)
-            level = self._levels[labels] = Level(self._counters, place)
-        return level
+            gauge = self._gauges[labels] = Gauge(self._counters, place)
+        return gauge
 
     def family(self, series: dict[tuple[str, ...], list[float]]) -> Metric:
         """As Prometheus wants it; where every process says the same, what none says any more is left out."""

@@ -15,8 +15,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from stagewright.components.predictor.telemetry.counters import Counters
-from stagewright.components.predictor.telemetry.instruments import Count, Described, Distribution, Level, Levels
+from stagewright.components.predictor.telemetry.counters import SharedCounters
+from stagewright.components.predictor.telemetry.instruments import Counter, Gauge, Histogram, LabeledGauge, MetricDescription
 from stagewright.components.predictor.wire.messages import Answer
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -24,21 +24,23 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
 
 _SECONDS_SUM, _ROWS_SUM = len(SECONDS) + 1, len(ROWS) + 1  # of a distribution: after its buckets and the one without an end
 
-_REQUESTS = Described("stagewright_requests", "Requests answered, by HTTP status.", ("model", "protocol", "status"))
-_REQUEST_SECONDS = Described(
+_REQUESTS = MetricDescription("stagewright_requests", "Requests answered, by HTTP status.", ("model", "protocol", "status"))
+_REQUEST_SECONDS = MetricDescription(
     "stagewright_request_seconds", "Time from the request's first byte to its answer.", ("model", "protocol"), SECONDS
 )
-_PREDICTED = Described("stagewright_rows", "Rows predicted.", ("model",))
-_INFERENCE = Described("stagewright_inference_seconds", "Time inside the model's graph.", ("model",), SECONDS)
-_BATCH = Described("stagewright_batch_rows", "Rows of one inference: those of all requests it answers.", ("model",), ROWS)
-_REJECTED = Described("stagewright_rejected", "Predictions refused: queue_full or deadline.", ("model", "reason"))
-_QUEUED = Described("stagewright_queued_requests", "Predictions that wait for their inference.", ("model",))
-_INFO = Described(
+_PREDICTED = MetricDescription("stagewright_rows", "Rows predicted.", ("model",))
+_INFERENCE = MetricDescription("stagewright_inference_seconds", "Time inside the model's graph.", ("model",), SECONDS)
+_BATCH = MetricDescription(
+    "stagewright_batch_rows", "Rows of one inference: those of all requests it answers.", ("model",), ROWS
+)
+_REJECTED = MetricDescription("stagewright_rejected", "Predictions refused: queue_full or deadline.", ("model", "reason"))
+_QUEUED = MetricDescription("stagewright_queued_requests", "Predictions that wait for their inference.", ("model",))
+_INFO = MetricDescription(
     "stagewright_model_info", "1 for the model that is served.", ("model", "version", "task", "framework"), shared="max"
 )
-_IN_FLIGHT = Described("stagewright_requests_in_flight", "Requests being answered now.")
+_IN_FLIGHT = MetricDescription("stagewright_requests_in_flight", "Requests being answered now.")
 
-Instrument = TypeVar("Instrument", Count, Distribution, Levels)
+Instrument = TypeVar("Instrument", Counter, Histogram, LabeledGauge)
 
 _TIMES, _LAST = "times", "last_inference"  # which Triton's statistics tell, and Prometheus does not
 
@@ -71,17 +73,17 @@ class Metrics(Collector):
         counters: Where the numbers are kept; by default in this process alone.
     """
 
-    def __init__(self, counters: Counters | None = None) -> None:
-        self._counters = counters or Counters()
-        self._instruments: dict[str, Count | Distribution | Levels] = {}
-        self._requests, self._seconds = self.count(_REQUESTS), self.distribution(_REQUEST_SECONDS)
+    def __init__(self, counters: SharedCounters | None = None) -> None:
+        self._counters = counters or SharedCounters()
+        self._instruments: dict[str, Counter | Histogram | LabeledGauge] = {}
+        self._requests, self._seconds = self.counter(_REQUESTS), self.histogram(_REQUEST_SECONDS)
         self._rows, self._inference, self._batch = (
-            self.count(_PREDICTED), self.distribution(_INFERENCE), self.distribution(_BATCH),
+            self.counter(_PREDICTED), self.histogram(_INFERENCE), self.histogram(_BATCH),
         )  # fmt: skip
-        self._rejected = self.count(_REJECTED)
-        self._queued, self._info = self.levels(_QUEUED), self.levels(_INFO)
-        self.in_flight: Level = self.levels(_IN_FLIGHT).of()
-        self._served: dict[str, Level] = {}
+        self._rejected = self.counter(_REJECTED)
+        self._queued, self._info = self.gauge(_QUEUED), self.gauge(_INFO)
+        self.in_flight: Gauge = self.gauge(_IN_FLIGHT).labels()
+        self._served: dict[str, Gauge] = {}
         # What happens with every request is written here in one go, not by one instrument after the other: half the time.
         self._answers: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._inferences: dict[str, tuple[int, int, int]] = {}
@@ -90,24 +92,24 @@ class Metrics(Collector):
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
 
-    def count(self, described: Described) -> Count:
+    def counter(self, described: MetricDescription) -> Counter:
         """A new metric of somebody else's, a number that only grows."""
-        return self._add(described, Count(self._counters, described))
+        return self._add(described, Counter(self._counters, described))
 
-    def distribution(self, described: Described) -> Distribution:
+    def histogram(self, described: MetricDescription) -> Histogram:
         """A new metric of somebody else's, a histogram."""
-        return self._add(described, Distribution(self._counters, described))
+        return self._add(described, Histogram(self._counters, described))
 
-    def levels(self, described: Described) -> Levels:
+    def gauge(self, described: MetricDescription) -> LabeledGauge:
         """A new metric of somebody else's, a number that goes up and down."""
-        return self._add(described, Levels(self._counters, described))
+        return self._add(described, LabeledGauge(self._counters, described))
 
     def loaded(self, name: str, *, version: str, task: str, framework: str) -> None:
         """Record which model is served under a name, in place of the one before."""
         self.unloaded(name)
-        level = self._info.of(name, version, task, framework)
-        level.set(1.0)
-        self._served[name] = level
+        gauge = self._info.labels(name, version, task, framework)
+        gauge.set(1.0)
+        self._served[name] = gauge
 
     def unloaded(self, name: str) -> None:
         """Record that a model is no longer served."""
@@ -195,9 +197,9 @@ class Metrics(Collector):
 
     def queued(self, model: str, requests: int) -> None:
         """Record how many predictions wait for their inference."""
-        self._queued.of(model).set(requests)
+        self._queued.labels(model).set(requests)
 
-    def answer(self) -> Answer:
+    def exposition(self) -> Answer:
         """The metrics as Prometheus reads them."""
         return Answer(200, generate_latest(self.registry), CONTENT_TYPE_LATEST.encode())
 
@@ -217,7 +219,7 @@ class Metrics(Collector):
             self._times[model] = places
         return places
 
-    def _add(self, described: Described, instrument: Instrument) -> Instrument:
+    def _add(self, described: MetricDescription, instrument: Instrument) -> Instrument:
         self._instruments[described.name] = instrument
         return instrument
 

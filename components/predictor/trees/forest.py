@@ -82,7 +82,7 @@ class Forest:
             np.float32(len(trees) if aggregate == b"AVERAGE" else 1), finish, layout.columns,
         )  # fmt: skip
 
-    def answer(self, features: np.ndarray) -> np.ndarray:
+    def predict_scores(self, features: np.ndarray) -> np.ndarray:
         """Scores or predictions [N, C] of features [N, F], float32."""
         rows, columns = features.shape
         if columns < self.columns:

@@ -33,7 +33,7 @@ class NativeTrees:
     def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The graph's outputs of these names, as a session's `run`."""
         features = self.before.run(None, self._encoded(feeds))[0] if self.before is not None else feeds[self.cut.given]
-        scores = self.forest.answer(features)
+        scores = self.forest.predict_scores(features)
         return [scores] if self.after is None else self.after.run(names, {self.cut.scores: scores})
 
     def _encoded(self, feeds: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -88,7 +88,7 @@ def _proved(cut: "Cut", forest: Any, open_session: Open) -> NativeTrees | None:
     """The parts put together; None if the kernel answers otherwise than ONNX Runtime."""
     probes = _probes(forest)
     expected = open_session(cut.trees).run(None, {cut.given: probes})[0].reshape(PROBES, -1)
-    if forest.answer(probes).tobytes() != np.ascontiguousarray(expected).tobytes():
+    if forest.predict_scores(probes).tobytes() != np.ascontiguousarray(expected).tobytes():
         return None  # which engine answers depends on the size of a batch, and the answer must not
     before, after = (open_session(part) if part else None for part in (cut.before, cut.after))
     return NativeTrees(cut, forest, before, after)

@@ -3,7 +3,13 @@
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from stagewright.components.predictor.wire.errors import Disconnected, NoRoom, RequestError, TooLarge, UnsupportedEncoding
+from stagewright.components.predictor.wire.errors import (
+    Disconnected,
+    MemoryBudgetExceeded,
+    RequestError,
+    TooLarge,
+    UnsupportedEncoding,
+)
 from stagewright.components.predictor.wire.messages import Answer
 
 Scope = MutableMapping[str, Any]
@@ -13,7 +19,9 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-PATIENCE = 4  # a body that is too large is read to its end up to this many times the limit, so that the client sees our answer
+DRAIN_FACTOR = (
+    4  # a body that is too large is read to its end up to this many times the limit, so that the client sees our answer
+)
 SMALL_BODY = 64 * 1024  # bytes
 HEADER_LENGTH = b"inference-header-content-length"
 REQUEST_ID = b"x-request-id"
@@ -53,33 +61,33 @@ def timeout_seconds(headers: Mapping[bytes, bytes], default: float | None) -> fl
     return default
 
 
-class Room:
+class MemoryBudget:
     """How many bytes of large bodies the process holds, of those it may hold; of small ones the queue bounds the number."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.held = limit, 0
 
-    def take(self, size: int, own: int = 0) -> None:
+    def reserve(self, size: int, own: int = 0) -> None:
         """Hold so many more.
 
         Args:
             own: What the same body holds already; one that is alone may be as large as a body may be.
 
         Raises:
-            NoRoom: If they are too many beside those that others hold.
+            MemoryBudgetExceeded: If they are too many beside those that others hold.
         """
         if self.held + size > self.limit and self.held > own:
-            raise NoRoom
+            raise MemoryBudgetExceeded
         self.held += size
 
-    def leave(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """A body of so many bytes, which was read, is not needed any more."""
         if size > SMALL_BODY:
             self.held -= size
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int, room: Room) -> bytes:
-    """The request's body; a large one takes its size of `room` as it arrives, until the caller lets it leave.
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int, memory: MemoryBudget) -> bytes:
+    """The request's body; a large one takes its size of `memory` as it arrives, until the caller lets it leave.
 
     What is announced and does not come takes nothing from others.
 
@@ -89,7 +97,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
 
     Raises:
         TooLarge: If it is larger; no more than the limit is ever kept.
-        NoRoom: If it is too large beside the bodies of other requests.
+        MemoryBudgetExceeded: If it is too large beside the bodies of other requests.
         UnsupportedEncoding: If it is compressed.
         Disconnected: If the client went away.
     """
@@ -98,7 +106,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
         raise UnsupportedEncoding(encoding.decode("latin-1"))
     announced = headers.get(b"content-length", b"")
     length = int(announced[:18]) if announced.isdigit() else 0
-    if length > limit * PATIENCE:
+    if length > limit * DRAIN_FACTOR:
         _check_size(length, limit)
     chunk, more = _chunk(await receive())
     if not more and len(chunk) <= SMALL_BODY and len(chunk) <= limit:
@@ -107,9 +115,9 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
     try:
         while True:
             if SMALL_BODY < size <= limit:
-                room.take(size - held, held)
+                memory.reserve(size - held, held)
                 held = size
-            if not more or size > limit * PATIENCE:
+            if not more or size > limit * DRAIN_FACTOR:
                 break
             chunk, more = _chunk(await receive())
             size += len(chunk)
@@ -119,7 +127,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
                 chunks.clear()
         _check_size(size, limit)
     except BaseException:
-        room.held -= held
+        memory.held -= held
         raise
     return b"".join(chunks)
 
@@ -136,7 +144,7 @@ def _check_size(size: int, limit: int) -> None:
         raise TooLarge(f"the body is larger than {limit} bytes, the most that this server takes")
 
 
-def has_left(receive: Receive) -> bool:
+def has_disconnected(receive: Receive) -> bool:
     """Whether the client of a request that was read completely has gone away; asks without waiting for anything."""
     asking = receive()
     if not isinstance(asking, Coroutine):

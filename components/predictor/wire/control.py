@@ -54,7 +54,7 @@ class Channel:
         end.setblocking(False)
         return cls(*await asyncio.open_connection(sock=end, limit=LONGEST_LINE), answer)
 
-    async def ask(self, what: str, **details: Any) -> Any:
+    async def request(self, what: str, **details: Any) -> Any:
         """What the other end answers.
 
         Raises:

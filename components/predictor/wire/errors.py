@@ -114,7 +114,7 @@ class QueueFull(RequestError):
         self.retry_after = seconds
 
 
-class NoRoom(RequestError):
+class MemoryBudgetExceeded(RequestError):
     """The bodies of the requests that are being answered fill the memory that they may take."""
 
     status = 429

@@ -17,17 +17,17 @@ _PLACES = re.compile(
 )
 
 
-def discreet(sentence: str, *places: str) -> str:
+def redacted(sentence: str, *places: str) -> str:
     """The sentence with places hidden.
 
     Args:
         places: Paths and addresses that are known to stand there, in whatever form.
 
-    >>> discreet("the model at /srv/models/churn cannot be loaded: no graph", "/srv/models/churn")
+    >>> redacted("the model at /srv/models/churn cannot be loaded: no graph", "/srv/models/churn")
     "the model at [see the server's log] cannot be loaded: no graph"
-    >>> discreet("the store at http://minio:9000 does not answer")
+    >>> redacted("the store at http://minio:9000 does not answer")
     "the store at [see the server's log] does not answer"
-    >>> discreet("row 3 of 4: 1/2 is not a number")
+    >>> redacted("row 3 of 4: 1/2 is not a number")
     'row 3 of 4: 1/2 is not a number'
     """
     for place in sorted(filter(None, places), key=len, reverse=True):

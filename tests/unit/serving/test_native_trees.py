@@ -147,7 +147,7 @@ def test_kernel_answers_as_onnx_runtime(
     expected = runtime(model).run(["scores"], {"features": given})[0]
 
     try:
-        found = forest(model).answer(given)
+        found = forest(model).predict_scores(given)
     except Unsupported:
         assert (classes, transform) == (2, "SOFTMAX")
         return
@@ -164,7 +164,7 @@ def test_base_values_are_added(base: list[float]) -> None:
 
     expected = runtime(model).run(["scores"], {"features": given})[0]
 
-    np.testing.assert_allclose(forest(model).answer(given), expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(forest(model).predict_scores(given), expected, rtol=2e-6, atol=2e-6)
 
 
 def test_a_tree_of_one_leaf_and_one_much_deeper() -> None:
@@ -173,13 +173,13 @@ def test_a_tree_of_one_leaf_and_one_much_deeper() -> None:
 
     assert native.native_trees(model.SerializeToString(), lambda part: open_session(part, ServingSettings())) is not None
     expected = runtime(model).run(["scores"], {"features": given})[0]
-    np.testing.assert_allclose(forest(model).answer(given), expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(forest(model).predict_scores(given), expected, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_in_which_nodes_are_listed_means_nothing(seed: int) -> None:
     model, given = ensemble(seed, classes=3), rows(seed, 100, missing=True)
-    expected = forest(model).answer(given)
+    expected = forest(model).predict_scores(given)
     order = np.random.default_rng(seed).permutation(len(onnx_attribute(model, "nodes_nodeids").ints))
 
     for name in ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids", "missing_value_tracks_true"):
@@ -189,7 +189,7 @@ def test_the_order_in_which_nodes_are_listed_means_nothing(seed: int) -> None:
     values.floats[:] = [values.floats[at] for at in order]
     modes.strings[:] = [modes.strings[at] for at in order]
 
-    np.testing.assert_array_equal(forest(model).answer(given), expected)
+    np.testing.assert_array_equal(forest(model).predict_scores(given), expected)
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_features_that_are_too_few_are_refused() -> None:
 
     assert made.columns == FEATURES
     with pytest.raises(ValueError, match="features have 4 columns; the trees look at 5"):
-        made.answer(np.zeros((3, 4), dtype=np.float32))
-    assert made.answer(np.zeros((0, 5), dtype=np.float32)).shape == (0, 2)
+        made.predict_scores(np.zeros((3, 4), dtype=np.float32))
+    assert made.predict_scores(np.zeros((0, 5), dtype=np.float32)).shape == (0, 2)
 
 
 @pytest.mark.parametrize("graph_bytes", [b"", b"nonsense", b"\x0a\xff\xff"])

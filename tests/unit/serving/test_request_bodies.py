@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from stagewright.components.predictor.wire.asgi import SMALL_BODY, Message, Room, known_headers, read_body
-from stagewright.components.predictor.wire.errors import Disconnected, NoRoom, TooLarge, UnsupportedEncoding
+from stagewright.components.predictor.wire.asgi import SMALL_BODY, MemoryBudget, Message, known_headers, read_body
+from stagewright.components.predictor.wire.errors import Disconnected, MemoryBudgetExceeded, TooLarge, UnsupportedEncoding
 
 LIMIT = 8 * SMALL_BODY
 
@@ -14,12 +14,12 @@ LIMIT = 8 * SMALL_BODY
 class Upload:
     """A body whose pieces arrive one by one; what is held is noted each time that the next is asked for."""
 
-    def __init__(self, room: Room, pieces: Sequence[bytes], *, ends: bool = True) -> None:
-        self.room, self.pieces, self.ends = room, list(pieces), ends
+    def __init__(self, memory: MemoryBudget, pieces: Sequence[bytes], *, ends: bool = True) -> None:
+        self.memory, self.pieces, self.ends = memory, list(pieces), ends
         self.held: list[int] = []
 
     async def __call__(self) -> Message:
-        self.held.append(self.room.held)
+        self.held.append(self.memory.held)
         if not self.pieces:
             return {"type": "http.disconnect"}
         piece = self.pieces.pop(0)
@@ -27,73 +27,73 @@ class Upload:
 
 
 def read(upload: Upload, headers: dict[bytes, bytes] | None = None) -> bytes:
-    return asyncio.run(read_body(headers or {}, upload, LIMIT, upload.room))
+    return asyncio.run(read_body(headers or {}, upload, LIMIT, upload.memory))
 
 
 def test_chunks_count_as_they_arrive_and_not_afterwards() -> None:
-    room = Room(LIMIT)
-    upload = Upload(room, [b"a" * SMALL_BODY, b"b", b"c" * SMALL_BODY, b"d"])
+    memory = MemoryBudget(LIMIT)
+    upload = Upload(memory, [b"a" * SMALL_BODY, b"b", b"c" * SMALL_BODY, b"d"])
 
     body = read(upload)
 
     assert upload.held == [0, 0, SMALL_BODY + 1, 2 * SMALL_BODY + 1]
-    assert room.held == len(body) == 2 * SMALL_BODY + 2
-    room.leave(len(body))
-    assert room.held == 0
+    assert memory.held == len(body) == 2 * SMALL_BODY + 2
+    memory.release(len(body))
+    assert memory.held == 0
 
 
 @pytest.mark.parametrize(("size", "held"), [(SMALL_BODY - 1, 0), (SMALL_BODY, 0), (SMALL_BODY + 1, SMALL_BODY + 1)])
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_small_bodies_are_not_counted(size: int, held: int, pieces: int) -> None:
-    room = Room(LIMIT)
+    memory = MemoryBudget(LIMIT)
     whole = b"a" * size
 
-    body = read(Upload(room, [whole[: size // 2], whole[size // 2 : -1], whole[-1:]] if pieces == 3 else [whole]))
+    body = read(Upload(memory, [whole[: size // 2], whole[size // 2 : -1], whole[-1:]] if pieces == 3 else [whole]))
 
-    assert (body, room.held) == (whole, held)
-    room.leave(size)
-    assert room.held == 0
+    assert (body, memory.held) == (whole, held)
+    memory.release(size)
+    assert memory.held == 0
 
 
 def test_what_is_announced_and_does_not_come_takes_nothing() -> None:
-    room = Room(LIMIT)
-    announcing = Upload(room, [b"a"], ends=False)
+    memory = MemoryBudget(LIMIT)
+    announcing = Upload(memory, [b"a"], ends=False)
 
     with pytest.raises(Disconnected):
         read(announcing, {b"content-length": b"%d" % LIMIT})
 
-    assert (announcing.held, room.held) == ([0, 0], 0)
+    assert (announcing.held, memory.held) == ([0, 0], 0)
 
 
 @pytest.mark.parametrize("announced", [{}, {b"content-length": b"1"}])
 def test_who_sends_more_than_there_is_room_for_is_refused_and_gives_all_back(announced: dict[bytes, bytes]) -> None:
-    room = Room(4 * SMALL_BODY)
-    room.take(2 * SMALL_BODY)
+    memory = MemoryBudget(4 * SMALL_BODY)
+    memory.reserve(2 * SMALL_BODY)
 
-    assert len(read(Upload(room, [b"a" * SMALL_BODY] * 2), announced)) == 2 * SMALL_BODY
-    room.leave(2 * SMALL_BODY)
-    with pytest.raises(NoRoom):
-        read(Upload(room, [b"a" * SMALL_BODY] * 2 + [b"a"]), announced)
+    assert len(read(Upload(memory, [b"a" * SMALL_BODY] * 2), announced)) == 2 * SMALL_BODY
+    memory.release(2 * SMALL_BODY)
+    with pytest.raises(MemoryBudgetExceeded):
+        read(Upload(memory, [b"a" * SMALL_BODY] * 2 + [b"a"]), announced)
 
-    assert room.held == 2 * SMALL_BODY
+    assert memory.held == 2 * SMALL_BODY
 
 
 def test_one_that_is_alone_may_be_as_large_as_a_body_may_be() -> None:
-    room = Room(SMALL_BODY)
+    memory = MemoryBudget(SMALL_BODY)
 
-    assert len(read(Upload(room, [b"a" * SMALL_BODY] * 8))) == LIMIT
-    room.leave(LIMIT)
+    assert len(read(Upload(memory, [b"a" * SMALL_BODY] * 8))) == LIMIT
+    memory.release(LIMIT)
     with pytest.raises(TooLarge):
-        read(Upload(room, [b"a" * SMALL_BODY] * 8 + [b"a"]))
-    assert room.held == 0
+        read(Upload(memory, [b"a" * SMALL_BODY] * 8 + [b"a"]))
+    assert memory.held == 0
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
-    room = Room(LIMIT)
+    memory = MemoryBudget(LIMIT)
 
     with pytest.raises(Disconnected):
-        read(Upload(room, [b"a" * SMALL_BODY] * 3, ends=False))
-    assert room.held == 0
+        read(Upload(memory, [b"a" * SMALL_BODY] * 3, ends=False))
+    assert memory.held == 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
 )  # fmt: skip
 def test_every_coding_of_a_body_must_be_none(given: list[bytes], taken: bool) -> None:
     headers = known_headers([(b"content-encoding", one) for one in given])
-    upload = Upload(Room(LIMIT), [b"{}"])
+    upload = Upload(MemoryBudget(LIMIT), [b"{}"])
 
     if taken:
         assert read(upload, headers) == b"{}"

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from support.published import publish
 
-from stagewright.components.predictor.models.repository_backend import Catalogue, Location
+from stagewright.components.predictor.models.repository_backend import Catalog, Location
 from stagewright.components.predictor.wire.errors import UnknownModel, UnknownVersion
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.storage import ObjectStore
 
-PREFIX = "s3://models/catalogue-test"
+PREFIX = "s3://models/catalog-test"
 
 
 @pytest.fixture
@@ -27,41 +27,41 @@ def repository(tmp_path: Path, models: dict[str, Path]) -> Path:
 
 
 def test_the_newest_version_is_found(repository: Path, models: dict[str, Path]) -> None:
-    catalogue = Catalogue(repository=str(repository))
+    catalog = Catalog(repository=str(repository))
 
-    assert catalogue.names() == ["churn", "diabetes", "wine"]
-    assert catalogue.find("churn") == Location("churn", str(repository / "churn" / "v1.10.0"), "v1.10.0")
-    assert catalogue.find("wine").version == "10"
-    assert catalogue.find("diabetes") == Location("diabetes", str(models["diabetes"]), "v3.0.0")
+    assert catalog.names() == ["churn", "diabetes", "wine"]
+    assert catalog.find("churn") == Location("churn", str(repository / "churn" / "v1.10.0"), "v1.10.0")
+    assert catalog.find("wine").version == "10"
+    assert catalog.find("diabetes") == Location("diabetes", str(models["diabetes"]), "v3.0.0")
 
 
 def test_a_version_can_be_chosen(repository: Path) -> None:
-    catalogue = Catalogue(repository=str(repository))
+    catalog = Catalog(repository=str(repository))
 
-    assert catalogue.find("churn", "v1.2.0") == Location("churn", str(repository / "churn" / "v1.2.0"), "v1.2.0", chosen=True)
+    assert catalog.find("churn", "v1.2.0") == Location("churn", str(repository / "churn" / "v1.2.0"), "v1.2.0", chosen=True)
     with pytest.raises(UnknownVersion, match=r"model 'churn' has no version 'v7\.0\.0' here"):
-        catalogue.find("churn", "v7.0.0")
+        catalog.find("churn", "v7.0.0")
     with pytest.raises(UnknownVersion):
-        catalogue.find("diabetes", "v2.0.0")
+        catalog.find("diabetes", "v2.0.0")
 
 
 def test_a_version_that_is_being_written_is_passed_over(repository: Path) -> None:
     (repository / "churn" / "v2.0.0" / "serving").mkdir(parents=True)
     (repository / "churn" / "latest").mkdir()
 
-    assert Catalogue(repository=str(repository)).find("churn").version == "v1.10.0"
+    assert Catalog(repository=str(repository)).find("churn").version == "v1.10.0"
 
 
 @pytest.mark.parametrize("name", ["../churn", "churn/v1.2.0", "..", ".git", "/etc", "", "a" * 200, "churn\0", "%2e%2e"])
 def test_no_name_leads_out_of_the_repository(repository: Path, name: str) -> None:
     with pytest.raises(UnknownModel):
-        Catalogue(repository=str(repository)).find(name)
+        Catalog(repository=str(repository)).find(name)
 
 
 @pytest.mark.parametrize("version", ["../../wine/10", "..", "/", "latest", "v1.10.0/serving"])
 def test_no_version_leads_out_of_its_model(repository: Path, version: str) -> None:
     with pytest.raises(UnknownVersion):
-        Catalogue(repository=str(repository)).find("churn", version)
+        Catalog(repository=str(repository)).find("churn", version)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_entry_that_cannot_be_used(tmp_path: Path, content: str, problem: str
     (tmp_path / "bad.json").write_text(content)
 
     with pytest.raises(InputError) as refused:
-        Catalogue(repository=str(tmp_path)).find("bad")
+        Catalog(repository=str(tmp_path)).find("bad")
 
     assert str(refused.value).startswith(f"bad.json in the model repository {problem}")
 
@@ -90,25 +90,25 @@ def test_an_entry_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("x" * 70_000)
 
     with pytest.raises(InputError) as refused:
-        Catalogue(repository=str(tmp_path)).find("bad")
+        Catalog(repository=str(tmp_path)).find("bad")
 
     assert str(refused.value) == f"{tmp_path / 'bad.json'} has 70000 bytes; at most 65536 are read"
 
 
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the model repository .*nowhere cannot be read: No such file or directory"):
-        Catalogue(repository=str(tmp_path / "nowhere")).names()
+        Catalog(repository=str(tmp_path / "nowhere")).names()
 
 
 def test_a_model_of_the_command_line_is_followed_by_the_repositorys(repository: Path) -> None:
     given = Location("churn", "/elsewhere"), Location("own", "/own")
 
-    catalogue = Catalogue(given, str(repository))
+    catalog = Catalog(given, str(repository))
 
-    assert catalogue.names() == ["churn", "diabetes", "own", "wine"]
-    assert catalogue.given["churn"] == given[0]
-    assert catalogue.find("churn").version == "v1.10.0"
-    assert catalogue.find("own") == given[1]
+    assert catalog.names() == ["churn", "diabetes", "own", "wine"]
+    assert catalog.given["churn"] == given[0]
+    assert catalog.find("churn").version == "v1.10.0"
+    assert catalog.find("own") == given[1]
 
 
 @pytest.fixture
@@ -124,13 +124,13 @@ def bucket(object_store: str, repository: Path) -> ObjectStore:
 def test_a_repository_in_the_object_store(bucket: ObjectStore) -> None:
     bucket.write(f"{PREFIX}/churn/v9.0.0/serving/model.onnx", b"still being published")
     bucket.write(f"{PREFIX}/other.json", json.dumps({"uri": f"{PREFIX}/wine/2"}).encode())
-    catalogue = Catalogue(repository=f"{PREFIX}/")
+    catalog = Catalog(repository=f"{PREFIX}/")
 
-    assert catalogue.names() == ["churn", "diabetes", "other", "wine"]
-    assert catalogue.find("churn") == Location("churn", f"{PREFIX}/churn/v1.10.0", "v1.10.0")
-    assert catalogue.find("churn", "v1.2.0").uri == f"{PREFIX}/churn/v1.2.0"
-    assert catalogue.find("other") == Location("other", f"{PREFIX}/wine/2")
+    assert catalog.names() == ["churn", "diabetes", "other", "wine"]
+    assert catalog.find("churn") == Location("churn", f"{PREFIX}/churn/v1.10.0", "v1.10.0")
+    assert catalog.find("churn", "v1.2.0").uri == f"{PREFIX}/churn/v1.2.0"
+    assert catalog.find("other") == Location("other", f"{PREFIX}/wine/2")
     with pytest.raises(InputError, match="points to '/"):  # who may write to the bucket must not read this machine's disk
-        catalogue.find("diabetes")
+        catalog.find("diabetes")
     with pytest.raises(UnknownModel):
-        catalogue.find("nobody")
+        catalog.find("nobody")

@@ -31,12 +31,12 @@ from support.asgi_client import AsgiClient
 from stagewright.components.export.import_model import import_model
 from stagewright.components.predictor import model_source
 from stagewright.components.predictor.http.app import Application
-from stagewright.components.predictor.mlflow_backend import frames as worker_frames
-from stagewright.components.predictor.mlflow_backend import model as worker_model
-from stagewright.components.predictor.mlflow_backend.heartbeat import LONGEST_LOOK_SECONDS, Pulse
-from stagewright.components.predictor.mlflow_backend.model import WorkerModel, WorkerRefused, WorkerRestarting, WorkerTooSlow
-from stagewright.components.predictor.mlflow_backend.process import WorkerProcess
-from stagewright.components.predictor.mlflow_backend.restarter import Keeper
+from stagewright.components.predictor.mlflow_backend import frames as mlflow_frames
+from stagewright.components.predictor.mlflow_backend import model as mlflow_model
+from stagewright.components.predictor.mlflow_backend.heartbeat import LONGEST_LOOK_SECONDS, Heartbeat
+from stagewright.components.predictor.mlflow_backend.model import MlflowModel, ModelRestarting, ModelTooSlow, RowsRefused
+from stagewright.components.predictor.mlflow_backend.process import ModelProcess
+from stagewright.components.predictor.mlflow_backend.restarter import Restarter
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.storage import ObjectStore
@@ -73,12 +73,12 @@ def as_json(frame: pd.DataFrame) -> list[Any]:
 
 
 @pytest.fixture
-def load() -> Iterator[Callable[..., WorkerModel]]:
+def load() -> Iterator[Callable[..., MlflowModel]]:
     """Load an imported model; its process ends with the test."""
-    loaded: list[WorkerModel] = []
+    loaded: list[MlflowModel] = []
 
-    def begin(name: str) -> WorkerModel:
-        model = worker_model.load(model_source.read(str(imported(name))), "model")
+    def begin(name: str) -> MlflowModel:
+        model = mlflow_model.load_mlflow_model(model_source.read(str(imported(name))), "model")
         loaded.append(model)
         return model
 
@@ -90,12 +90,12 @@ def load() -> Iterator[Callable[..., WorkerModel]]:
 @pytest.fixture(scope="module")
 def running() -> Iterator[AsgiClient]:
     """A served model for tests that leave its process as it is."""
-    model = worker_model.load(model_source.read(str(imported("sklearn_wine"))), "model")
+    model = mlflow_model.load_mlflow_model(model_source.read(str(imported("sklearn_wine"))), "model")
     yield serve(model)
     model.close()
 
 
-def serve(model: WorkerModel) -> AsgiClient:
+def serve(model: MlflowModel) -> AsgiClient:
     application = Application(model.name)
     application.models.serve(model)
     return AsgiClient(application)
@@ -121,7 +121,7 @@ def runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *BOOSTERS, *REGRESSORS])
-def test_answers_are_those_of_mlflow(load: Callable[..., WorkerModel], name: str) -> None:
+def test_answers_are_those_of_mlflow(load: Callable[..., MlflowModel], name: str) -> None:
     frame = rows_of(name)
     own = np.asarray(mlflow.pyfunc.load_model(str(saved(name))).predict(frame))
     client = serve(load(name))
@@ -147,7 +147,7 @@ def test_a_model_of_ours_that_was_not_exported_is_served(telco: pl.DataFrame, tr
     own = mlflow.pyfunc.load_model(str(folder)).predict(rows.to_pandas())
 
     import_model(str(folder), tmp_path / "imported")
-    model = worker_model.load(model_source.read(str(tmp_path / "imported")), "churn")
+    model = mlflow_model.load_mlflow_model(model_source.read(str(tmp_path / "imported")), "churn")
     answer = serve(model).post("/v1/models/churn:predict", {"instances": rows.to_dicts()}).json
     model.close()
 
@@ -169,7 +169,7 @@ def test_an_import_tells_columns_classes_and_the_model_s_own_answers() -> None:
     assert baseline["__probability_0__"].between(0.5, 1).all()
 
 
-def test_numbers_keep_their_width(load: Callable[..., WorkerModel]) -> None:
+def test_numbers_keep_their_width(load: Callable[..., MlflowModel]) -> None:
     client = serve(load("lightgbm_houses"))
     columns = client.application.models.find("model").model.columns
 
@@ -202,7 +202,7 @@ def predicting(client: AsgiClient, body: bytes, times: int) -> list[int]:
     return asyncio.run(all_of_them())
 
 
-def test_the_process_that_is_killed_is_started_again(load: Callable[..., WorkerModel]) -> None:
+def test_the_process_that_is_killed_is_started_again(load: Callable[..., MlflowModel]) -> None:
     model = load("sklearn_wine")
     client = serve(model)
     body = {"instances": as_json(rows_of("sklearn_wine").head(1))}
@@ -223,7 +223,7 @@ def test_the_process_that_is_killed_is_started_again(load: Callable[..., WorkerM
     assert model.pid != killed
 
 
-def test_what_a_killed_process_was_asked_is_asked_of_the_next(load: Callable[..., WorkerModel]) -> None:
+def test_what_a_killed_process_was_asked_is_asked_of_the_next(load: Callable[..., MlflowModel]) -> None:
     model = load("sklearn_wine")
     killed = model.pid or 0
     body = json.dumps({"instances": as_json(rows_of("sklearn_wine").head(1))}).encode()
@@ -238,12 +238,12 @@ def test_what_a_killed_process_was_asked_is_asked_of_the_next(load: Callable[...
     assert model.pid not in (None, killed)
 
 
-def kept(first: WorkerModel, start: Callable[[], WorkerProcess]) -> WorkerModel:
+def kept(first: MlflowModel, start: Callable[[], ModelProcess]) -> MlflowModel:
     """The same model with a process of its own, whose successors are started in another way."""
     folder = imported("sklearn_wine")
-    process = WorkerProcess(folder, "model")
+    process = ModelProcess(folder, "model")
     process.ready()
-    return WorkerModel("model", None, first.signature, Keeper("model", process, start))
+    return MlflowModel("model", None, first.signature, Restarter("model", process, start))
 
 
 def stop_and_kill(pid: int, seconds: float) -> None:
@@ -252,8 +252,8 @@ def stop_and_kill(pid: int, seconds: float) -> None:
 
 
 def test_rows_that_end_two_processes_are_refused(running: AsgiClient) -> None:
-    def start() -> WorkerProcess:
-        process = WorkerProcess(imported("sklearn_wine"), "model")
+    def start() -> ModelProcess:
+        process = ModelProcess(imported("sklearn_wine"), "model")
         process.ready()
         stop_and_kill(process.pid, 1.0)  # it is asked meanwhile, and answers as little as the one before
         return process
@@ -261,7 +261,7 @@ def test_rows_that_end_two_processes_are_refused(running: AsgiClient) -> None:
     model = kept(running.application.models.find("model").model, start)
     stop_and_kill(model.pid or 0, 0.3)
 
-    with pytest.raises(WorkerRestarting, match=r"ended twice while it computed these rows, which may be what ends it") as error:
+    with pytest.raises(ModelRestarting, match=r"ended twice while it computed these rows, which may be what ends it") as error:
         model.run(feeds("sklearn_wine"))
 
     assert (error.value.status, error.value.retry_after >= 1) == (503, True)
@@ -269,20 +269,20 @@ def test_rows_that_end_two_processes_are_refused(running: AsgiClient) -> None:
 
 
 def test_rows_whose_process_finds_no_successor_are_told_soon(running: AsgiClient) -> None:
-    def start() -> WorkerProcess:
+    def start() -> ModelProcess:
         raise InputError("there is not enough memory")
 
     model = kept(running.application.models.find("model").model, start)
     stop_and_kill(model.pid or 0, 0.3)
 
-    with pytest.raises(WorkerRestarting, match=r"ended while it computed these rows, and is being started again; try again in"):
+    with pytest.raises(ModelRestarting, match=r"ended while it computed these rows, and is being started again; try again in"):
         model.run(feeds("sklearn_wine"))
 
     model.close()
 
 
 def test_a_process_that_hangs_while_nobody_asks_is_replaced(
-    load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch
+    load: Callable[..., MlflowModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_SILENCE_SECONDS", "4")
     model = load("sklearn_wine")
@@ -295,7 +295,7 @@ def test_a_process_that_hangs_while_nobody_asks_is_replaced(
 
 
 def test_what_a_hanging_process_was_asked_is_asked_of_the_next(
-    load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch
+    load: Callable[..., MlflowModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_SILENCE_SECONDS", "4")
     model = load("sklearn_wine")
@@ -309,14 +309,14 @@ def test_what_a_hanging_process_was_asked_is_asked_of_the_next(
 
 
 def test_a_parent_that_did_not_listen_blames_nobody() -> None:
-    pulse = Pulse()
-    pulse._looked -= 3600  # as if this process had been stopped for an hour
+    heartbeat = Heartbeat()
+    heartbeat._looked -= 3600  # as if this process had been stopped for an hour
 
-    assert pulse.silence() <= LONGEST_LOOK_SECONDS
-    os.write(pulse.theirs, b".")
-    assert pulse.silence() == 0
-    pulse.handed_over()
-    pulse.close()
+    assert heartbeat.seconds_since_last() <= LONGEST_LOOK_SECONDS
+    os.write(heartbeat.child_end, b".")
+    assert heartbeat.seconds_since_last() == 0
+    heartbeat.close_child_end()
+    heartbeat.close()
 
 
 def test_a_process_that_hangs_holds_up_nobody_else(running: AsgiClient) -> None:
@@ -344,13 +344,13 @@ def test_a_process_that_hangs_holds_up_nobody_else(running: AsgiClient) -> None:
     assert longest < 10  # the process would hang for good
 
 
-def test_a_process_that_takes_too_long_is_replaced(load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_takes_too_long_is_replaced(load: Callable[..., MlflowModel], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_SECONDS", "0.5")
     model = load("sklearn_wine")
     slow = model.pid or 0
     os.kill(slow, signal.SIGSTOP)
 
-    with pytest.raises(WorkerTooSlow, match=r"did not answer within 0.5 seconds; send fewer rows at once") as error:
+    with pytest.raises(ModelTooSlow, match=r"did not answer within 0.5 seconds; send fewer rows at once") as error:
         model.run(feeds("sklearn_wine"))
 
     assert error.value.status == 504
@@ -359,7 +359,7 @@ def test_a_process_that_takes_too_long_is_replaced(load: Callable[..., WorkerMod
     assert len(model.run(feeds("sklearn_wine"))["label"]) == 2
 
 
-def test_a_process_that_grows_too_large_is_replaced(load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_grows_too_large_is_replaced(load: Callable[..., MlflowModel], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_MEMORY_MB", "10")
     model = load("sklearn_wine")
     large = model.pid or 0
@@ -373,16 +373,14 @@ def test_rows_that_the_library_refuses_are_the_request_s_fault(running: AsgiClie
     model = running.application.models.find("model").model
     broken = feeds("sklearn_wine") | {"alcohol": np.full((2, 1), np.nan)}
 
-    with pytest.raises(
-        WorkerRefused, match="model 'model' cannot answer these rows: ValueError: Input X contains NaN"
-    ) as error:
+    with pytest.raises(RowsRefused, match="model 'model' cannot answer these rows: ValueError: Input X contains NaN") as error:
         model.run(broken)
 
     assert error.value.status == 400
     assert len(model.run(feeds("sklearn_wine"))["label"]) == 2
 
 
-def test_closing_ends_the_process(load: Callable[..., WorkerModel]) -> None:
+def test_closing_ends_the_process(load: Callable[..., MlflowModel]) -> None:
     model = load("sklearn_wine")
     pid = model.pid or 0
 
@@ -445,17 +443,17 @@ def test_a_published_file_that_changed_is_refused(object_store: str) -> None:
     store.write(f"{published.uri}model.skops", b"something else")
 
     with pytest.raises(InputError, match=r"model.skops differs from its checksum in manifest.json"):
-        worker_model.load(model_source.read(published.uri), name)
+        mlflow_model.load_mlflow_model(model_source.read(published.uri), name)
 
 
 def test_an_interpreter_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGEWRIGHT_WORKER_PYTHON", "/nowhere/python")
 
     with pytest.raises(InputError, match="the interpreter /nowhere/python of model 'model' cannot be started"):
-        worker_model.load(model_source.read(str(imported("sklearn_wine"))), "model")
+        mlflow_model.load_mlflow_model(model_source.read(str(imported("sklearn_wine"))), "model")
 
 
-def test_secrets_are_kept_from_the_process(load: Callable[..., WorkerModel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_kept_from_the_process(load: Callable[..., MlflowModel], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
 
     pid = load("sklearn_wine").pid
@@ -474,8 +472,8 @@ arrays = st.one_of(
 def test_arrays_arrive_as_they_were_sent(sent: dict[str, np.ndarray]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        worker_frames.send(ours, {"about": "ü"}, sent)
-        message, received = worker_frames.receive(theirs)
+        mlflow_frames.send(ours, {"about": "ü"}, sent)
+        message, received = mlflow_frames.receive(theirs)
 
     assert message == {"about": "ü"}
     assert received.keys() == sent.keys()

@@ -3,16 +3,16 @@
 import asyncio
 from pathlib import Path
 
-from support.fleets import Process, Server, publish, until
+from support.pools import Process, Server, publish, until
 
 
 async def test_who_joins_gets_what_is_served_staged_and_expected(tmp_path: Path) -> None:
     server = Server(publish(publish(tmp_path, "v1.0.0", "v1.1.0"), "v3.0.0", name="wine"))
     [first] = await server.joined()
-    await server.fleet.expect(["later"])
-    await server.fleet.load("churn", "v1.0.0")
-    await server.fleet.load("wine")
-    await server.fleet.load("churn", "v1.1.0", stage=True)
+    await server.pool.expect(["later"])
+    await server.pool.load("churn", "v1.0.0")
+    await server.pool.load("wine")
+    await server.pool.load("churn", "v1.1.0", stage=True)
 
     [late] = await server.joined()
 
@@ -25,12 +25,12 @@ async def test_who_joins_after_all_have_staged_takes_part_in_the_commit(tmp_path
     """A worker is replaced between the two steps of a load: its successor has the version beside what it serves, too."""
     server = Server(publish(tmp_path, "v1.0.0", "v1.1.0"))
     first, dying = await server.joined(2)
-    await server.fleet.load("churn", "v1.0.0")
-    await server.fleet.load("churn", "v1.1.0", stage=True)
+    await server.pool.load("churn", "v1.0.0")
+    await server.pool.load("churn", "v1.1.0", stage=True)
 
-    server.fleet.leave(dying)
+    server.pool.leave(dying)
     [successor] = await server.joined()
-    await server.fleet.load("churn", "v1.1.0")
+    await server.pool.load("churn", "v1.1.0")
 
     assert first.has == successor.has == ({"churn": "v1.1.0"}, {})
     assert successor.asked == ["stage churn", "commit churn", "stage churn", "commit churn", "release churn"]
@@ -39,9 +39,9 @@ async def test_who_joins_after_all_have_staged_takes_part_in_the_commit(tmp_path
 async def test_who_joins_while_others_stage_is_staged_before_the_commit(tmp_path: Path) -> None:
     server = Server(publish(tmp_path, "v1.0.0", "v1.1.0"))
     [slow] = await server.joined()
-    await server.fleet.load("churn", "v1.0.0")
+    await server.pool.load("churn", "v1.0.0")
     slow.gates["stage churn"] = asyncio.Event()
-    loading = asyncio.ensure_future(server.fleet.load("churn", "v1.1.0"))
+    loading = asyncio.ensure_future(server.pool.load("churn", "v1.1.0"))
     await until(lambda: slow.asked.count("stage churn") == 2)
 
     [late] = await server.joined()
@@ -58,9 +58,9 @@ async def test_who_joins_while_a_version_is_put_in_place_comes_to_it_by_itself(t
     """The commit is on its way to the others: who was not asked for it finds it among what is served."""
     server = Server(publish(tmp_path, "v1.0.0", "v1.1.0"))
     first, slow = await server.joined(2)
-    await server.fleet.load("churn", "v1.0.0")
+    await server.pool.load("churn", "v1.0.0")
     slow.gates["commit churn"] = asyncio.Event()
-    loading = asyncio.ensure_future(server.fleet.load("churn", "v1.1.0"))
+    loading = asyncio.ensure_future(server.pool.load("churn", "v1.1.0"))
     await until(lambda: slow.asked.count("commit churn") == 2)
 
     [late] = await server.joined()
@@ -75,34 +75,34 @@ async def test_who_joins_while_a_version_is_put_in_place_comes_to_it_by_itself(t
 async def test_what_changes_while_one_joins_is_made_up_for(tmp_path: Path) -> None:
     server = Server(publish(publish(tmp_path, "v1.0.0", "v1.1.0"), "v3.0.0", name="wine"))
     [first] = await server.joined()
-    await server.fleet.load("churn", "v1.0.0")
-    await server.fleet.load("wine")
+    await server.pool.load("churn", "v1.0.0")
+    await server.pool.load("wine")
     late = Process()
     late.gates["stage churn"] = asyncio.Event()
-    joining = asyncio.ensure_future(server.fleet.join(late))
+    joining = asyncio.ensure_future(server.pool.join(late))
     await until(lambda: late.asked)
 
-    await server.fleet.load("churn", "v1.1.0")
-    await server.fleet.unload("wine")
-    assert server.fleet.size == 1  # nobody waits for it
+    await server.pool.load("churn", "v1.1.0")
+    await server.pool.unload("wine")
+    assert server.pool.size == 1  # nobody waits for it
     late.gates["stage churn"].set()
     await joining
 
-    assert server.fleet.size == 2
+    assert server.pool.size == 2
     assert late.has == first.has == ({"churn": "v1.1.0"}, {})
 
 
 async def test_what_was_unloaded_while_one_joins_is_taken_away_again(tmp_path: Path) -> None:
     server = Server(publish(publish(tmp_path, "v1.0.0"), "v3.0.0", name="wine"))
     await server.joined()
-    await server.fleet.load("churn")
-    await server.fleet.load("wine")
+    await server.pool.load("churn")
+    await server.pool.load("wine")
     late = Process()
     late.gates["stage wine"] = asyncio.Event()
-    joining = asyncio.ensure_future(server.fleet.join(late))
+    joining = asyncio.ensure_future(server.pool.join(late))
     await until(lambda: "stage wine" in late.asked)
 
-    await server.fleet.unload("churn")
+    await server.pool.unload("churn")
     late.gates["stage wine"].set()
     await joining
 
@@ -113,13 +113,13 @@ async def test_what_was_unloaded_while_one_joins_is_taken_away_again(tmp_path: P
 async def test_a_staged_version_that_was_discarded_while_one_joins_leaves_the_served_one(tmp_path: Path) -> None:
     server = Server(publish(tmp_path, "v1.0.0", "v1.1.0"))
     await server.joined()
-    await server.fleet.load("churn", "v1.0.0")
-    await server.fleet.load("churn", "v1.1.0", stage=True)
+    await server.pool.load("churn", "v1.0.0")
+    await server.pool.load("churn", "v1.1.0", stage=True)
     late = Process()
     late.gates["commit churn"] = asyncio.Event()
-    joining = asyncio.ensure_future(server.fleet.join(late))
+    joining = asyncio.ensure_future(server.pool.join(late))
     await until(lambda: "commit churn" in late.asked)
-    await server.fleet.unload("churn", staged=True)
+    await server.pool.unload("churn", staged=True)
     late.gates["commit churn"].set()
     await joining
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stagewright.components.predictor.wire.redaction import discreet
+from stagewright.components.predictor.wire.redaction import redacted
 
 HIDDEN = "[see the server's log]"
 
@@ -28,4 +28,4 @@ HIDDEN = "[see the server's log]"
     ],
 )  # fmt: skip
 def test_paths_and_addresses_are_hidden(sentence: str, places: list[str], told: str) -> None:
-    assert discreet(sentence, *places) == told
+    assert redacted(sentence, *places) == told

@@ -1,4 +1,4 @@
-"""A fleet of processes that are objects: each keeps to the rules of a real one, and waits or fails where a test wants it to."""
+"""A pool of processes that are objects: each keeps to the rules of a real one, and waits or fails where a test wants it to."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stagewright.components.predictor.models.repository_backend import Catalogue, Location
-from stagewright.components.predictor.processes.worker_pool import Fleet
+from stagewright.components.predictor.models.repository_backend import Catalog, Location
+from stagewright.components.predictor.processes.worker_pool import WorkerPool
 
 
 class Process:
@@ -82,16 +82,16 @@ def publish(repository: Path, *versions: str, name: str = "churn") -> Path:
 
 
 class Server:
-    """A fleet over a repository, with its processes and what it announced."""
+    """A pool over a repository, with its processes and what it announced."""
 
     def __init__(self, repository: Path, *, given: tuple[Location, ...] = ()) -> None:
         self.announced: list[tuple[str, str | None]] = []
-        self.fleet = Fleet(Catalogue(given, str(repository)), lambda *told: self.announced.append(told))
+        self.pool = WorkerPool(Catalog(given, str(repository)), lambda *told: self.announced.append(told))
 
     async def joined(self, count: int = 1) -> list[Process]:
         members = [Process() for _ in range(count)]
         for member in members:
-            await self.fleet.join(member)
+            await self.pool.join(member)
         return members
 
 
@@ -102,7 +102,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 
 async def settled() -> None:
-    """Everything that can go on has gone on; the catalogue is read in threads."""
+    """Everything that can go on has gone on; the catalog is read in threads."""
     for _ in range(20):
         await asyncio.sleep(0.001)
 
