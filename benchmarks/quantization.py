@@ -31,8 +31,9 @@ from quantization_runs import FASTER, POINTS, SMALLER, SUBJECTS, Prepared, lapto
 from rich.console import Console
 from rich.table import Table
 
-from stagewright.components.measurement import graph_speed, server_process
+from stagewright.components.measurement import server_process
 from stagewright.components.measurement.model_rows import ModelRows
+from stagewright.components.measurement.processor import cpu_name
 from stagewright.components.optimization.quantization import end_to_end
 from stagewright.components.optimization.quantization.comparison import FLOAT, VARIANT, Traffic
 from stagewright.components.optimization.quantization.quality import measures, quality, truth_of
@@ -143,7 +144,7 @@ def main() -> None:
         scratch = Path(name)
         kept = (options.models or scratch / "models").absolute()
         prepared = [prepare(subject, kept / subject.name) for subject in SUBJECTS]
-        report: dict[str, Any] = {"cpus": os.cpu_count(), "processor": graph_speed.processor(), "seconds": options.seconds}
+        report: dict[str, Any] = {"cpus": os.cpu_count(), "processor": cpu_name(), "seconds": options.seconds}
         with laptop(scratch / "home"):
             for one in prepared:
                 report[one.subject.name] = measure(one, options.seconds, scratch, kept / "reports")

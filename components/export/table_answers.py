@@ -20,14 +20,11 @@ def answer(
     session: onnxruntime.InferenceSession, features: FeatureGraph, table: pl.DataFrame, classes: Sequence[Label] | None
 ) -> Predictions:
     """What an exported graph answers for a table."""
-    wanted = ["prediction"] if classes is None else ["label", "probabilities"]
+    names = Predictions.output_names(classes)
     singles = [table.slice(row, 1) for row in range(min(SINGLE_ROWS, table.height))]
     batches = features.slices(table.slice(len(singles)), BATCH_ROWS)
-    parts = [session.run(wanted, features.feeds(rows)) for rows in [*singles, *batches]]
-    answers = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    if classes is None:
-        return Predictions(values=answers[0])
-    return Predictions(labels=answers[0], probabilities=answers[1])
+    parts = [session.run(names, features.feeds(rows)) for rows in [*singles, *batches]]
+    return Predictions.from_outputs(dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True)))
 
 
 def rule(model: str | Path, own: Predictions) -> tuple[float, float]:

@@ -16,15 +16,15 @@ import numpy as np
 
 from stagewright.components.measurement import server_process
 from stagewright.components.measurement.cpu_limit import Limited, limited
-from stagewright.components.measurement.load.generator import Load, run_load
+from stagewright.components.measurement.load.generator import run_load
 from stagewright.components.measurement.processor import cpu_name
+from stagewright.components.measurement.rates import holds
 from stagewright.components.measurement.replica import Size
 
 CONNECTIONS = 64
 BUSY_CONNECTIONS = 16  # of the closed loop that finds the limit
 BISECTIONS = 5
 CURVE = (0.25, 0.5, 0.75)  # of the capacity: points of the curve that the search does not visit
-KEPT_UP = 0.95  # of the rate must be answered: the server keeps up
 WARMUP_SECONDS, PATIENCE_SECONDS = 0.2, 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -154,15 +154,11 @@ class _Search:
             used.append((cpu_seconds(self._running.process.pid) - before) / (time.perf_counter() - began))
         ordered = sorted(loads, key=lambda load: (np.isnan(load.p99_ms), load.p99_ms))
         load = ordered[(len(ordered) - 1) // 2]
-        answered = load.requests + load.errors
-        met = load.p99_ms <= self._objective and load.failed <= 0.001 * answered and self._kept_up(load, answered)
-        sample = Sample(rate, load.requests_per_second, load.p50_ms, load.p99_ms, float(np.median(used)), bool(met))
+        sample = Sample(
+            rate, load.requests_per_second, load.p50_ms, load.p99_ms, float(np.median(used)), holds(load, self._objective)
+        )
         self.samples.append(sample)
         return sample
-
-    def _kept_up(self, load: Load, due: int) -> bool:
-        """Whether as many were answered as came; how many came is random."""
-        return load.requests_per_second * load.seconds >= KEPT_UP * due - 2 * np.sqrt(due)
 
 
 def cpu_seconds(leader: int) -> float:

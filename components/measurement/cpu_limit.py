@@ -14,7 +14,7 @@ from math import ceil
 from pathlib import Path
 from uuid import uuid4
 
-from stagewright.components.predictor.inference import cpu
+from stagewright.components.runtime.cpus import quota as cpu_quota
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 PERIOD = 100_000  # microseconds: the kernel's, and Kubernetes', default
@@ -112,7 +112,7 @@ def limited(cpus: float, *, root: Path = ROOT) -> Iterator[Limited]:
 
 def quota(root: Path = ROOT) -> float | None:
     """CPUs that this container's own cgroup allows; None without a limit."""
-    return cpu.quota(root / "cpu.max", root / "cpu")
+    return cpu_quota(root / "cpu.max", root / "cpu")
 
 
 def _make_group(cpus: float, root: Path) -> tuple[Path, str] | None:

@@ -1,13 +1,14 @@
 """How long several graphs take for the same rows, measured in turns in one process, so that whatever else the machine does
 meets all of them alike."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
 
+from stagewright.components.measurement.timer import clock, rotated, seconds_of
 from stagewright.components.predictor.inference.session import Session
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.serving_settings import ServingSettings
@@ -48,19 +49,15 @@ class _Contestant:
     at: int = 0
 
     def turn(self) -> None:
-        begun = time.perf_counter()
+        began = clock()
         for _ in range(SINGLES_A_ROUND):
-            if time.perf_counter() - begun > LONGEST_TURN_SECONDS:
+            if clock() - began > LONGEST_TURN_SECONDS:
                 break
             feeds = self.singles[self.at % len(self.singles)]
             self.at += 1
-            started = time.perf_counter()
-            self.session.run(None, feeds)
-            self.single_seconds.append(time.perf_counter() - started)
+            self.single_seconds.append(seconds_of(partial(self.session.run, None, feeds)))
         for _ in range(BATCHES_A_ROUND):
-            started = time.perf_counter()
-            self.session.run(None, self.batch)
-            self.batch_seconds.append(time.perf_counter() - started)
+            self.batch_seconds.append(seconds_of(partial(self.session.run, None, self.batch)))
 
 
 def measure(
@@ -84,13 +81,13 @@ def measure(
         contestant.turn()
         contestant.single_seconds.clear()
         contestant.batch_seconds.clear()
-    started = time.monotonic()
+    began = clock()
     with progress("measuring latencies", total=rounds, unit="rounds") as advance:
-        for _ in range(rounds):
-            for contestant in contestants.values():
+        for order in rotated([*contestants.values()], rounds):
+            for contestant in order:
                 contestant.turn()
             advance()
-            if time.monotonic() - started > LONGEST_SECONDS:
+            if clock() - began > LONGEST_SECONDS:
                 break
     return {name: _latency(contestant, count) for name, contestant in contestants.items()}
 
@@ -102,9 +99,7 @@ def _repeated(table: pl.DataFrame, rows: int) -> pl.DataFrame:
 def _batch_rows(session: Session, few: Feeds) -> int:
     """Rows of a batch that takes no longer than it may, judged by a small one."""
     session.run(None, few)
-    started = time.perf_counter()
-    session.run(None, few)
-    fitting = LONGEST_BATCH_SECONDS * LEAST_BATCH_ROWS / max(time.perf_counter() - started, 1e-9)
+    fitting = LONGEST_BATCH_SECONDS * LEAST_BATCH_ROWS / max(seconds_of(partial(session.run, None, few)), 1e-9)
     return int(min(max(fitting, LEAST_BATCH_ROWS), BATCH_ROWS))
 
 

@@ -1,23 +1,22 @@
 """How fast graphs answer, measured against each other: in rounds, so that what else the machine does hits all alike."""
 
-import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from stagewright.components.measurement.timer import rotated, seconds_of
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.onnx_session import CPU, open_session
 
 Feeds = Mapping[str, np.ndarray]
 Answer = Callable[[Feeds], object]
 
 ROUNDS, LEAST_ROUNDS = 21, 5
 SAMPLE_SECONDS = 0.01  # of one measurement: room for repetitions, of which some are undisturbed
-_VNNI = ("avx512_vnni", "avx_vnni")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +55,26 @@ class Speed:
 
 
 def session(
-    graph: bytes, *, threads: int = 1, provider: str = "CPUExecutionProvider", profile: str = ""
+    graph: bytes, *, threads: int = 1, optimization: str = "all", provider: str = CPU, profile: str = ""
 ) -> onnxruntime.InferenceSession:
     """A session as the predictor opens it.
 
     Args:
         threads: Threads inside one inference; 0 takes every core.
-        profile: Where ONNX Runtime writes how long each operation took; nothing is written if empty.
+        optimization: ONNX Runtime's level of graph optimizations. With a profile it is at most basic: beyond that level,
+            fused nodes lose their names.
+        profile: Prefix of the file for the duration of each operation; empty to measure none.
+
+    Raises:
+        InputError: If ONNX Runtime cannot load the graph.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if profile:
-        options.enable_profiling, options.profile_file_prefix = True, profile
-        # Beyond the basic level nodes lose their names to what they are fused with.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=[provider])
+        return open_session(
+            graph, threads=threads, optimization="basic" if profile else optimization, providers=[provider], profile=profile
+        )
     except Exception as error:  # noqa: BLE001  ONNX Runtime's errors share no base class
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"ONNX Runtime cannot load the graph: {reason}") from None
+        raise InputError(f"ONNX Runtime cannot load the graph on {provider} with level {optimization}: {reason}") from None
 
 
 def compare(
@@ -99,30 +96,11 @@ def compare(
         repeats = {name: _repeats(candidates[name], calls) for name in names}
         one_round = sum(_call(candidates[name], calls, repeats[name]) * repeats[name] * len(calls) for name in names)
         rounds = int(np.clip(seconds / len(loads) / max(one_round, 1e-9), LEAST_ROUNDS, ROUNDS))
-        for turn in range(rounds):
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for order in rotated(names, rounds):
+            for name in order:
                 times[name][load].append(_call(candidates[name], calls, repeats[name]))
     first = times[names[0]]
     return {name: _speed(times[name], first) for name in names}
-
-
-def processor() -> str:
-    """The CPU's name, where the system tells it."""
-    for line in _cpuinfo().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def saturates() -> bool:
-    """Whether 8-bit products are added in 16 bits here: x86 without VNNI. Weights of 7 bits avoid what that cuts off."""
-    flags = next((line for line in _cpuinfo().splitlines() if line.startswith("flags")), "")
-    return platform.machine() in ("x86_64", "AMD64") and bool(flags) and not any(name in flags.split() for name in _VNNI)
-
-
-def _cpuinfo() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text() if path.exists() else ""
 
 
 def _repeats(answer: Answer, calls: Sequence[Feeds]) -> int:
@@ -134,14 +112,8 @@ def _repeats(answer: Answer, calls: Sequence[Feeds]) -> int:
 
 def _call(answer: Answer, calls: Sequence[Feeds], repeats: int) -> float:
     """Seconds of one call: the shortest of its repetitions, since what others do only makes it longer; the mean of calls."""
-    shortest = [min(_timed(answer, feeds) for _ in range(repeats)) for feeds in calls]
+    shortest = [min(seconds_of(partial(answer, feeds)) for _ in range(repeats)) for feeds in calls]
     return sum(shortest) / len(shortest)
-
-
-def _timed(answer: Answer, feeds: Feeds) -> float:
-    begun = time.perf_counter()
-    answer(feeds)
-    return time.perf_counter() - begun
 
 
 def _speed(own: Mapping[str, Sequence[float]], first: Mapping[str, Sequence[float]]) -> Speed:

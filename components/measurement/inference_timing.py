@@ -5,19 +5,18 @@ moment, in an order that changes from round to round, and settings are compared 
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
 
+from stagewright.components.measurement.graph_speed import session
 from stagewright.components.measurement.model_rows import ModelRows
-from stagewright.components.predictor.inference.session import open_session
-from stagewright.components.runtime.errors import InputError
+from stagewright.components.measurement.timer import clock, rotated, seconds_of
 from stagewright.components.runtime.fingerprint import GRAPH
 from stagewright.components.runtime.model import SERVING
-from stagewright.components.runtime.serving_settings import ServingSettings
 
 REMOTE_PROVIDERS = frozenset({"AzureExecutionProvider"})  # computes elsewhere, for operators of its own
 
@@ -94,14 +93,15 @@ class Bench:
         """
         key = (setting.optimization, setting.threads, setting.provider)
         if key not in self._sessions:
-            self._sessions[key] = _session(self._graph, setting)
+            self._sessions[key] = session(
+                self._graph, threads=setting.threads, optimization=setting.optimization, provider=setting.provider
+            )
         return self._sessions[key]
 
     def once_ms(self, setting: Setting, rows: int) -> float:
         """Milliseconds of one inference, the better of two: the first makes what is lazy."""
-        session, batch = self.session(setting), self.rows.batch(rows)
-        taken, _ = zip(*(_repeat(lambda: session.run(None, batch), 1, 0.0) for _ in range(2)), strict=True)
-        return 1000 * min(one for times in taken for one in times)
+        opened, batch = self.session(setting), self.rows.batch(rows)
+        return 1000 * min(seconds_of(partial(opened.run, None, batch)) for _ in range(2))
 
     def measure(self, trials: Sequence[Trial]) -> list[Timing]:
         """Every trial, with the default setting beside it at each batch size."""
@@ -112,11 +112,10 @@ class Bench:
             self.session(trial.setting).run(None, batches[trial.rows])
         speeds: dict[Trial, list[float]] = {trial: [] for trial in everything}
         times: dict[Trial, list[float]] = {trial: [] for trial in everything}
-        for turn in range(self.rounds):
-            shift = turn * len(everything) // self.rounds
-            for trial in [*everything[shift:], *everything[:shift]]:
-                session, batch = self.session(trial.setting), batches[trial.rows]
-                taken, elapsed = _repeat(lambda: session.run(None, batch), trial.setting.concurrency, self.seconds)  # noqa: B023
+        for order in rotated(everything, self.rounds):
+            for trial in order:
+                opened, batch = self.session(trial.setting), batches[trial.rows]
+                taken, elapsed = _repeat(partial(opened.run, None, batch), trial.setting.concurrency, self.seconds)
                 speeds[trial].append(len(taken) * trial.rows / elapsed)
                 times[trial] += taken
         return [_timing(trial, speeds, times, self.default) for trial in everything]
@@ -127,19 +126,9 @@ def local_providers() -> list[str]:
     return [name for name in ort.get_available_providers() if name not in REMOTE_PROVIDERS]
 
 
-def _session(graph: bytes, setting: Setting) -> ort.InferenceSession:
-    providers = list(dict.fromkeys([setting.provider, "CPUExecutionProvider"]))
-    settings = ServingSettings(threads=setting.threads, graph_optimization=setting.optimization)
-    try:
-        return open_session(graph, settings, providers)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
-        raise InputError(f"model.onnx cannot be loaded with {setting}: {str(error).strip().splitlines()[0][:200]}") from None
-
-
 def _repeat(infer: Callable[[], object], concurrency: int, seconds: float) -> tuple[list[float], float]:
     """Infer over and over in as many threads; how long each took, and the time that passed, in seconds."""
     taken: list[list[float]] = [[] for _ in range(concurrency)]
-    clock = time.perf_counter
     began = clock()
     end = began + seconds
 

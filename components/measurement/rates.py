@@ -27,7 +27,7 @@ START = 0.75  # of the fastest server's limit
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoadResult:
     """A rate that a server was asked for, and what came of it."""
 
     server: str
@@ -49,21 +49,21 @@ class Servers:
     requests: Sequence[bytes]
     objective_ms: float
     seconds: float
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[LoadResult] = field(default_factory=list)
     _seeds: Callable[[], int] = field(default_factory=lambda: count().__next__)
 
     def holds(self, server: str, rate: float, *, tries: int = TRIES) -> bool:
         """Whether a rate holds at one of so many attempts."""
         return any(self.ask(server, rate).held for _ in range(tries))
 
-    def ask(self, server: str, rate: float) -> Asked:
+    def ask(self, server: str, rate: float) -> LoadResult:
         """One load."""
         load = run_load(
             self.addresses[server], self.requests, connections=CONNECTIONS, rate=rate, poisson=True, seed=self._seeds(),
             seconds=self._seconds(rate),
             warmup=min(WARMUP_SECONDS, self.seconds / 2), patience=PATIENCE_SECONDS + self.objective_ms / 1000,
         )  # fmt: skip
-        self.asked.append(Asked(server, rate, load, holds(load, self.objective_ms)))
+        self.asked.append(LoadResult(server, rate, load, holds(load, self.objective_ms)))
         return self.asked[-1]
 
     def limit(self, server: str) -> float:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stagewright.components.predictor.inference import cpu
 from stagewright.components.predictor.model_source import GRAPH, MOUNTED, SERVING
 from stagewright.components.predictor.payload.settings import add_options, payload_settings
 from stagewright.components.predictor.settings import LOAD_SECONDS, Settings
 from stagewright.components.predictor.wire.limits import Bounds, ConnectionLimits, Limits, most_connections
+from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
 from stagewright.components.runtime.serving_settings import OPTIMIZATIONS, TREE_ENGINES
 
@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         port=port,
         grpc_port=None if given.grpc_port is None else _port("grpc-port", given.grpc_port),
         workers=workers,
-        threads=max(1, cpu.available() // workers),
+        threads=max(1, available_cpus() // workers),
         overrides=_overrides(given),
         payload=payload_settings(given),
         allow_hosts=_listed(given.allow_host),

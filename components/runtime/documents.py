@@ -121,3 +121,14 @@ def _add(outer: _Size, inner: _Size) -> None:
     outer.values += inner.values
     if outer.characters > MOST_CHARACTERS or outer.values > MOST_VALUES:
         raise Unreadable(f"it stands for more than {MOST_VALUES} values or {MOST_CHARACTERS} characters")
+
+
+def overlaid(base: Any, over: Any) -> Any:
+    """`over` laid on `base`: mappings are merged key by key, every other value is replaced. Neither is changed.
+
+    >>> overlaid({"a": {"b": 1, "c": [1]}, "d": 1}, {"a": {"c": [2]}, "d": {"e": None}})
+    {'a': {'b': 1, 'c': [2]}, 'd': {'e': None}}
+    """
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    return base | {key: overlaid(base.get(key), value) for key, value in over.items()}

@@ -21,6 +21,7 @@ import polars as pl
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.onnx_session import open_session
 from stagewright.components.runtime.signature import TOKENS_AT_ONCE, VALUES_AT_ONCE, Input, input_from_dict
 from stagewright.components.runtime.tokens import Tokens
 
@@ -209,11 +210,8 @@ class FeatureGraph:
 
 
 def session(graph: bytes) -> onnxruntime.InferenceSession:
-    """A sequential CPU session of a graph, with the runtime's default number of threads inside an operation."""
-    options = onnxruntime.SessionOptions()
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    """A session of a graph on every core of the CPU."""
+    return open_session(graph, threads=0)
 
 
 def batch_rows(table: pl.DataFrame, inputs: Sequence[Input], width: int) -> int:

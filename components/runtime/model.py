@@ -58,6 +58,18 @@ class Predictions:
         answered = self.values if self.labels is None else self.labels
         return 0 if answered is None else len(answered)
 
+    @staticmethod
+    def output_names(classes: Sequence[Label] | None) -> list[str]:
+        """Outputs of an exported graph that make predictions; `classes` is None for a regressor."""
+        return ["prediction"] if classes is None else ["label", "probabilities"]
+
+    @classmethod
+    def from_outputs(cls, outputs: Mapping[str, np.ndarray]) -> Self:
+        """Predictions from a graph's outputs: `prediction` [N] or [N, 1], or `label` [N] and `probabilities` [N, C]."""
+        if "prediction" in outputs:
+            return cls(values=outputs["prediction"].reshape(-1))
+        return cls(labels=outputs["label"].reshape(-1), probabilities=outputs["probabilities"])
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:

@@ -1,6 +1,5 @@
 """Tables: one Parquet file each, read and written in one way, so that equal tables are equal files."""
 
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from math import prod
@@ -10,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.files import sha256
 
 ROW_GROUP_ROWS = 131_072
 ROW_GROUP_BYTES = 64 * 2**20  # of the values of arrays; of images, fewer rows make a group
@@ -17,7 +17,6 @@ COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL = 3
 MAGIC = b"PAR1"
 STORED_TYPES = (pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Datetime("us"), pl.Date)
-_HASH_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +104,6 @@ def row_bytes(schema: pl.Schema) -> int:
     """Bytes that the arrays of one row take; at least 1."""
     arrays = [dtype for dtype in schema.dtypes() if isinstance(dtype, pl.Array)]
     return max(1, sum(prod(dtype.shape) * (1 if _inner(dtype) == pl.UInt8 else 4) for dtype in arrays))
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as lower-case hex."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def conformed(frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -10,6 +10,7 @@ import polars as pl
 from stagewright.components.runtime import positive, tables
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.files import sha256
 from stagewright.components.runtime.learned import Learned, learned_from
 from stagewright.components.runtime.model import Label
 from stagewright.components.runtime.schema import Schema, Task
@@ -84,7 +85,7 @@ def prepare(
             graph.outputs,
             len(classes or ()),
         ),
-        hashes={"train": tables.sha256(train), "validation": tables.sha256(validation)},
+        hashes={"train": sha256(train), "validation": sha256(validation)},
         example=train_table.select(column.name for column in graph.inputs).head(EXAMPLE_ROWS),
         learned=Learned.of((train, validation), learned_from(schema, train_table.columns)),
     )

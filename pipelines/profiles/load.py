@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from stagewright.components.runtime.documents import Unreadable, read_yaml
+from stagewright.components.runtime.documents import Unreadable, overlaid, read_yaml
 from stagewright.components.runtime.errors import InputError, did_you_mean
 from stagewright.pipelines.profiles.model import Profile
 
@@ -29,7 +29,7 @@ def load(name: str | Path) -> Profile:
     path = _locate(str(name), relative_to=Path())
     tree = _merged(path, seen=())
     tree["components"] = {
-        component: _overlay(tree.get("defaults") or {}, settings or {})
+        component: overlaid(tree.get("defaults") or {}, settings or {})
         for component, settings in _mapping(tree, "components", path).items()
     }
     try:
@@ -62,7 +62,7 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> Tree:
     if not isinstance(base, str):
         raise InputError(f"profile {path}: extends is {base!r}; expected the name or the path of one profile")
     parent = _merged(_locate(base, relative_to=path.parent), (*seen, path.resolve()))
-    return _overlay({key: value for key, value in parent.items() if key not in ("name", "description")}, tree)
+    return overlaid({key: value for key, value in parent.items() if key not in ("name", "description")}, tree)
 
 
 def _read(path: Path) -> Tree:
@@ -84,13 +84,6 @@ def _mapping(tree: Tree, key: str, path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"profile {path}: {key} is {value!r}; expected a mapping of names to settings")
     return value
-
-
-def _overlay(base: Any, over: Any) -> Any:
-    """`over` on `base`: mappings merged key by key, everything else replaced."""
-    if not (isinstance(base, dict) and isinstance(over, dict)):
-        return over
-    return {**base, **{key: _overlay(base.get(key), value) for key, value in over.items()}}
 
 
 def _pruned(tree: Any) -> Any:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from stagewright.components.runtime.documents import overlaid
 from stagewright.components.runtime.errors import InputError, StagewrightError
 from stagewright.components.runtime.yaml_text import to_yaml
 from stagewright.components.serving.manifests.canary import splitter
@@ -61,7 +62,7 @@ def render() -> dict[Path, str]:
         )
         if patch:
             identity = {key: base[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": NAME, "namespace": NAMESPACE}}
-            files[f"{folder}/patch.yaml"] = to_yaml(_merged(identity, patch))
+            files[f"{folder}/patch.yaml"] = to_yaml(overlaid(identity, patch))
     files |= _canary() | _splitter() | _language_models()
     return {Path(path): HEADER + text for path, text in sorted(files.items())}
 
@@ -104,7 +105,7 @@ def _language_models() -> dict[str, str]:
         files[f"{folder}/kustomization.yaml"] = _kustomization(
             _LLM_TITLES[quantization], ["../../language-model"], ["patch.yaml"]
         )
-        files[f"{folder}/patch.yaml"] = to_yaml(_merged(identity, patch))
+        files[f"{folder}/patch.yaml"] = to_yaml(overlaid(identity, patch))
     return files
 
 
@@ -147,13 +148,6 @@ def difference(base: Document, other: Document) -> Document:
         elif key not in base or base[key] != value:
             patch[key] = value
     return patch
-
-
-def _merged(one: Document, other: Document) -> Document:
-    return one | {
-        key: _merged(one[key], value) if isinstance(value, dict) and isinstance(one.get(key), dict) else value
-        for key, value in other.items()
-    }
 
 
 def write(folder: Path = FOLDER) -> list[Path]:

@@ -17,7 +17,7 @@ from stagewright.components.measurement import rates, server_process
 from stagewright.components.measurement.inference_timing import Bench, Setting, Timing, Trial
 from stagewright.components.measurement.load.generator import Load
 from stagewright.components.measurement.model_rows import ModelRows
-from stagewright.components.measurement.rates import Asked, Race, Servers, Staircase
+from stagewright.components.measurement.rates import LoadResult, Race, Servers, Staircase
 from stagewright.components.optimization.serving_settings import benchmark, settings_text, trials
 from stagewright.components.optimization.serving_settings.component import benchmark_model
 from stagewright.components.optimization.serving_settings.evidence import bounds, is_proved
@@ -25,7 +25,7 @@ from stagewright.components.optimization.serving_settings.plan import Plan
 from stagewright.components.optimization.serving_settings.proof import Proof
 from stagewright.components.optimization.serving_settings.result import Benchmark
 from stagewright.components.optimization.serving_settings.search import is_faster, search, thread_counts, within
-from stagewright.components.optimization.serving_settings.trials import DEFAULT, Tried
+from stagewright.components.optimization.serving_settings.trials import DEFAULT, Experiment
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
 from stagewright.components.runtime.fingerprint import content
 from stagewright.components.runtime.schema import Task
@@ -190,9 +190,9 @@ class Simulated(Servers):
     def limit(self, server: str) -> float:
         return 1.2 * self.capacities[server]
 
-    def ask(self, server: str, rate: float) -> Asked:
+    def ask(self, server: str, rate: float) -> LoadResult:
         capacity = self.capacities[server]
-        self.asked.append(Asked(server, rate, load(rate, rate / capacity), rate <= capacity))
+        self.asked.append(LoadResult(server, rate, load(rate, rate / capacity), rate <= capacity))
         return self.asked[-1]
 
 
@@ -219,9 +219,9 @@ def test_the_best_is_never_the_model_as_it_was() -> None:
     """It is measured anew even where the model as it was won the race: a race is one moment."""
     first, second = ServingSettings(batch_rows=8), ServingSettings(batch_rows=32)
 
-    def tried(winner: str | None, given: dict[str, float]) -> Tried:
+    def tried(winner: str | None, given: dict[str, float]) -> Experiment:
         settings = {name: {"first": first, "second": second}.get(name, ServingSettings()) for name in given}
-        return Tried("", "", settings, Race(winner, given, dict.fromkeys(given, 1.0)), [])
+        return Experiment("", "", settings, Race(winner, given, dict.fromkeys(given, 1.0)), [])
 
     assert trials.best_of([tried("first", {DEFAULT: 1, "first": 2, "second": 1})]) == first
     assert trials.best_of([tried(DEFAULT, {DEFAULT: 3, "first": 1, "second": 2})]) == second
@@ -298,5 +298,5 @@ def test_batches_that_take_too_long_by_themselves_are_not_measured(tmp_path: Pat
     bench = Bench(rows, Setting(), seconds=0.01, rounds=1)
     found = search(bench, cpus=1, objective_ms=0.00001, batch_sizes=[64, 1, 8], threads=[1])
     assert {one.rows for stage in found.stages for one in stage.timings} == {1}
-    assert "Batches of 8, 64 take longer" in found.stages[-1].told
+    assert "Batches of 8, 64 take longer" in found.stages[-1].description
     assert [trial.rows for trial in found.finalists] == [1]

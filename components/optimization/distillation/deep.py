@@ -29,7 +29,7 @@ from stagewright.components.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class DistillationConfig:
     """How a network is taught.
 
     Attributes:
@@ -47,8 +47,8 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Pupil:
-    """A student before its first lesson.
+class StudentNetwork:
+    """A student before its first config.
 
     Attributes:
         points: Modules of the student and of the teacher whose outputs are to match.
@@ -65,7 +65,7 @@ def teach(
     X: tuple[np.ndarray, np.ndarray],
     labels: tuple[np.ndarray, np.ndarray],
     plan: Plan,
-    lesson: Lesson,
+    config: DistillationConfig,
     layers: int | None,
 ) -> Fit:
     """A student of the same input as its teacher.
@@ -77,18 +77,18 @@ def teach(
         layers: Of a transformer: how many of the teacher's layers the student keeps.
     """
     params = plan.params
-    with _devices.reproducible(lesson.seed, params["threads"], _devices.device(params["device"]), strict=False):
+    with _devices.reproducible(config.seed, params["threads"], _devices.device(params["device"]), strict=False):
         if isinstance(teacher, LanguageEstimator):
-            pupil = _transformer(teacher.network, X, params, layers)
+            student = _transformer(teacher.network, X, params, layers)
         elif isinstance(teacher, VisionEstimator):
-            pupil = _vision(teacher.network, X, params)
+            student = _vision(teacher.network, X, params)
         else:
             raise InputError("a student of images or texts needs a teacher of framework torch_vision or transformers")
-        history, best = _descend(pupil, teacher.network, labels, params, lesson)
-    return Fit(pupil.estimator(pupil.network.cpu()), history, best)
+        history, best = _minimize(student, teacher.network, labels, params, config)
+    return Fit(student.estimator(student.network.cpu()), history, best)
 
 
-def _vision(teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any]) -> Pupil:
+def _vision(teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any]) -> StudentNetwork:
     known = teacher.architecture
     network = _images.build(
         _images.Architecture(
@@ -100,12 +100,12 @@ def _vision(teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str,
     learn_only(network, params["fine_tune"])
     moved = {name: params[name] for name in ("shift", "rotate", "flip")}
     rows = _images.Images(X[0], known.shape, **moved), _images.Images(X[1], known.shape)
-    return Pupil(network, rows, [(_head(network), _head(teacher))], VisionEstimator)
+    return StudentNetwork(network, rows, [(_head(network), _head(teacher))], VisionEstimator)
 
 
 def _transformer(
     teacher: Any, X: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any], layers: int | None
-) -> Pupil:  # fmt: skip
+) -> StudentNetwork:  # fmt: skip
     stack = _stack(teacher.encoder)
     count = layers or max(1, len(stack) // 2)
     if not 1 <= count < len(stack):
@@ -123,7 +123,7 @@ def _transformer(
     _language.learn_only(network, params["fine_tune"], params["last_layers"])
     rows = tuple(_language.Texts(part, teacher.architecture.padding) for part in X)
     points = [*zip(chosen, (stack[at] for at in kept), strict=True)]
-    return Pupil(network, (rows[0], rows[1]), points, LanguageEstimator)
+    return StudentNetwork(network, (rows[0], rows[1]), points, LanguageEstimator)
 
 
 def _stack(encoder: nn.Module) -> Any:
@@ -154,38 +154,40 @@ class _Taps:
         return held
 
 
-class _Class:
+class _TeacherStudent:
     """Teacher and student on one device, and the loss between them."""
 
-    def __init__(self, pupil: Pupil, teacher: nn.Module, device: torch.device, precision: str, lesson: Lesson) -> None:
-        self.student, self.device, self.lesson = pupil.network.to(device), device, lesson
+    def __init__(
+        self, student: StudentNetwork, teacher: nn.Module, device: torch.device, precision: str, config: DistillationConfig
+    ) -> None:
+        self.student, self.device, self.config = student.network.to(device), device, config
         self.precision = _deep.precision(precision, device)
-        wanted = lesson.hidden_weight or lesson.consistent
+        wanted = config.hidden_weight or config.consistent
         self.teacher = copy.deepcopy(teacher).to(device).eval() if wanted else None
         self.maps = nn.ModuleList()
-        if self.teacher is not None and lesson.hidden_weight:
+        if self.teacher is not None and config.hidden_weight:
             places = {id(module): name for name, module in teacher.named_modules()}
             copied = dict(self.teacher.named_modules())
-            self.theirs = _Taps([copied[places[id(known)]] for _, known in pupil.points])
-            self.ours = _Taps([own for own, _ in pupil.points])
+            self.theirs = _Taps([copied[places[id(known)]] for _, known in student.points])
+            self.ours = _Taps([own for own, _ in student.points])
 
     def losses(self, given: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """T² KL(teacher || student) of each row, plus the mean squared error between matching layers."""
-        temperature = self.lesson.temperature
+        temperature = self.config.temperature
         answered = torch.log_softmax(self._logits(self.student, given) / temperature, dim=1)
         if self.teacher is not None:
             with torch.no_grad():
                 theirs = torch.softmax(self._logits(self.teacher, given) / temperature, dim=1)
-            labels = theirs if self.lesson.consistent else labels
+            labels = theirs if self.config.consistent else labels
         found = temperature**2 * nn.functional.kl_div(answered, labels, reduction="none").sum(dim=1)
-        if not self.lesson.hidden_weight:
+        if not self.config.hidden_weight:
             return found
         for at, (own, known) in enumerate(zip(self.ours.take(), self.theirs.take(), strict=True)):
             if len(self.maps) <= at:
                 made = nn.Identity() if own.shape[-1] == known.shape[-1] else nn.Linear(own.shape[-1], known.shape[-1])
                 self.maps.append(made.to(self.device))
             missed = (self.maps[at](own.float()) - known.float()) ** 2
-            found = found + self.lesson.hidden_weight * missed.flatten(1).mean(dim=1)
+            found = found + self.config.hidden_weight * missed.flatten(1).mean(dim=1)
         return found
 
     def _logits(self, network: nn.Module, given: torch.Tensor) -> torch.Tensor:
@@ -195,22 +197,26 @@ class _Class:
         return logits.float()
 
 
-def _descend(
-    pupil: Pupil, teacher: nn.Module, labels: tuple[np.ndarray, np.ndarray], params: Mapping[str, Any], lesson: Lesson
+def _minimize(
+    student: StudentNetwork,
+    teacher: nn.Module,
+    labels: tuple[np.ndarray, np.ndarray],
+    params: Mapping[str, Any],
+    config: DistillationConfig,
 ) -> tuple[dict[str, list[float]], int]:
     device = _devices.device(params["device"])
-    room = _Class(pupil, teacher, device, params["precision"], lesson)
-    soft = [torch.from_numpy(soften(part, lesson.temperature).astype(np.float32)) for part in labels]
-    shuffle = torch.Generator().manual_seed(lesson.seed)
-    room.losses(pupil.rows[0].take(torch.arange(2), None).to(device), soft[0][:2].to(device))  # makes the maps
-    learned = [one for one in (*room.student.parameters(), *room.maps.parameters()) if one.requires_grad]
+    pair = _TeacherStudent(student, teacher, device, params["precision"], config)
+    soft = [torch.from_numpy(soften(part, config.temperature).astype(np.float32)) for part in labels]
+    shuffle = torch.Generator().manual_seed(config.seed)
+    pair.losses(student.rows[0].take(torch.arange(2), None).to(device), soft[0][:2].to(device))  # makes the maps
+    learned = [one for one in (*pair.student.parameters(), *pair.maps.parameters()) if one.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=params["learning_rate"], weight_decay=params["weight_decay"])
-    history = Trainer(room.student, params["max_epochs"], params["patience"], "teaching the network").run(
-        lambda: _pass(room, pupil.rows[0], soft[0], params["batch_size"], shuffle, optimizer),
-        lambda: _pass(room, pupil.rows[1], soft[1], params["batch_size"], None, None),
+    history = Trainer(pair.student, params["max_epochs"], params["patience"], "teaching the network").run(
+        lambda: _pass(pair, student.rows[0], soft[0], params["batch_size"], shuffle, optimizer),
+        lambda: _pass(pair, student.rows[1], soft[1], params["batch_size"], None, None),
     )
-    pupil.network.cpu()
-    for module in pupil.network.modules():  # the taps were for the lessons
+    student.network.cpu()
+    for module in student.network.modules():  # the taps were for the lessons
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
     losses = {
@@ -221,16 +227,16 @@ def _descend(
 
 
 def _pass(
-    room: _Class, rows: _deep.Rows, labels: torch.Tensor, size: int, shuffle: torch.Generator | None, optimizer: Any
+    pair: _TeacherStudent, rows: _deep.Rows, labels: torch.Tensor, size: int, shuffle: torch.Generator | None, optimizer: Any
 ) -> float:
     """One pass over all rows, learning if there is an optimizer; the mean loss."""
-    room.student.train(optimizer is not None)
+    pair.student.train(optimizer is not None)
     total, count = 0.0, 0
     with torch.set_grad_enabled(optimizer is not None):
         for chosen in rows.batches(size, shuffle):
             if optimizer is not None and len(chosen) < 2:
                 continue  # batch normalization needs two rows
-            loss = room.losses(rows.take(chosen, shuffle).to(room.device), labels[chosen].to(room.device)).mean()
+            loss = pair.losses(rows.take(chosen, shuffle).to(pair.device), labels[chosen].to(pair.device)).mean()
             if optimizer is not None:
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

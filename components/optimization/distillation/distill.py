@@ -16,7 +16,7 @@ from stagewright.components.metrics.outcome import Outcome, classification, know
 from stagewright.components.optimization.distillation.compare import Limits, compare
 from stagewright.components.optimization.distillation.result import Attempt, Distilled
 from stagewright.components.optimization.distillation.students import DEEP, Student, students
-from stagewright.components.optimization.distillation.teach import Classroom, Options
+from stagewright.components.optimization.distillation.teach import DistillationContext, Options
 from stagewright.components.optimization.distillation.teacher import Teacher
 from stagewright.components.runtime import folders, logs, naming, tables, tracking
 from stagewright.components.runtime.errors import BadParameter, InputError
@@ -74,29 +74,29 @@ def distill_model(
         hidden_loss=bool(options.hidden_weight),
     )
     _check_hidden(options, master)
-    room = Classroom(
+    context = DistillationContext(
         master, train=Path(train), validation=Path(validation), schema=Path(schema), name=name, options=options, seed=seed
     )
-    first = room.inputs(candidates[0])
+    first = context.inputs(candidates[0])
     master.require(read.task.value if read.task else "", first.classes, first.target)
-    attempts = _attempts(room, candidates, Path(validation), limits)
+    attempts = _attempts(context, candidates, Path(validation), limits)
     chosen = _choose(attempts, limits)
-    return _judged(room, attempts, chosen, Path(test), Path(model), limits)
+    return _judged(context, attempts, chosen, Path(test), Path(model), limits)
 
 
-def _attempts(room: Classroom, candidates: list[Student], validation: Path, limits: Limits) -> list[Attempt]:
+def _attempts(context: DistillationContext, candidates: list[Student], validation: Path, limits: Limits) -> list[Attempt]:
     rows = tables.read(validation)
-    known = known_rows(rows, room.schema.target or "", split="validation")
-    theirs = _teacher_outcome(room.teacher, known, room.schema.target or "", split="validation")
+    known = known_rows(rows, context.schema.target or "", split="validation")
+    theirs = _teacher_outcome(context.teacher, known, context.schema.target or "", split="validation")
     taught = []
     for candidate in candidates:
         started = time.perf_counter()
-        found = room.teach(candidate)
+        found = context.teach(candidate)
         if found is not None:
             taught.append(found)
             logs.event("student_taught", student=candidate.name, seconds=round(time.perf_counter() - started, 2))
     graphs = {found.student.name: whole(found.model).SerializeToString(deterministic=True) for found in taught}
-    contest = {"teacher": (room.teacher.graph, room.teacher.feeds)}
+    contest = {"teacher": (context.teacher.graph, context.teacher.feeds)}
     contest |= {found.student.name: (graphs[found.student.name], found.model.features.feeds) for found in taught}
     latencies = measure(contest, rows)
     attempts = []
@@ -105,7 +105,7 @@ def _attempts(room: Classroom, candidates: list[Student], validation: Path, limi
         compared = compare(
             theirs, answer(found.model, known, split="validation"), metric=limits.metric,
             latency={"teacher": latencies["teacher"], "student": latencies[key]},
-            sizes={"teacher": len(room.teacher.graph), "student": len(graphs[key])},
+            sizes={"teacher": len(context.teacher.graph), "student": len(graphs[key])},
         )  # fmt: skip
         attempts.append(Attempt(found, graphs[key], compared, compared.failures(limits)))
     return attempts
@@ -126,24 +126,26 @@ def _choose(attempts: list[Attempt], limits: Limits) -> Attempt:
     return min(fast, key=lambda attempt: len(attempt.graph))
 
 
-def _judged(room: Classroom, attempts: list[Attempt], chosen: Attempt, test: Path, model: Path, limits: Limits) -> Distilled:
-    target = room.schema.target or ""
+def _judged(
+    context: DistillationContext, attempts: list[Attempt], chosen: Attempt, test: Path, model: Path, limits: Limits
+) -> Distilled:
+    target = context.schema.target or ""
     rows = known_rows(tables.read(test), target, split="test")
     outcomes = {
-        "teacher": _teacher_outcome(room.teacher, rows, target, split="test"),
+        "teacher": _teacher_outcome(context.teacher, rows, target, split="test"),
         "student": answer(chosen.taught.model, rows, split="test"),
     }
     compared = compare(
         outcomes["teacher"], outcomes["student"], metric=limits.metric, latency=chosen.validation.latency,
-        sizes=chosen.validation.bytes, resample=True, seed=room.seed,
+        sizes=chosen.validation.bytes, resample=True, seed=context.seed,
     )  # fmt: skip
     failures = compared.failures(limits) or [f"on the validation rows {clause}" for clause in chosen.failures]
     hashes = chosen.taught.job.inputs.hashes
-    notes = [note for note in (room.teacher.saw(hashes),) if note]
-    taught, known = room.rows
+    notes = [note for note in (context.teacher.saw(hashes),) if note]
+    taught, known = context.rows
     found = Distilled(
-        name=room.name, teacher=room.teacher, attempts=attempts, chosen=chosen, test=compared, outcomes=outcomes, limits=limits,
-        options=room.options, failures=failures, notes=notes,
+        name=context.name, teacher=context.teacher, attempts=attempts, chosen=chosen, test=compared, outcomes=outcomes,
+        limits=limits, options=context.options, failures=failures, notes=notes,
         rows={"real": int(known.sum()), "made": int(taught.height - known.sum()), "test": rows.height},
     )  # fmt: skip
     logs.event(

@@ -85,7 +85,7 @@ class Taught:
     model: Model
 
 
-class Classroom:
+class DistillationContext:
     """What all students of one teacher share: the rows, real and made, and the teacher's opinion of them."""
 
     def __init__(
@@ -126,7 +126,7 @@ class Classroom:
         return blended(self.teacher.answer(rows), truth, known, self.options.hard_weight)
 
     @cached_property
-    def watched(self) -> np.ndarray:
+    def validation_labels(self) -> np.ndarray:
         """Soft labels of the validation rows."""
         return self.teacher.answer(tables.read(self.validation))
 
@@ -178,20 +178,24 @@ class Classroom:
 
             options = self.options
             consistent = student.framework == "torch_vision" and not options.hard_weight
-            lesson = deep.Lesson(options.temperature, options.hidden_weight, consistent, self.seed)
+            config = deep.DistillationConfig(options.temperature, options.hidden_weight, consistent, self.seed)
             teacher = Model.load(self.teacher.folder).estimator
-            return deep.teach(teacher, (X, X_validation), (self.labels, self.watched), plan, lesson, student.layers)
+            return deep.teach(teacher, (X, X_validation), (self.labels, self.validation_labels), plan, config, student.layers)
         if student.is_network:
             from stagewright.components.optimization.distillation import network
 
             hidden = self._hidden(rows), self._hidden(tables.read(self.validation))
             return network.train(
-                network.SoftSplit(X, self.labels, hidden[0]), network.SoftSplit(X_validation, self.watched, hidden[1]),
+                network.SoftSplit(X, self.labels, hidden[0]),
+                network.SoftSplit(X_validation, self.validation_labels, hidden[1]),
                 inputs.features.outputs, plan, temperature=self.options.temperature,
                 hidden_weight=self.options.hidden_weight, seed=self.seed,
             )  # fmt: skip
         data = TrainingData(
-            weighted_rows(X, self.labels), weighted_rows(X_validation, self.watched), inputs.data.features, inputs.data.classes
+            weighted_rows(X, self.labels),
+            weighted_rows(X_validation, self.validation_labels),
+            inputs.data.features,
+            inputs.data.classes,
         )
         fit: Fit = library.train(data, plan, seed=self.seed)
         return fit

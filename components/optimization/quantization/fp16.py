@@ -1,12 +1,14 @@
 """Half precision: weights and activations in float16, for GPUs that compute in it."""
 
+from graphlib import TopologicalSorter
+
 import onnx
 from onnx import TensorProto, helper
 
 from stagewright.components.optimization.quantization.index import index_nodes
 
 
-def half(body: onnx.ModelProto) -> onnx.ModelProto:
+def to_float16(body: onnx.ModelProto) -> onnx.ModelProto:
     """The graph in float16, with float32 tensors at its ends.
 
     What makes whole numbers of floats is taken out before and put back after: a converter casts every input to float16, whose
@@ -42,14 +44,9 @@ def half(body: onnx.ModelProto) -> onnx.ModelProto:
 
 def _sorted(nodes: list[onnx.NodeProto], given: set[str]) -> list[onnx.NodeProto]:
     """Nodes in an order in which each follows what it reads; the converter appends its casts at the end."""
-    made = {name for node in nodes for name in node.output}
-    ready, waiting, ordered = set(given), nodes, []
-    while waiting:
-        now = [node for node in waiting if all(name in ready or name not in made for name in node.input)]
-        if not now:
-            raise ValueError("the graph has a circle")
-        ordered += now
-        ready |= {name for node in now for name in node.output}
-        done = {id(node) for node in now}
-        waiting = [node for node in waiting if id(node) not in done]
-    return ordered
+    makers = {name: position for position, node in enumerate(nodes) for name in node.output}
+    before = {
+        position: [makers[name] for name in node.input if name and name in makers and name not in given]
+        for position, node in enumerate(nodes)
+    }
+    return [nodes[position] for position in TopologicalSorter(before).static_order()]

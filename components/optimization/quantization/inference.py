@@ -1,6 +1,7 @@
 """Rows of a table as a model is asked for them, and what a graph answers."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,20 +43,18 @@ def answer(
     rows: int = ANSWERED_ROWS,
 ) -> Predictions:
     """What a served graph answers for a table, asked for so many rows at a time."""
-    names = ["prediction"] if signature.classes is None else ["label", "probabilities"]
+    names = Predictions.output_names(signature.classes)
     parts = [session.run(names, feeds(part)) for part in batches(table, rows)]
     return predictions(dict(zip(names, (np.concatenate(part) for part in zip(*parts, strict=True)), strict=True)), signature)
 
 
 def predictions(outputs: Mapping[str, np.ndarray], signature: Signature) -> Predictions:
     """A graph's outputs as predictions, with labels by the signature's threshold, as the predictor decides them."""
-    if signature.classes is None:
-        return Predictions(values=outputs["prediction"].reshape(-1))
-    labels, probabilities = outputs["label"].reshape(-1), outputs["probabilities"]
-    if signature.task == "binary" and signature.threshold != 0.5:
-        classes = np.array(signature.classes, dtype=labels.dtype)
-        labels = classes[(probabilities[:, 1] >= np.float32(signature.threshold)).astype(np.int64)]
-    return Predictions(labels=labels, probabilities=probabilities)
+    found = Predictions.from_outputs(outputs)
+    if found.labels is None or found.probabilities is None or signature.task != "binary" or signature.threshold == 0.5:
+        return found
+    classes = np.array(signature.classes, dtype=found.labels.dtype)
+    return replace(found, labels=classes[(found.probabilities[:, 1] >= np.float32(signature.threshold)).astype(np.int64)])
 
 
 def batch_effect(

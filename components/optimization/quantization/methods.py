@@ -17,7 +17,7 @@ from onnx import helper
 
 from stagewright.components.optimization.quantization import fp16, static
 from stagewright.components.optimization.quantization.graph import Layer, layers
-from stagewright.components.optimization.quantization.suppress_output import quiet
+from stagewright.components.optimization.quantization.suppress_output import suppress_output
 from stagewright.components.runtime.errors import one_of
 
 Feeds = Mapping[str, np.ndarray]
@@ -107,7 +107,7 @@ def _weights(body: onnx.ModelProto, _: Sequence[Feeds], *, bits: int) -> onnx.Mo
         block_size=BLOCK, is_symmetric=True, accuracy_level=4, bits=bits, op_types_to_quantize=operators
     )
     quantizer = MatMulNBitsQuantizer(given.model, algo_config=config)
-    with quiet():
+    with suppress_output():
         quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
     # The quantizer raises the version for 4-bit numbers in standard operations; what it makes here are its own.
@@ -119,7 +119,7 @@ def _weights(body: onnx.ModelProto, _: Sequence[Feeds], *, bits: int) -> onnx.Mo
 
 
 def _half(body: onnx.ModelProto, _: Sequence[Feeds]) -> onnx.ModelProto:
-    return fp16.half(_copied(body))
+    return fp16.to_float16(_copied(body))
 
 
 def _fused(body: onnx.ModelProto) -> onnx.ModelProto:
@@ -155,7 +155,7 @@ def _copied(body: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="quantize-") as folder, quiet():
+    with tempfile.TemporaryDirectory(prefix="quantize-") as folder, suppress_output():
         yield Path(folder)
 
 

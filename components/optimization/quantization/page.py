@@ -173,10 +173,10 @@ def _legend() -> str:
 
 
 def _shares(found: Quantization) -> str:
-    gain = found.gain
+    potential = found.potential
     rows = [
-        ["ensembles of trees", f"{gain.ensemble_time:.0%}", f"{gain.ensemble_bytes:.0%}"],
-        ["layers of weights that a method can quantize", f"{gain.quantizable_time:.0%}", f"{gain.quantizable_bytes:.0%}"],
+        ["ensembles of trees", f"{potential.ensemble_time:.0%}", f"{potential.ensemble_bytes:.0%}"],
+        ["layers that a method can quantize", f"{potential.quantizable_time:.0%}", f"{potential.quantizable_bytes:.0%}"],
     ]
     return report.table(["part", "share of time", "share of bytes"], rows)
 

@@ -92,15 +92,15 @@ def served_plot(found: Comparison) -> "Figure":
 
 def time_plot(found: Quantization) -> "Figure":
     """Share of the float model's time by operation; those that hold weights that a method can quantize are marked."""
-    shown = list(found.gain.time.items())[:_MOST_BARS]
+    shown = list(found.potential.time.items())[:_MOST_BARS]
     figure, axes = new_figure("Where the float model's time goes", width=5.0, height=1.2 + 0.28 * len(shown))
     for row, (operation, share) in enumerate(shown):
-        axes.barh(row, 100 * share, height=0.66, color=ACCENT if operation in found.gain.layers else NEUTRAL)
+        axes.barh(row, 100 * share, height=0.66, color=ACCENT if operation in found.potential.layers else NEUTRAL)
     axes.set_yticks(range(len(shown)), [operation for operation, _ in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(
-        "percent of a batch" + ("; blue: has weights to quantize" if found.gain.layers else ""), fontsize=9, color=MUTED
+        "percent of a batch" + ("; blue: has weights to quantize" if found.potential.layers else ""), fontsize=9, color=MUTED
     )
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)

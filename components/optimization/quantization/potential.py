@@ -20,7 +20,7 @@ _MOST = 0.999  # share of a graph that layers take at most, so that a bound is a
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class Potential:
     """Where a graph's time and bytes are.
 
     Attributes:
@@ -64,7 +64,7 @@ class Gain:
         return ""
 
 
-def look(divided: Divided, feeds: Feeds) -> Gain:
+def measure_potential(divided: Divided, feeds: Feeds) -> Potential:
     """Profile a graph on a batch of rows and count its bytes."""
     total = len(divided.whole.SerializeToString())
     found = layers(divided.body)
@@ -75,7 +75,7 @@ def look(divided: Divided, feeds: Feeds) -> Gain:
         by_operation[layer.operator] += layer.weights
     names = {layer.name for layer in found}
     spent = sum(of_nodes.values()) or 1
-    return Gain(
+    return Potential(
         time=dict(sorted(time.items(), key=lambda item: -item[1])),
         layers=dict(by_operation),
         quantizable_time=sum(share for name, share in of_nodes.items() if _layer(name, names)) / spent,

@@ -18,12 +18,13 @@ import polars as pl
 from stagewright.components.export.table_answers import rule
 from stagewright.components.measurement import graph_speed
 from stagewright.components.measurement.graph_speed import Answer, Speed
+from stagewright.components.measurement.processor import cpu_name, saturates
 from stagewright.components.optimization.quantization import inference, methods, torch_ao
 from stagewright.components.optimization.quantization.gate import Candidate, choose
 from stagewright.components.optimization.quantization.graph import divide
 from stagewright.components.optimization.quantization.inference import Feeds
 from stagewright.components.optimization.quantization.methods import Method
-from stagewright.components.optimization.quantization.potential import look
+from stagewright.components.optimization.quantization.potential import measure_potential
 from stagewright.components.optimization.quantization.quality import Truth, measures, quality, truth_of
 from stagewright.components.optimization.quantization.result import Quantization, Request
 from stagewright.components.runtime import logs, tables
@@ -77,8 +78,8 @@ class _Workbench:
     def run(self) -> Quantization:
         limits = self.request.limits
         with progress("looking at where time and bytes are"):
-            gain = look(self.divided, self.feeds(self.rows.head(self.request.batch_rows)))
-        nothing = "" if self.request.methods else gain.nothing()  # what is asked for by name is tried
+            potential = measure_potential(self.divided, self.feeds(self.rows.head(self.request.batch_rows)))
+        nothing = "" if self.request.methods else potential.nothing()  # what is asked for by name is tried
         own = self._answers(self._session(self.divided.whole.SerializeToString()))
         _, self.spread = rule(self.folder, own)
         truth = truth_of(self._truth(), self.signature.classes, own)
@@ -86,14 +87,16 @@ class _Workbench:
         measured = self._measured(truth)
         if nothing:
             logs.event("nothing_to_gain", reason=nothing)
-            return Quantization(self.request, self.signature, gain, nothing, own=facts, measured=measured)
+            return Quantization(self.request, self.signature, potential, nothing, own=facts, measured=measured)
         candidates, speeds = self._candidates(own, truth)
         winner = choose(candidates, limits, self.request.variant)
         facts["speed"] = {load: latency.median for load, latency in speeds.latency.items()}
         for candidate in candidates:
             logs.event("candidate_measured", **_facts(candidate))
         logs.event("quantization_done", winner=winner.name if winner else None, candidates=len(candidates))
-        return Quantization(self.request, self.signature, gain, nothing, tuple(candidates), winner, facts, speeds, measured)
+        return Quantization(
+            self.request, self.signature, potential, nothing, tuple(candidates), winner, facts, speeds, measured
+        )
 
     def _candidates(self, own: Predictions, truth: Truth) -> tuple[list[Candidate], Speed]:
         """Every candidate, measured, and how fast the float model is."""
@@ -113,7 +116,7 @@ class _Workbench:
         return found, speeds["float32"]
 
     def _names(self, torch: bool) -> list[str]:
-        names = methods.names_for(self.divided.body, saturates=graph_speed.saturates())
+        names = methods.names_for(self.divided.body, saturates=saturates())
         if torch:
             names.append("torch-static" if any(name.startswith("static-entropy") for name in names) else "torch-dynamic")
         return names
@@ -183,7 +186,7 @@ class _Workbench:
         return {
             "rows": self.rows.height, "calibration_rows": self.calibrated.height, "true_values": truth.known,
             "batch_rows": min(self.request.batch_rows, self.rows.height), "threads": self.threads,
-            "processor": graph_speed.processor(), "cores": os.cpu_count(), "onnxruntime": version("onnxruntime"),
+            "processor": cpu_name(), "cores": os.cpu_count(), "onnxruntime": version("onnxruntime"),
             "seed": self.request.seed,
         }  # fmt: skip
 

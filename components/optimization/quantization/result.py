@@ -10,7 +10,7 @@ from stagewright.components.measurement.graph_speed import Speed
 from stagewright.components.optimization.quantization import methods
 from stagewright.components.optimization.quantization.comparison import Comparison
 from stagewright.components.optimization.quantization.gate import Candidate, Limits, figures
-from stagewright.components.optimization.quantization.potential import Gain
+from stagewright.components.optimization.quantization.potential import Potential
 from stagewright.components.runtime.errors import BadParameter, GateFailed, one_of
 from stagewright.components.runtime.signature import Signature
 
@@ -60,7 +60,7 @@ class Quantization:
 
     request: Request
     signature: Signature
-    gain: Gain
+    potential: Potential
     nothing: str
     candidates: tuple[Candidate, ...] = ()
     winner: Candidate | None = None
@@ -103,10 +103,10 @@ class Quantization:
             "limits": {"tolerance": limits.tolerance, "speedup": limits.speedup, "size_ratio": limits.size_ratio},
             "float": self.own,
             "candidates": [figures(candidate, limits) for candidate in self.candidates],
-            "time_by_operation": self.gain.time,
-            "weights_by_operation": self.gain.layers,
-            "quantizable": {"time": self.gain.quantizable_time, "bytes": self.gain.quantizable_bytes},
-            "tree_ensemble": {"time": self.gain.ensemble_time, "bytes": self.gain.ensemble_bytes},
+            "time_by_operation": self.potential.time,
+            "weights_by_operation": self.potential.layers,
+            "quantizable": {"time": self.potential.quantizable_time, "bytes": self.potential.quantizable_bytes},
+            "tree_ensemble": {"time": self.potential.ensemble_time, "bytes": self.potential.ensemble_bytes},
             "measured": self.measured,
             "served": [one.to_dict() for one in self.served],
         }

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from stagewright.components.optimization.quantization.graph import layers
 from stagewright.components.optimization.quantization.index import index_nodes
+from stagewright.components.runtime.onnx_session import open_session
 
 Feeds = Mapping[str, np.ndarray]
 # Operations that carry 8-bit numbers between layers. A softmax or a sigmoid at the end would leave 256 probabilities, and sums
@@ -57,11 +57,7 @@ def static(
 
 def _folded(given: Path, ready: Path) -> None:
     """Fold batch normalization into convolutions and constants into weights, and note the shape of every tensor."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(ready)
-    options.log_severity_level = 4
-    onnxruntime.InferenceSession(str(given), options, providers=["CPUExecutionProvider"])
+    open_session(given, optimization="basic", optimized=ready)
     onnx.shape_inference.infer_shapes_path(str(ready), str(ready))
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_output() -> Iterator[None]:
     """Nothing is printed, nothing below an error is logged and nothing is warned of inside the block."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))

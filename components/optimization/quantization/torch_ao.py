@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stagewright.components.optimization.quantization.inference import Feeds
-from stagewright.components.optimization.quantization.suppress_output import quiet
+from stagewright.components.optimization.quantization.suppress_output import suppress_output
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import OUTPUT
 from stagewright.components.runtime.model import METADATA_FILE, Model, Predictions, answers
@@ -32,7 +32,7 @@ class TorchReference:
 
     def __call__(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
         """The estimator's raw answer for rows as the graph is fed with them."""
-        with quiet():
+        with suppress_output():
             return self._estimator.predict(self._model.features.session.run([OUTPUT], dict(feeds))[0])
 
     def predictions(self, parts: Sequence[Feeds]) -> Predictions:
@@ -65,7 +65,7 @@ def make(name: str, model: Model, parts: Sequence[Feeds]) -> TorchReference:
         ValueError: If torch cannot.
     """
     matrix = np.concatenate([model.features.session.run([OUTPUT], part)[0] for part in _equally_wide(model, parts)])
-    with quiet():
+    with suppress_output():
         try:
             return TorchReference(model, _MAKERS[name](model, matrix[:CALIBRATED_ROWS]))
         except Exception as error:  # noqa: BLE001  tracing a network fails in whatever way its code leads to

@@ -16,12 +16,12 @@ from stagewright.components.measurement.model_rows import ModelRows
 from stagewright.components.measurement.processor import cpu_name
 from stagewright.components.optimization.serving_settings import trials
 from stagewright.components.optimization.serving_settings.plan import Plan
-from stagewright.components.optimization.serving_settings.proof import Held, Proof, confirm, existing_settings
+from stagewright.components.optimization.serving_settings.proof import Capacity, Proof, confirm, existing_settings
 from stagewright.components.optimization.serving_settings.result import Benchmark
 from stagewright.components.optimization.serving_settings.search import Found, search, thread_counts
-from stagewright.components.optimization.serving_settings.trials import Tried
-from stagewright.components.predictor.inference import cpu
+from stagewright.components.optimization.serving_settings.trials import Experiment
 from stagewright.components.runtime import folders, logs, parity
+from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.errors import GateFailed
 from stagewright.components.runtime.model import SERVING, Predictions
 from stagewright.components.runtime.progress import progress
@@ -44,7 +44,7 @@ def benchmark(model: str | Path, *, data: str = "", plan: Plan | None = None) ->
     """
     plan = plan or Plan()
     plan.check()
-    folder, cpus = Path(model), cpu.available()
+    folder, cpus = Path(model), available_cpus()
     rows = ModelRows.load(folder, data)
     existing = existing_settings(folder)
     default = Setting(
@@ -86,7 +86,7 @@ def write(model: str | Path, optimized: str | Path, found: Benchmark) -> None:
 
 def _races(
     folder: Path, existing: ServingSettings, finalists: Sequence[Trial], found: Found, requests: Sequence[bytes], plan: Plan
-) -> list[Tried]:
+) -> list[Experiment]:
     if not finalists:
         return []
     first = trials.threads_and_concurrency(folder, existing, finalists, requests, plan)
@@ -119,16 +119,13 @@ def _equal_answers(
 
 
 def _answers(bench: Bench, trial: Trial, rows: ModelRows) -> Predictions:
-    session = bench.session(trial.setting)
-    names = [output.name for output in session.get_outputs()]
-    answers = dict(zip(names, session.run(names, rows.feeds), strict=True))
-    if "prediction" in answers:
-        return Predictions(values=np.asarray(answers["prediction"]).reshape(-1))
-    return Predictions(labels=answers["label"].reshape(-1), probabilities=answers["probabilities"])
+    names = Predictions.output_names(rows.signature.classes)
+    answers = bench.session(trial.setting).run(names, rows.feeds)
+    return Predictions.from_outputs(dict(zip(names, map(np.asarray, answers), strict=True)))
 
 
 def _measured(plan: Plan, cpus: int, proof: Proof) -> dict[str, Any]:
-    def shown(held: Held | None) -> dict[str, Any] | None:
+    def shown(held: Capacity | None) -> dict[str, Any] | None:
         if held is None:
             return None
         return {"requests_per_second": round(held.requests_per_second, 1), "p99_ms": round(held.p99_ms, 3)}

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from stagewright.components.measurement.rates import Asked
+from stagewright.components.measurement.rates import LoadResult
 from stagewright.components.optimization.serving_settings import plots
 from stagewright.components.optimization.serving_settings.evidence import WORTH
 from stagewright.components.optimization.serving_settings.proof import CHOSEN
 from stagewright.components.optimization.serving_settings.result import Benchmark
 from stagewright.components.optimization.serving_settings.search import Stage
 from stagewright.components.optimization.serving_settings.settings_text import compared
-from stagewright.components.optimization.serving_settings.trials import DEFAULT, Tried
+from stagewright.components.optimization.serving_settings.trials import DEFAULT, Experiment
 from stagewright.components.runtime import report
 from stagewright.components.runtime.report import Page
 
@@ -40,20 +40,20 @@ def _verdict(made: Page, found: Benchmark) -> None:
         return
     median, low, high = found.proof.ratio
     if found.changed:
-        told = (
+        description = (
             f"{median:.2f} times the requests a second within the objective, median of {found.plan.rounds} rounds (between "
             f"{low:.2f} and {high:.2f}); answers differ from the model's own by {found.largest_difference:.2g} at most on "
             f"{found.rows:,} rows."
         )
-        made.banner("A better setting was found and written into the model", report.paragraph(told), good=True)
+        made.banner("A better setting was found and written into the model", report.paragraph(description), good=True)
         return
-    told = "Nothing that was tried is proved to be better; the model keeps its settings, and its version."
+    description = "Nothing that was tried is proved to be better; the model keeps its settings, and its version."
     if found.proof.ratios:
-        told += (
+        description += (
             f" The best of it bears {median:.2f} times the requests a second within the objective, between {low:.2f} and "
             f"{high:.2f}. To be chosen it would have to bear more than {WORTH:.2f} times as many, with a lower bound above 1."
         )
-    made.banner("The model is served best as it was", report.paragraph(told), good=True)
+    made.banner("The model is served best as it was", report.paragraph(description), good=True)
 
 
 def _tiles(found: Benchmark) -> list[tuple[str, object] | tuple[str, object, str]]:
@@ -67,7 +67,7 @@ def _tiles(found: Benchmark) -> list[tuple[str, object] | tuple[str, object, str
 
 
 def _proof(found: Benchmark) -> list[str]:
-    told = (
+    description = (
         f"The real predictor as it was and with the best that was tried, asked over V2 at random times. In turns, "
         f"through {found.plan.rounds} rounds, the rate of each goes up where it holds and down where it does not. A rate holds "
         f"if 99 of 100 requests are answered within {found.plan.objective_ms:g} ms from when they were due."
@@ -83,15 +83,15 @@ def _proof(found: Benchmark) -> list[str]:
     figures = [plots.latency_plot(asked, found.plan.objective_ms, labels), plots.rounds_plot(found.proof, labels)]
     if batches := next((stage for stage in found.found.stages if stage.name == "Batch size"), None):
         figures.append(plots.batch_plot(batches.timings))
-    shown = [report.paragraph(told), report.figures(*figures)]
+    shown = [report.paragraph(description), report.figures(*figures)]
     if found.proof.candidate is not None and not found.changed:
         lines = compared(found.existing, found.proof.candidate, found.cpus)
         differing = [line for line in lines if line[1] != line[2]]
-        shown.append(report.table(["The best that was tried, not chosen", "As it was", "Tried"], differing))
+        shown.append(report.table(["The best that was tried, not chosen", "As it was", "Experiment"], differing))
     return [*shown, report.paragraph(warned, style="muted") if warned else "", report.details("All loads", _asked(asked))]
 
 
-def _asked(asked: Sequence[Asked]) -> str:
+def _asked(asked: Sequence[LoadResult]) -> str:
     rows = [
         [
             one.server, one.rate, one.load.requests_per_second, one.load.p50_ms, one.load.p99_ms, one.load.failed,
@@ -103,16 +103,16 @@ def _asked(asked: Sequence[Asked]) -> str:
     return report.table(header, rows)
 
 
-def _race(tried: Tried) -> list[str]:
+def _race(tried: Experiment) -> list[str]:
     rates, winner = tried.race.rates, tried.race.winner
     ordered = sorted(rates, key=lambda name: (name != winner, -rates[name]))
     rows = [[name, rates[name] or None, "the last to hold" if name == winner else ""] for name in ordered]
-    told = (
-        f"{tried.told} All are asked for the same rate, those that held it for a larger one, and so on: the last is the best. "
-        "What never came near the fastest has no rate."
+    description = (
+        f"{tried.description} All settings run at the same request rate; those that meet the objective go on to a higher rate, "
+        "and the last one is the best. A setting that never came near the fastest has no rate."
     )
     return [
-        report.paragraph(told),
+        report.paragraph(description),
         report.table(["Setting", "Largest rate held, requests/s", ""], rows),
         report.details("All loads", _asked(tried.asked)),
     ]
@@ -128,7 +128,7 @@ def _stage(stage: Stage) -> list[str]:
     ]  # fmt: skip
     header = ["Optimization", "Threads", "At once", "Rows", "Rows/s", "p50 ms", "p99 ms", "To default", "Least to most"]
     return [
-        report.paragraph(stage.told),
+        report.paragraph(stage.description),
         report.paragraph(f"Chosen: {stage.chosen}."),
         report.details("All measurements", report.table(header, rows)),
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stagewright.components.measurement.inference_timing import Timing
-from stagewright.components.measurement.rates import Asked
+from stagewright.components.measurement.rates import LoadResult
 from stagewright.components.optimization.serving_settings.proof import CHOSEN, Proof
 from stagewright.components.optimization.serving_settings.search import pair
 from stagewright.components.optimization.serving_settings.trials import DEFAULT
@@ -20,7 +20,7 @@ COLOURS = {CHOSEN: GOOD, DEFAULT: ACCENT}
 BINS_PER_DOUBLING = 3
 
 
-def latency_plot(asked: Sequence[Asked], objective_ms: float, labels: dict[str, str]) -> "Figure":
+def latency_plot(asked: Sequence[LoadResult], objective_ms: float, labels: dict[str, str]) -> "Figure":
     """p99 by the rate that was asked for: every load a dot, a line through the medians of similar rates.
 
     Args:
@@ -79,9 +79,9 @@ def batch_plot(timings: Sequence[Timing]) -> "Figure":
     return figure
 
 
-def _medians(asked: Sequence[Asked]) -> tuple[list[float], list[float]]:
+def _medians(asked: Sequence[LoadResult]) -> tuple[list[float], list[float]]:
     """Median rate and p99 of rates that are about the same."""
-    bins: dict[int, list[Asked]] = {}
+    bins: dict[int, list[LoadResult]] = {}
     for one in sorted(asked, key=lambda one: one.rate):
         bins.setdefault(round(BINS_PER_DOUBLING * float(np.log2(one.rate))), []).append(one)
     groups = bins.values()

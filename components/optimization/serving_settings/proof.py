@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stagewright.components.measurement.rates import LONG_STEPS, Asked, Servers, Staircase
+from stagewright.components.measurement.rates import LONG_STEPS, LoadResult, Servers, Staircase
 from stagewright.components.optimization.serving_settings.evidence import bounds, is_proved
 from stagewright.components.optimization.serving_settings.plan import Plan
 from stagewright.components.optimization.serving_settings.trials import DEFAULT, predictors
@@ -21,7 +21,7 @@ SHARES, SHARE_ROUNDS = (0.25, 0.5, 0.75), 2  # of the largest rate: points of th
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Capacity:
     """The largest rate within the objective: the median of the rounds, and the median p99 of those loads that held."""
 
     requests_per_second: float
@@ -44,10 +44,10 @@ class Proof:
     candidate: ServingSettings | None
     rates: dict[str, list[float]]
     ratios: list[float]
-    asked: list[Asked]
+    asked: list[LoadResult]
     proved: bool
-    before: Held | None
-    after: Held | None
+    before: Capacity | None
+    after: Capacity | None
 
     @property
     def ratio(self) -> tuple[float, float, float]:
@@ -116,7 +116,7 @@ def _mean(rates: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(rates))))
 
 
-def _held(asked: Sequence[Asked], name: str, rates: Sequence[float]) -> Held | None:
+def _held(asked: Sequence[LoadResult], name: str, rates: Sequence[float]) -> Capacity | None:
     median = float(np.median(rates))
     near = [one.load.p99_ms for one in asked if one.server == name and one.held and median / NEAR < one.rate < median * NEAR]
-    return Held(median, float(np.median(near))) if near else None
+    return Capacity(median, float(np.median(near))) if near else None

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from stagewright.components.measurement.inference_timing import Setting
-from stagewright.components.measurement.rates import Asked
+from stagewright.components.measurement.rates import LoadResult
 from stagewright.components.optimization.serving_settings.plan import Plan
 from stagewright.components.optimization.serving_settings.proof import Proof
 from stagewright.components.optimization.serving_settings.search import Found
-from stagewright.components.optimization.serving_settings.trials import Tried
+from stagewright.components.optimization.serving_settings.trials import Experiment
 from stagewright.components.runtime.serving_settings import ServingSettings
 
 
@@ -36,7 +36,7 @@ class Benchmark:
     existing: ServingSettings
     found: Found
     dropped: dict[str, str]
-    races: list[Tried]
+    races: list[Experiment]
     proof: Proof
     settings: ServingSettings
     largest_difference: float
@@ -95,7 +95,7 @@ def as_dict(found: Benchmark) -> dict[str, Any]:
     document = asdict(replace(found, races=[], proof=replace(found.proof, asked=[])))
     document["races"] = [
         {
-            "name": tried.name, "told": tried.told, "winner": tried.race.winner, "rates": tried.race.rates,
+            "name": tried.name, "description": tried.description, "winner": tried.race.winner, "rates": tried.race.rates,
             "settings": {name: asdict(settings) for name, settings in tried.settings.items()}, "asked": _asked(tried.asked),
         }
         for tried in found.races
@@ -104,5 +104,5 @@ def as_dict(found: Benchmark) -> dict[str, Any]:
     return document | {"passed": not found.failures, "changed": found.changed, "failures": found.failures}
 
 
-def _asked(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+def _asked(asked: Sequence[LoadResult]) -> list[dict[str, Any]]:
     return [{"server": one.server, "rate": one.rate, "held": one.held, "load": one.load.to_dict()} for one in asked]

@@ -27,12 +27,12 @@ class Stage:
     """One thing that was settled.
 
     Attributes:
-        told: What was varied and why, a sentence or two.
+        description: What was varied and why, a sentence or two.
         chosen: What came out, as text.
     """
 
     name: str
-    told: str
+    description: str
     timings: list[Timing]
     chosen: str
 
@@ -128,11 +128,11 @@ def _level(bench: Bench, probes: Sequence[int]) -> Stage:
         best = plain  # of levels that are about equal, the predictor's own
     faster = is_faster([ratio for one in timings if one.setting == best for ratio in one.ratios])
     chosen = best.optimization if faster else bench.default.optimization
-    told = (
+    description = (
         "ONNX Runtime's levels of graph optimization, at a small, a middle and a large batch. A level is chosen over the "
         f"default only if it is more than {CERTAIN - 1:.0%} faster at the median, and faster in two of three comparisons."
     )
-    return Stage("Graph optimization", told, timings, chosen)
+    return Stage("Graph optimization", description, timings, chosen)
 
 
 def _provider(bench: Bench, base: Setting, providers: Sequence[str], probes: Sequence[int]) -> Stage:
@@ -168,11 +168,11 @@ def _best_pairs(
         ),
     )
     kept = ranked[:PAIRS_KEPT]
-    told = (
+    description = (
         f"Threads inside one inference and inferences at once share the {cpus} CPUs, so they are tried together, at the same "
         "batch sizes; the best pairs go on."
     )
-    return kept, Stage("Threads and concurrency", told, timings, ", then ".join(pair(setting) for setting in kept))
+    return kept, Stage("Threads and concurrency", description, timings, ", then ".join(pair(setting) for setting in kept))
 
 
 def _batches(
@@ -187,14 +187,14 @@ def _batches(
         # The smallest of the batches that are as fast as the best: it leaves more of the objective to the rest of a request.
         finalists.append(min((one for one in fitting if one.rows_per_second * CERTAIN >= best), key=lambda one: one.rows))
     finalists.sort(key=lambda one: -one.rows_per_second)
-    told = (
+    description = (
         "How many rows of different requests are worth putting together. A request waits for the batch that runs and then for "
         f"its own: a batch may take half of the objective of {objective_ms:g} ms at p99."
     )
     if too_large:
-        told += f" Batches of {', '.join(map(str, too_large))} take longer than all of it and were left out."
+        description += f" Batches of {', '.join(map(str, too_large))} take longer than all of it and were left out."
     chosen = ", then ".join(f"{pair(one.setting)} with up to {one.rows} rows" for one in finalists)
-    return finalists, Stage("Batch size", told, timings, chosen)
+    return finalists, Stage("Batch size", description, timings, chosen)
 
 
 def _gain(timings: Sequence[Timing], setting: Setting) -> float:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from stagewright.components.measurement import server_process
 from stagewright.components.measurement.inference_timing import Setting, Trial
-from stagewright.components.measurement.rates import Asked, Race, Servers, race
+from stagewright.components.measurement.rates import LoadResult, Race, Servers, race
 from stagewright.components.optimization.serving_settings.plan import Plan
 from stagewright.components.optimization.serving_settings.search import pair
 from stagewright.components.predictor.inference.batching import BATCH_ROWS
@@ -22,25 +22,25 @@ SIZES_TRIED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Experiment:
     """A stage of the search that took place on the predictor.
 
     Attributes:
-        told: What was varied and why, a sentence or two.
+        description: What was varied and why, a sentence or two.
         settings: Of every server, by its name.
         asked: Every rate that was tried.
     """
 
     name: str
-    told: str
+    description: str
     settings: dict[str, ServingSettings]
     race: Race
-    asked: list[Asked]
+    asked: list[LoadResult]
 
 
 def threads_and_concurrency(
     folder: Path, existing: ServingSettings, finalists: Sequence[Trial], requests: Sequence[bytes], plan: Plan
-) -> Tried:
+) -> Experiment:
     """Each pair with the batch size that the graph alone does best at, and the model as it was."""
     candidates = {
         f"{pair(trial.setting)}, up to {trial.rows} rows": replace(
@@ -49,17 +49,18 @@ def threads_and_concurrency(
         )
         for trial in finalists
     }  # fmt: skip
-    told = "The best pairs on the graph alone, each with the batch size it does best at there."
+    description = "The best pairs on the graph alone, each with the batch size it does best at there."
     plain = ServingSettings(tree_engine=existing.tree_engine)
     if plain != replace(existing, measured={}):
         candidates[PLAIN] = plain
-        told += " The predictor's own choice is one of them, since the model had settings of its own."
-    return _race("Threads and concurrency on the predictor", told, folder, {DEFAULT: existing, **candidates}, requests, plan)
+        description += " The predictor's own choice is one of them, since the model had settings of its own."
+    settings = {DEFAULT: existing, **candidates}
+    return _race("Threads and concurrency on the predictor", description, folder, settings, requests, plan)
 
 
 def batches(
-    folder: Path, before: Tried, sizes: Sequence[int], milliseconds: float, requests: Sequence[bytes], plan: Plan
-) -> Tried | None:
+    folder: Path, before: Experiment, sizes: Sequence[int], milliseconds: float, requests: Sequence[bytes], plan: Plan
+) -> Experiment | None:
     """Other batch sizes for the best so far, and other waits where waiting is possible; None where there is nothing to try.
 
     Args:
@@ -71,9 +72,9 @@ def batches(
     rows = best.batch_rows or BATCH_ROWS
     near = sorted((size for size in sizes if size != rows), key=lambda size: abs(log(size / rows)))[:SIZES_TRIED]
     candidates = {f"up to {size} rows": replace(best, batch_rows=size, measured={}) for size in near}
-    told = f"Sizes near {rows} rows, with the threads that did best."
+    description = f"Sizes near {rows} rows, with the threads that did best."
     if best.concurrency == 1 or milliseconds <= 1000 * SHORT_SECONDS:
-        told += (
+        description += (
             " No wait was tried: where only one inference runs at a time, or takes next to no time, nobody waits for others."
         )
     else:
@@ -84,10 +85,10 @@ def batches(
         }
     if not candidates:
         return None
-    return _race("Batches on the predictor", told, folder, {winner: best, **candidates}, requests, plan)
+    return _race("Batches on the predictor", description, folder, {winner: best, **candidates}, requests, plan)
 
 
-def best_of(races: Sequence[Tried]) -> ServingSettings | None:
+def best_of(races: Sequence[Experiment]) -> ServingSettings | None:
     """The best that was tried beside the model as it was: the winner of the last race, or whoever came nearest to it."""
     for tried in reversed(races):
         others = [name for name in tried.settings if name != DEFAULT]
@@ -119,9 +120,9 @@ def setting_of(settings: ServingSettings, default: Setting) -> Setting:
 
 
 def _race(
-    name: str, told: str, folder: Path, settings: dict[str, ServingSettings], requests: Sequence[bytes], plan: Plan
-) -> Tried:
+    name: str, description: str, folder: Path, settings: dict[str, ServingSettings], requests: Sequence[bytes], plan: Plan
+) -> Experiment:
     with predictors(folder, settings, requests[0]) as addresses:
         servers = Servers(addresses, requests, plan.objective_ms, plan.seconds)
         found = race(servers)
-    return Tried(name, told, settings, found, servers.asked)
+    return Experiment(name, description, settings, found, servers.asked)

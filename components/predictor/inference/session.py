@@ -8,13 +8,8 @@ import numpy as np
 import onnxruntime as ort
 
 from stagewright.components.predictor.trees.native import LEAST_ROWS, has_trees, native_trees
+from stagewright.components.runtime import onnx_session
 from stagewright.components.runtime.serving_settings import NATIVE, ServingSettings
-
-_LEVELS = {
-    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL, "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, "layout": ort.GraphOptimizationLevel.ORT_ENABLE_LAYOUT,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}  # fmt: skip
 
 
 class Session:
@@ -96,20 +91,11 @@ def _equal(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"))
 
 
-def open_session(graph: bytes, settings: ServingSettings, providers: Sequence[str] | None = None) -> ort.InferenceSession:
-    """ONNX Runtime's session of a graph.
-
-    Args:
-        providers: Execution providers in order; by default those that serve best here.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = settings.threads or 1
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = _LEVELS[settings.graph_optimization]
-    options.log_severity_level = 4  # what matters reaches the caller as an error
-    # A spinning worker would take the core that the event loop needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(graph, options, providers=providers or _providers())
+def open_session(graph: bytes, settings: ServingSettings) -> ort.InferenceSession:
+    """ONNX Runtime's session of a graph under settings, on what serves best here."""
+    return onnx_session.open_session(
+        graph, threads=settings.threads or 1, optimization=settings.graph_optimization, providers=_providers()
+    )
 
 
 def _providers() -> list[str]:

@@ -13,10 +13,10 @@ from stagewright.components.predictor.http.app import Application
 from stagewright.components.predictor.http.browsers import Guard
 from stagewright.components.predictor.http.graceful import GracefulServer
 from stagewright.components.predictor.http.uvicorn_protocol import Protocol
-from stagewright.components.predictor.inference import cpu
 from stagewright.components.predictor.settings import Settings
 from stagewright.components.predictor.telemetry.metrics import Metrics
 from stagewright.components.predictor.wire import asgi
+from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 BACKLOG = 2048
@@ -51,7 +51,7 @@ def make_application(settings: Settings, metrics: Metrics | None = None) -> Appl
     """An application without a model yet."""
     guard = Guard.listening(settings.host, settings.allow_hosts, settings.allow_origins)
     return Application(
-        limits=settings.limits, workers=max(2, cpu.available()), metrics=metrics, payload=settings.payload, guard=guard
+        limits=settings.limits, workers=max(2, available_cpus()), metrics=metrics, payload=settings.payload, guard=guard
     )  # fmt: skip
 
 

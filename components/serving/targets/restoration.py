@@ -6,6 +6,8 @@ applied again, cut down to the fields that are ours: those that we owned then, a
 
 from typing import Any
 
+from stagewright.components.runtime.documents import overlaid
+
 Document = dict[str, Any]
 
 
@@ -22,8 +24,9 @@ def restoring(previous: Document, applied: Document, manager: str) -> Document:
         "kind": previous["kind"],
         "metadata": {"name": previous["metadata"]["name"], "namespace": previous["metadata"].get("namespace", "default")},
     }
-    ours = _merge(_owned(previous, _fields(previous, manager)), _same_shape(previous, _content(applied), _all_fields(previous)))
-    return _merge(identity, _content(ours))
+    owned = _owned(previous, _fields(previous, manager))
+    ours = overlaid(owned, _same_shape(previous, _content(applied), _all_fields(previous)))
+    return overlaid(identity, _content(ours))
 
 
 def _content(document: Document) -> Document:
@@ -44,7 +47,7 @@ def _all_fields(document: Document) -> Document:
     """The `fieldsV1` of every manager, put together."""
     together: Document = {}
     for entry in document["metadata"].get("managedFields") or []:
-        together = _merge(together, entry.get("fieldsV1") or {})
+        together = overlaid(together, entry.get("fieldsV1") or {})
     return together
 
 
@@ -69,12 +72,3 @@ def _same_shape(value: Any, shape: Any, fields: Document | None) -> Any:
         for key, inner in shape.items()
         if key in value
     }
-
-
-def _merge(first: Any, second: Any) -> Any:
-    if not isinstance(first, dict) or not isinstance(second, dict):
-        return second
-    merged = dict(first)
-    for key, value in second.items():
-        merged[key] = _merge(merged[key], value) if key in merged else value
-    return merged

@@ -1,6 +1,5 @@
 """What every framework module offers and receives: `plan(params)`, `train(data, params, seed=)`, `load(folder)`."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,13 +126,3 @@ def shares(weights: np.ndarray) -> np.ndarray | None:
     """Weights as shares of their sum, or None if they are all zero."""
     total = float(weights.sum())
     return (weights / total).astype(np.float64) if total > 0 else None
-
-
-def threads() -> int:
-    """CPUs this process may use: its affinity, and its container's quota where there is one."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(available, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return available

@@ -10,6 +10,7 @@ import lightgbm as lgb
 import numpy as np
 from onnx import ModelProto
 
+from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.progress import Advance, progress
 from stagewright.components.training.frameworks._base import (
     Fit,
@@ -18,7 +19,6 @@ from stagewright.components.training.frameworks._base import (
     damaged,
     loss_name,
     shares,
-    threads,
 )
 from stagewright.components.training.frameworks._trees import Tree, ensemble, floor32
 from stagewright.components.training.parameters import Parameter, resolve
@@ -58,7 +58,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
     rounds, patience = params["n_estimators"], params["early_stopping_rounds"]
     settings = {name: value for name, value in params.items() if name not in _NOT_THE_BOOSTERS} | _objective(data.classes)
     settings |= {
-        "seed": seed, "num_threads": threads(), "deterministic": True, "force_row_wise": True, "verbosity": -1,
+        "seed": seed, "num_threads": available_cpus(), "deterministic": True, "force_row_wise": True, "verbosity": -1,
         "feature_pre_filter": False,
     }  # fmt: skip
     train_set = lgb.Dataset(data.train.X, data.train.y, weight=data.train.weights)
@@ -110,7 +110,7 @@ class LightGBMEstimator:
         self.booster, self.classes = booster, classes
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        answered = np.asarray(self.booster.predict(X, num_threads=threads()), dtype=np.float32)
+        answered = np.asarray(self.booster.predict(X, num_threads=available_cpus()), dtype=np.float32)
         if self.classes == 2:
             return np.column_stack([1 - answered, answered])
         return answered

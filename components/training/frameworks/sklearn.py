@@ -15,6 +15,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.errors import InputError, one_of
 from stagewright.components.runtime.harmless import check_model
 from stagewright.components.runtime.progress import progress
@@ -27,7 +28,6 @@ from stagewright.components.training.frameworks._base import (
     loss,
     loss_name,
     shares,
-    threads,
 )
 from stagewright.components.training.frameworks._sklearn_trees import boosted_trees
 from stagewright.components.training.parameters import Parameter, resolve
@@ -176,7 +176,7 @@ def _forest(classes: int, settings: dict[str, Any], seed: int) -> Any:
     # Of the features at each split: all for values, the square root of their number for classes, unless a share is given.
     features = settings["max_features"] or ("sqrt" if classes else 1.0)
     make = RandomForestClassifier if classes else RandomForestRegressor
-    return make(**settings | {"max_features": features}, n_jobs=threads(), random_state=seed)
+    return make(**settings | {"max_features": features}, n_jobs=available_cpus(), random_state=seed)
 
 
 def _boost(data: TrainingData, settings: dict[str, Any], seed: int) -> Fit:

@@ -9,6 +9,7 @@ import numpy as np
 import xgboost as xgb
 from onnx import ModelProto
 
+from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.progress import Advance, progress
 from stagewright.components.training.frameworks._base import (
     Fit,
@@ -18,7 +19,6 @@ from stagewright.components.training.frameworks._base import (
     damaged,
     loss_name,
     shares,
-    threads,
 )
 from stagewright.components.training.frameworks._trees import Tree, ensemble
 from stagewright.components.training.parameters import Parameter, resolve
@@ -56,7 +56,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
     params = plan.params
     rounds, patience = params["n_estimators"], params["early_stopping_rounds"]
     settings = {name: value for name, value in params.items() if name not in _NOT_THE_BOOSTERS}
-    settings |= _objective(data.classes) | {"seed": seed, "nthread": threads(), "tree_method": "hist", "verbosity": 0}
+    settings |= _objective(data.classes) | {"seed": seed, "nthread": available_cpus(), "tree_method": "hist", "verbosity": 0}
     train_matrix = _matrix(data.train)
     validation_matrix = _matrix(data.validation)
     recorded: dict[str, dict[str, list[float]]] = {}
@@ -91,7 +91,7 @@ def load(folder: Path) -> "XGBoostEstimator":
         classes = int(booster.attr("stagewright_classes") or 0)
     except (xgb.core.XGBoostError, OSError, ValueError) as error:
         raise damaged(folder / FILE, error) from None
-    booster.set_param({"nthread": threads()})
+    booster.set_param({"nthread": available_cpus()})
     return XGBoostEstimator(booster, classes)
 
 
@@ -146,7 +146,7 @@ def _objective(classes: int) -> dict[str, Any]:
 
 
 def _matrix(split: Split) -> xgb.DMatrix:
-    return xgb.DMatrix(split.X, split.y, weight=split.weights, nthread=threads())
+    return xgb.DMatrix(split.X, split.y, weight=split.weights, nthread=available_cpus())
 
 
 def _tree(document: dict[str, Any], output: int) -> Tree:

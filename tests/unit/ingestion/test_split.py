@@ -16,6 +16,7 @@ from stagewright.components.ingestion.allocation import by_draw, by_group, by_ti
 from stagewright.components.ingestion.split import Split, prove, split
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.files import sha256
 from stagewright.components.runtime.schema import Schema
 
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -50,7 +51,7 @@ def test_telco_is_split_by_content_and_keeps_its_order(tmp_path: Path, telco: pl
     assert (done.proof.rows_shared, done.proof.groups_shared, done.proof.rows_lost) == (0, 0, 0)
     metadata = done.metadata(1, schema_of(table, "churn"))
     assert json.loads(json.dumps(metadata)) == {
-        "rows": 1042, "columns": 21, "sha256": tables.sha256(tmp_path / "validation"), "target": "churn", "task": "binary",
+        "rows": 1042, "columns": 21, "sha256": sha256(tmp_path / "validation"), "target": "churn", "task": "binary",
         "split": "validation", "method": "stratified", "by": "content", "moved": 0, "share": round(1042 / 7043, 6),
         "proof": {"rows_shared": 0, "groups_shared": 0},
     }  # fmt: skip

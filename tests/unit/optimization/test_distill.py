@@ -326,7 +326,7 @@ def test_network_of_images_teaches_a_smaller_one(recorded: str, tmp_path: Path) 
 @pytest.mark.slow
 def test_transformer_teaches_one_of_fewer_layers(recorded: str, tmp_path: Path) -> None:
     data = deep_models.reviews_data(tmp_path / "data")
-    for path, rows in ((data.train, 240), (data.validation, 80)):  # a lesson on two cores
+    for path, rows in ((data.train, 240), (data.validation, 80)):  # a config on two cores
         tables.write(tables.read(path).head(rows), path)
     teacher = _teacher(data, tmp_path, "transformers", deep_models.REVIEWS_PARAMS)
     options = Options(temperature=2.0, hidden_weight=0.5)

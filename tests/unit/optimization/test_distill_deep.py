@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stagewright.components.optimization.distillation.deep import Lesson, teach
+from stagewright.components.optimization.distillation.deep import DistillationConfig, teach
 from stagewright.components.optimization.distillation.students import students
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.training.frameworks import _images, _language, torch_vision, transformers
@@ -17,8 +17,8 @@ from stagewright.components.training.frameworks.transformers import LanguageEsti
 
 CLASSES, SIDE, TOKENS, LAYERS = 3, 8, 6, 4
 ROWS = 24
-LESSON = Lesson(temperature=2.0, hidden_weight=0.0, consistent=False, seed=0)
-WITH_LAYERS = Lesson(temperature=2.0, hidden_weight=0.5, consistent=True, seed=0)
+CONFIG = DistillationConfig(temperature=2.0, hidden_weight=0.0, consistent=False, seed=0)
+WITH_LAYERS = DistillationConfig(temperature=2.0, hidden_weight=0.5, consistent=True, seed=0)
 State = dict[str, torch.Tensor]
 
 
@@ -32,11 +32,11 @@ def vision(stages: tuple[int, ...], seed: int) -> _images.Network:
     return _images.build(_images.Architecture("cnn", (1, SIDE, SIDE), CLASSES, stages, 0.0, 0))
 
 
-def taught_images(lesson: Lesson = LESSON, **params: Any) -> State:
+def taught_images(config: DistillationConfig = CONFIG, **params: Any) -> State:
     """The weights of a student of a fixed teacher and fixed rows, after one epoch."""
     drawn = np.random.default_rng(1).random((2 * ROWS, SIDE * SIDE)).astype(np.float32)
     plan = torch_vision.plan({"stages": [4], "max_epochs": 1, "dropout": 0.0, "batch_size": 8, "shift": 0.0} | params)
-    fit = teach(VisionEstimator(vision((8,), 1)), (drawn[:ROWS], drawn[ROWS:]), labels(), plan, lesson, None)
+    fit = teach(VisionEstimator(vision((8,), 1)), (drawn[:ROWS], drawn[ROWS:]), labels(), plan, config, None)
     return learned(fit.estimator)
 
 
@@ -82,9 +82,9 @@ def test_weights_that_do_not_fit_the_student_are_refused(weights: tuple[Path, St
         taught_images(weights=str(weights[0]), stages=[5])
 
 
-@pytest.mark.parametrize("lesson", [LESSON, WITH_LAYERS])
-def test_the_precision_of_a_student_is_the_one_it_is_given(lesson: Lesson) -> None:
-    exact, usual, half = (taught_images(lesson, precision=name) for name in ("float32", "auto", "bfloat16"))
+@pytest.mark.parametrize("config", [CONFIG, WITH_LAYERS])
+def test_the_precision_of_a_student_is_the_one_it_is_given(config: DistillationConfig) -> None:
+    exact, usual, half = (taught_images(config, precision=name) for name in ("float32", "auto", "bfloat16"))
 
     assert changed(exact, usual) == set()  # on a CPU
     assert changed(exact, half)
@@ -102,16 +102,16 @@ def reader() -> LanguageEstimator:
     return LanguageEstimator(_language.Network(encoder, _language.Architecture(CLASSES, TOKENS, 0, "mean", 0.0), 8))
 
 
-def taught_texts(reader: LanguageEstimator, lesson: Lesson = LESSON, **params: Any) -> State:
+def taught_texts(reader: LanguageEstimator, config: DistillationConfig = CONFIG, **params: Any) -> State:
     """The weights of a student of two of the teacher's layers, by the teacher's names."""
     drawn = np.random.default_rng(1).integers(1, 20, (2 * ROWS, TOKENS)).astype(np.float32)
     plan = transformers.plan({"max_epochs": 1, "batch_size": 8, "learning_rate": 1e-2} | params)
-    fit = teach(reader, (drawn[:ROWS], drawn[ROWS:]), labels(), plan, lesson, 2)
+    fit = teach(reader, (drawn[:ROWS], drawn[ROWS:]), labels(), plan, config, 2)
     return {name.replace("layer.1.", "layer.3.").replace("layer.0.", "layer.1."): value
             for name, value in learned(fit.estimator).items()}  # fmt: skip
 
 
-@pytest.mark.parametrize("lesson", [LESSON, WITH_LAYERS])
+@pytest.mark.parametrize("config", [CONFIG, WITH_LAYERS])
 @pytest.mark.parametrize(
     ("params", "parts"),
     [
@@ -122,11 +122,11 @@ def taught_texts(reader: LanguageEstimator, lesson: Lesson = LESSON, **params: A
     ],
 )
 def test_what_of_a_transformer_learns(
-    reader: LanguageEstimator, params: dict[str, Any], parts: set[str], lesson: Lesson
+    reader: LanguageEstimator, params: dict[str, Any], parts: set[str], config: DistillationConfig
 ) -> None:
     before = learned(reader)
 
-    after = taught_texts(reader, lesson, **params)
+    after = taught_texts(reader, config, **params)
 
     found = {part for name in changed(before, after) for part in ("embeddings", "layer.1", "layer.3", "head") if part in name}
     assert found == parts

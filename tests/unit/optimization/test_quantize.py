@@ -134,8 +134,8 @@ def test_trees_are_told_with_figures_that_nothing_is_to_be_gained(tmp_path: Path
 
     assert found.candidates == ()
     assert found.nothing.startswith("the model is an ensemble of trees")
-    assert found.gain.ensemble_bytes > 0.9
-    assert found.gain.ensemble_time > 0.1
+    assert found.potential.ensemble_bytes > 0.9
+    assert found.potential.ensemble_time > 0.1
     found.require()
     assert found.notices() == [f"nothing is gained by quantizing: {found.nothing}"]
     shown = page(found).render()

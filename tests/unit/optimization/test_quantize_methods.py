@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support import quantizable
 
 from stagewright.components.measurement import graph_speed as quantize_speed
+from stagewright.components.measurement.processor import saturates
 from stagewright.components.optimization.quantization import inference
 from stagewright.components.optimization.quantization import methods as quantize_methods
 from stagewright.components.optimization.quantization.graph import Divided, divide, layers, weight_bytes
@@ -101,7 +102,7 @@ def test_static_quantization_of_a_convolution_runs_in_integers() -> None:
     divided = divide(helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=10))
     rows = random.random((64, 1, 8, 8)).astype(np.float32)
     # A CPU without VNNI adds products in 16 bits and cuts some off, which weights of 7 bits avoid.
-    method = quantize_methods.find("static-reduced" if quantize_speed.saturates() else "static-entropy")
+    method = quantize_methods.find("static-reduced" if saturates() else "static-entropy")
     assert method.make is not None
 
     made = divided.with_body(method.make(divided.body, [{"x": rows[:32]}, {"x": rows[32:]}]))

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from stagewright.components.runtime import documents
-from stagewright.components.runtime.documents import Unreadable, read_all_yaml, read_json, read_yaml
+from stagewright.components.runtime.documents import Unreadable, overlaid, read_all_yaml, read_json, read_yaml
 from stagewright.components.runtime.errors import BadParameter, InputError, shortened
 
 
@@ -110,3 +110,23 @@ def test_sentences_of_errors_are_bounded() -> None:
     assert len(str(BadParameter("a", got="y" * 10_000, expected="less"))) < 500
     assert str(BadParameter("a", got="y", expected="less")) == "parameter 'a' is 'y'; expected less"
     assert shortened("0123456789" * 2, 12) == "0123 ... 789"
+
+
+@pytest.mark.parametrize(
+    ("base", "over", "expected"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}, "d": 4}, {"a": {"b": 1, "c": 3}, "d": 4}),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+        ({"a": 1}, {"a": {"b": 2}}, {"a": {"b": 2}}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": None}),
+        ({"a": {"b": 1}}, {"a": {}}, {"a": {"b": 1}}),
+        ({"a": 1}, {}, {"a": 1}),
+        (None, {"a": 1}, {"a": 1}),
+    ],
+)
+def test_mappings_are_overlaid_key_by_key(base: object, over: object, expected: object) -> None:
+    before = repr((base, over))
+
+    assert overlaid(base, over) == expected
+    assert repr((base, over)) == before

@@ -14,7 +14,6 @@ from support.mixed_rows import FEEDS
 
 from stagewright.components.predictor import model_source
 from stagewright.components.predictor.http.app import Application
-from stagewright.components.predictor.inference import cpu
 from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
@@ -119,23 +118,3 @@ def test_a_malformed_signature_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
     assert str(refused.value) == f"the signature of the model at {tmp_path} is malformed: KeyError 'task'"
-
-
-@pytest.mark.parametrize(("content", "limit"), [("150000 100000", 2), ("100000 100000", 1), ("10000 100000", 1)])
-def test_threads_follow_the_containers_limit(tmp_path: Path, content: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
-    (tmp_path / "cpu.max").write_text(content + "\n")
-    (tmp_path / "cpu.cfs_quota_us").write_text(content.split(maxsplit=1)[0])
-    (tmp_path / "cpu.cfs_period_us").write_text(content.split()[1])
-
-    assert cpu.available(tmp_path / "cpu.max", tmp_path / "none") == limit
-    assert cpu.available(tmp_path / "none", tmp_path) == limit
-
-
-@pytest.mark.parametrize("content", ["max 100000", "nonsense", ""])
-def test_without_a_limit_the_scheduler_decides(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(3)))
-    (tmp_path / "cpu.max").write_text(content)
-
-    assert cpu.available(tmp_path / "cpu.max", tmp_path) == 3
-    assert cpu.available(tmp_path / "none", tmp_path / "none") == 3

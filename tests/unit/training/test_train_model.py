@@ -13,6 +13,7 @@ from support.trainings import Data
 from stagewright.components.features.fit import fit_features
 from stagewright.components.runtime import tables, tracking
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
+from stagewright.components.runtime.files import sha256
 from stagewright.components.runtime.model import Model, framework
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 from stagewright.components.training.train import train_model
@@ -32,12 +33,12 @@ def test_run_records_parameters_losses_data_versions_and_the_model(small: Data, 
     assert run.data.params["params.learning_rate"] == "0.05"
     assert run.data.params["seed"] == "5"
     assert run.data.params["training_rows"] == "450"
-    assert run.data.tags["stagewright.data.train"] == tables.sha256(small.train)
-    assert run.data.tags["stagewright.data.validation"] == tables.sha256(small.validation)
+    assert run.data.tags["stagewright.data.train"] == sha256(small.train)
+    assert run.data.tags["stagewright.data.validation"] == sha256(small.validation)
     assert run.data.tags["stagewright.library.xgboost"] == metadata.libraries["xgboost"]
     assert {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs} == {
-        "recorded-train": tables.sha256(small.train)[:36],
-        "recorded-validation": tables.sha256(small.validation)[:36],
+        "recorded-train": sha256(small.train)[:36],
+        "recorded-validation": sha256(small.validation)[:36],
     }
     history = client.get_metric_history(metadata.run_id, "validation_log_loss")
     assert [entry.step for entry in history] == list(range(1, len(history) + 1))
@@ -76,7 +77,7 @@ def test_metadata_tells_what_made_the_model(small: Data, tmp_path: Path) -> None
     assert (metadata.framework, metadata.algorithm, metadata.task) == ("xgboost", "gradient_boosted_trees", "binary")
     assert (metadata.target, metadata.classes) == ("churn", ("No", "Yes"))
     assert (metadata.training_rows, metadata.validation_rows) == (450, 150)
-    assert metadata.data == {"train": tables.sha256(small.train), "validation": tables.sha256(small.validation)}
+    assert metadata.data == {"train": sha256(small.train), "validation": sha256(small.validation)}
     assert metadata.params["max_depth"] == 3
     assert Schema.parse(metadata.schema).target == "churn"
     assert sum(metadata.importances.values()) == pytest.approx(1)
