@@ -11,7 +11,7 @@ needs what is done about it here; a test tells when one no longer does.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from kfp import dsl
 from kfp.dsl.pipeline_task import PipelineTask
@@ -19,8 +19,10 @@ from kfp.dsl.python_component import PythonComponent
 from kfp.dsl.types import type_annotations
 
 from stagewright.components.images import image
+from stagewright.components.runtime.frameworks import FRAMEWORKS
 
 Configure = Callable[["Component", PipelineTask], None]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _configure: ContextVar[Configure | None] = ContextVar("configure", default=None)
 
@@ -51,11 +53,20 @@ def component(*, group: str, cacheable: bool) -> Callable[[Callable[..., Any]], 
     """Declare a component that runs in the image of a dependency group."""
 
     def declare(function: Callable[..., Any]) -> Component:
-        made = dsl.component(function, base_image=image(group), install_kfp_package=False)
+        made = dsl.component(documented(function), base_image=image(group), install_kfp_package=False)
         _make_optional_artifacts_work(made, function)
         return Component(made, group=group, cacheable=cacheable)
 
     return declare
+
+
+def documented(function: Function) -> Function:
+    """The same function; `{frameworks}` in its docstring becomes the names of the frameworks that there are.
+
+    A pipeline is decorated with it below `@dsl.pipeline`; a component is documented by `component` itself.
+    """
+    function.__doc__ = (function.__doc__ or "").replace("{frameworks}", ", ".join(FRAMEWORKS))
+    return function
 
 
 def optional_artifacts(function: Callable[..., Any]) -> list[str]:

@@ -11,31 +11,34 @@ if TYPE_CHECKING:
 
     from stagewright.components.authoring import Component
 
-PIPELINES = {
-    "train-model": "stagewright.pipelines.development.train_model:train_model",
-    "distill": "stagewright.pipelines.optimization.distill:distill",
-    "quantize": "stagewright.pipelines.optimization.quantize:quantize",
-    "optimize-inference": "stagewright.pipelines.optimization.optimize_inference:optimize_inference",
-    "cost-optimize": "stagewright.pipelines.optimization.cost_optimize:cost_optimize",
-    "serving-setup": "stagewright.pipelines.production.serving_setup:serving_setup",
+# Pipelines by folder: pipeline `a-b` of folder `x` is the function `a_b` in `pipelines/x/a_b.py`.
+_PIPELINES = {
+    "development": ("train-model",),
+    "optimization": ("distill", "quantize", "optimize-inference", "cost-optimize"),
+    "production": ("serving-setup",),
+}
+# Components by stage: component `a_b` of stage `x` is the function `a_b` in `components/x/component.py`.
+_COMPONENTS = {
+    "ingestion": ("ingest_data", "validate_data", "split_data"),
+    "features": ("fit_features",),
+    "training": ("train_model",),
+    "evaluation": ("evaluate_model", "write_model_card"),
+    "registry": ("register_model", "promote_model"),
+    "export": ("export_model", "import_model"),
+    "serving": ("publish_model", "deploy_model"),
+    "optimization.distillation": ("distill_model",),
+    "optimization.quantization": ("quantize_model",),
+    "optimization.serving_settings": ("benchmark_model",),
+    "optimization.cost": ("plan_sizes", "measure_size", "optimize_cost"),
 }
 
-COMPONENTS = {
-    name: f"stagewright.components.{stage}.component:{name}"
-    for stage, names in {
-        "ingestion": ("ingest_data", "validate_data", "split_data"),
-        "features": ("fit_features",),
-        "training": ("train_model",),
-        "evaluation": ("evaluate_model", "write_model_card"),
-        "registry": ("register_model", "promote_model"),
-        "export": ("export_model", "import_model"),
-        "serving": ("publish_model", "deploy_model"),
-        "optimization.distillation": ("distill_model",),
-        "optimization.quantization": ("quantize_model",),
-        "optimization.serving_settings": ("benchmark_model",),
-        "optimization.cost": ("plan_sizes", "measure_size", "optimize_cost"),
-    }.items()
+PIPELINES = {
+    name: f"stagewright.pipelines.{folder}.{name.replace('-', '_')}:{name.replace('-', '_')}"
+    for folder, names in _PIPELINES.items()
     for name in names
+}
+COMPONENTS = {
+    name: f"stagewright.components.{stage}.component:{name}" for stage, names in _COMPONENTS.items() for name in names
 }
 
 

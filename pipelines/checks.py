@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from stagewright.components.ingestion.fractions import checked_fractions
 from stagewright.components.runtime.errors import BadParameter, InputError
+from stagewright.components.runtime.frameworks import FRAMEWORKS
 from stagewright.components.runtime.naming import model_name
 from stagewright.components.runtime.service_names import check_service
 from stagewright.pipelines import description
@@ -55,8 +55,7 @@ def _check_split(arguments: Mapping[str, Any]) -> None:
 
 def _check_params(arguments: Mapping[str, Any]) -> None:
     if "teacher" not in arguments:  # a student's parameters are checked against the teacher
-        name = arguments.get("framework", "xgboost")
-        import_module(f"stagewright.components.training.frameworks.{name}").plan(arguments["params"])
+        FRAMEWORKS[arguments.get("framework", "xgboost")].load().plan(arguments["params"])
 
 
 def _check_features(arguments: Mapping[str, Any]) -> None:

@@ -14,14 +14,13 @@ from stagewright.components.runtime import folders, logs, parity, tables
 from stagewright.components.runtime.errors import GateFailed, InputError
 from stagewright.components.runtime.feature_graph import session
 from stagewright.components.runtime.fingerprint import BASELINE, GRAPH
-from stagewright.components.runtime.model import MANY_LAYERS, SERVING, Model, ModelMetadata, Predictions
+from stagewright.components.runtime.frameworks import specification
+from stagewright.components.runtime.model import SERVING, Model, ModelMetadata, Predictions
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.signature import TENSOR_KINDS, Signature
 
 BASELINE_ROWS = 1000
 BASELINE_BYTES = 16 * 2**20  # of large images, fewer rows
-# Float32 sums of thousands of terms, over many layers: another order of addition moves a probability by up to about 1e-5.
-DEEP_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,7 @@ def export_model(
     baseline carries tolerance and spread: whoever asks the served model judges its answers by the same rule.
 
     Args:
-        tolerance: Largest difference, see above; for networks of many layers (torch_vision, transformers) no less than
-            `DEEP_TOLERANCE`.
+        tolerance: Largest difference, see above; at least the framework's own, see `runtime.frameworks`.
         validation: Parquet file of the validation split.
         exported: Folder to write; it appears when the export has passed.
 
@@ -65,8 +63,7 @@ def export_model(
     if not table.height:
         raise InputError("the validation split has no rows; an export cannot be compared on none")
     metadata = loaded.metadata
-    if metadata.framework in MANY_LAYERS:
-        tolerance = max(tolerance, DEEP_TOLERANCE)
+    tolerance = max(tolerance, specification(metadata.framework).tolerance)
     with progress("exporting the model"):
         graph = whole(loaded).SerializeToString(deterministic=True)
         native = loaded.predict(table)

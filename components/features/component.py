@@ -20,8 +20,7 @@ def fit_features(
         train: Training split as Parquet; nothing else is looked at.
         schema: Schema of the data as JSON, with each column's kind and the target.
         features: Folder with the fitted graph (features.onnx) and its description (features.json).
-        framework: Framework to be trained, which decides the defaults. One of sklearn, xgboost, lightgbm, torch, torch_vision,
-            transformers.
+        framework: Framework that will be trained; it decides the defaults. One of {frameworks}.
         params: Parameters of the estimator; sklearn's "model" (linear, random_forest, hist_gradient_boosting) decides the
             defaults too, and the tokenizer of transformers' "model" splits the texts.
         specification: Settings by kind of column and by column that override the defaults; see docs/features.md.

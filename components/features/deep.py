@@ -17,11 +17,10 @@ from stagewright.components.features.training_split import TrainingSplit
 from stagewright.components.runtime import columns, tokens
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.feature_graph import BATCH_BYTES, Feature
+from stagewright.components.runtime.frameworks import specification
 from stagewright.components.runtime.language import base_model
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
-READS = {"torch_vision": ("image", "tensor"), "transformers": ("text",)}
-_NOUNS = {"torch_vision": "image", "transformers": "text"}
 # Mean and deviation of ImageNet's colours, from 0 to 1, which pretrained networks expect.
 _IMAGENET = (np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]))
 
@@ -35,7 +34,8 @@ def fit(chosen: Plan, table: TrainingSplit, framework: str, params: Mapping[str,
     Raises:
         InputError: If there is no such column, or more than one.
     """
-    kinds, noun = READS[framework], _NOUNS[framework]
+    kinds = specification(framework).reads
+    noun = kinds[0]
     usable = [column for column in chosen.columns if column.kind in kinds]
     if not usable:
         raise InputError(
@@ -47,7 +47,7 @@ def fit(chosen: Plan, table: TrainingSplit, framework: str, params: Mapping[str,
         raise InputError(f"framework '{framework}' reads one {noun}, and columns {names} are; drop all but one in the features")
     only = usable[0]
     dropped = {c.name: f"{framework} reads one {noun}" for c in chosen.columns if c is not only}
-    fitted = _tokens(only, params) if framework == "transformers" else _values(only, table, params)
+    fitted = _tokens(only, params) if only.kind == "text" else _values(only, table, params)
     return fitted | {"dropped": chosen.dropped | dropped}
 
 

@@ -16,6 +16,7 @@ from stagewright.components.features.training_split import TrainingSplit
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import Feature, FeatureGraph
+from stagewright.components.runtime.frameworks import FRAMEWORKS
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.schema import Schema
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Input
@@ -52,7 +53,7 @@ def fit_features(
 
     Args:
         train: Parquet file of the training split; nothing else is looked at.
-        framework: sklearn, xgboost, lightgbm, torch, torch_vision or transformers: decides the defaults.
+        framework: Framework that will be trained, see `runtime.frameworks`; it decides the defaults.
         params: The estimator's parameters; sklearn's `model` decides the defaults too, transformers' `model` is whose tokenizer
             splits the texts.
         specification: See `stagewright.components.features.specification`.
@@ -63,7 +64,7 @@ def fit_features(
     chosen = plan(schema, framework, params or {}, specification or {})
     table = TrainingSplit(train)
     table.check(chosen.columns)
-    if framework in deep.READS:
+    if FRAMEWORKS[framework].reads:
         made = deep.fit(chosen, table, framework, params or {})
         return _told(FeatureGraph(framework=framework, specification=chosen.resolved(), **made))
     fitted, kept, dropped = _fit_columns(chosen, table)

@@ -19,13 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stagewright.components.features.options import OPTIONS, SOURCE, Options, validated
+from stagewright.components.runtime import frameworks
 from stagewright.components.runtime.errors import BadParameter, InputError, did_you_mean, one_of
-from stagewright.components.runtime.model import DEEP, FRAMEWORKS
 from stagewright.components.runtime.schema import Column, ColumnKind, Schema
 from stagewright.components.runtime.signature import TENSOR_KINDS
 
-_TREE_MODELS = ("random_forest", "hist_gradient_boosting")
-_SKLEARN_MODELS = ("linear", *_TREE_MODELS)
 _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "tree": {},
     "linear": {
@@ -68,15 +66,13 @@ def family(framework: str, params: Mapping[str, Any]) -> str:
     Raises:
         BadParameter: If there is no such framework or algorithm.
     """
-    one_of("framework", framework, FRAMEWORKS)
-    if framework in DEEP:
-        return "network"
-    if framework == "sklearn":
-        model = params.get("model", "hist_gradient_boosting")
-        if not isinstance(model, str):
-            raise BadParameter("params.model", got=model, expected=f"one of {', '.join(_SKLEARN_MODELS)}")
-        return "linear" if one_of("params.model", model, _SKLEARN_MODELS) == "linear" else "tree"
-    return "tree"
+    row = frameworks.specification(framework)
+    if not row.families or "model" not in params:
+        return row.family
+    model = params["model"]
+    if not isinstance(model, str):
+        raise BadParameter("params.model", got=model, expected=f"one of {', '.join(row.families)}")
+    return row.families[one_of("params.model", model, row.families)]
 
 
 def plan(schema: Schema, framework: str, params: Mapping[str, Any], specification: Mapping[str, Any]) -> Plan:
@@ -101,7 +97,7 @@ def plan(schema: Schema, framework: str, params: Mapping[str, Any], specificatio
             dropped[column.name] = drop
             validated(kind, own, where=f"columns.{column.name}")
             continue
-        if kind in TENSOR_KINDS and framework != "torch_vision":
+        if kind in TENSOR_KINDS and kind not in frameworks.specification(framework).reads:
             dropped[column.name] = f"{framework} reads no {kind}s"
             continue
         merged = {**defaults.get(kind, {}), **by_kind.get(kind, {}), **own}

@@ -10,14 +10,14 @@ serving/                                         added by export_model: model.on
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
 from stagewright.components.runtime.documents import read_json
-from stagewright.components.runtime.errors import InputError, one_of
+from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.frameworks import framework_module
 from stagewright.components.runtime.positive import THRESHOLD
 
 if TYPE_CHECKING:
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 
 METADATA_FILE = "model.json"
 FEATURES, ESTIMATOR, SERVING = "features", "estimator", "serving"
-FRAMEWORKS = ("sklearn", "xgboost", "lightgbm", "torch", "torch_vision", "transformers")
-MANY_LAYERS = ("torch_vision", "transformers")
-DEEP = ("torch", *MANY_LAYERS)  # what the package torch runs
-PACKAGES = {
-    "sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm", "torch": "torch", "torch_vision": "torch",
-    "transformers": "torch",
-}  # fmt: skip
-
 GRAPH_THRESHOLD = "head/threshold"  # that of an exported graph: the name of a constant in it
 
 Label = str | int | bool
@@ -177,7 +169,7 @@ class Model:
 
         folder = Path(folder)
         metadata = ModelMetadata.read(folder)
-        estimator = framework(metadata.framework).load(folder / ESTIMATOR)
+        estimator = framework_module(metadata.framework).load(folder / ESTIMATOR)
         return cls(metadata, FeatureGraph.load(folder / FEATURES), estimator, folder)
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
@@ -218,24 +210,3 @@ def decide(probabilities: np.ndarray, threshold: float = THRESHOLD) -> np.ndarra
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= np.float32(threshold)).astype(np.int64)
     return probabilities.argmax(axis=1)
-
-
-def framework(name: str) -> Any:
-    """The module of a framework, imported now.
-
-    Raises:
-        BadParameter: For a name that is not one of ours.
-        InputError: If the framework's package is not installed.
-    """
-    one_of("framework", name, FRAMEWORKS)
-    try:
-        return import_module(f"stagewright.components.training.frameworks.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("stagewright"):
-            raise
-        extra = "torch" if name in DEEP else "tabular"
-        profile = "; or compile with the torch profile" if name in DEEP else ""
-        raise InputError(
-            f"framework '{name}' is not installed here (no package '{error.name}'); "
-            f"install stagewright[{extra}]{profile or ' to use it'}"
-        ) from None

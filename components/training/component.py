@@ -30,7 +30,7 @@ def train_model(
         schema: Schema of the data as JSON, with the target and the task.
         model: Folder of the trained model in MLflow's format, with model.json, features and estimator; no file is a pickle.
         name: Name of the model, and of the experiment in MLflow.
-        framework: Library to train with. One of sklearn, xgboost, lightgbm, torch, torch_vision, transformers.
+        framework: Library to train with. One of {frameworks}.
         params: Hyperparameters of the framework by name; with sklearn, "model" is linear, random_forest or
             hist_gradient_boosting.
         class_weight: none, or balanced, by which rare classes count as much as frequent ones.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.frameworks import FRAMEWORKS
 from stagewright.components.runtime.learned import Learned
-from stagewright.components.runtime.model import ESTIMATOR, FEATURES, PACKAGES, Estimator, ModelMetadata
+from stagewright.components.runtime.model import ESTIMATOR, FEATURES, Estimator, ModelMetadata
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
 if TYPE_CHECKING:
@@ -19,17 +20,13 @@ if TYPE_CHECKING:
 LOADER = "stagewright.components.runtime.mlflow_flavor"
 EXAMPLE_FILE, EXAMPLE_ROWS = "input_example.json", 5
 _ALWAYS = ("stagewright", "mlflow-skinny", "numpy", "onnx", "onnxruntime", "pandas", "polars")
-_ALSO = {
-    "sklearn": ("skops", "skl2onnx"),
-    "torch_vision": ("torchvision", "timm", "safetensors", "onnxscript"),
-    "transformers": ("transformers", "tokenizers", "safetensors", "onnxscript"),
-}
 
 
 def libraries(framework: str) -> dict[str, str]:
     """Version of Python and of each package that takes part in a model of this framework."""
     found = {"python": platform.python_version()}
-    for package in (*_ALWAYS, PACKAGES[framework], *_ALSO.get(framework, ())):
+    row = FRAMEWORKS[framework]
+    for package in (*_ALWAYS, *row.packages, *row.tools):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -63,11 +60,8 @@ def write(
 def _write_mlmodel(folder: Path, metadata: ModelMetadata, features: FeatureGraph, example: pl.DataFrame) -> None:
     from mlflow.models import Model
 
-    pinned = [
-        f"{package}=={number}"
-        for package, number in metadata.libraries.items()
-        if package not in {"python", "skl2onnx", "onnxscript"}
-    ]
+    not_to_load = {"python", *FRAMEWORKS[metadata.framework].tools}
+    pinned = [f"{package}=={number}" for package, number in metadata.libraries.items() if package not in not_to_load]
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n")
     python = f"python: {metadata.libraries['python']}\nbuild_dependencies: [pip]\ndependencies:\n- -r requirements.txt\n"
     (folder / "python_env.yaml").write_text(python)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime import folders, logs, naming, positive, tracking
+from stagewright.components.runtime.frameworks import framework_module
 from stagewright.components.runtime.model import ModelMetadata
-from stagewright.components.runtime.model import framework as framework_module
 from stagewright.components.runtime.positive import THRESHOLD
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.seeds import checked_seed
@@ -44,7 +44,7 @@ def train_model(
         schema: Schema file, with target and task.
         model: Folder to write; it appears when the model is complete.
         name: Of the model, and of the MLflow experiment.
-        framework: sklearn, xgboost, lightgbm, torch, torch_vision or transformers.
+        framework: Name of the framework, see `runtime.frameworks`.
         params: Hyperparameters by name; the framework's own defaults for those not given.
         positive_class: The one of two classes that metrics and threshold are about; empty: the second in sorted order.
         threshold: Probability of the positive class from which it is answered.

@@ -4,6 +4,7 @@ from typing import Any
 
 from kfp import dsl
 
+from stagewright.components.authoring import documented
 from stagewright.components.features.component import fit_features
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
 from stagewright.components.training.component import train_model as train_model_step
@@ -11,6 +12,7 @@ from stagewright.pipelines.shared_steps import prove_and_serve
 
 
 @dsl.pipeline(name="train-model", display_name="Train a model")
+@documented
 def train_model(
     data: str,
     target: str,
@@ -62,8 +64,7 @@ def train_model(
         target: Column to predict.
         name: Name of the model: lower-case letters, digits and dashes; it names the registered model and the service.
         task: What to predict. One of auto, binary, multiclass, regression.
-        framework: Library to train with; torch_vision reads images, transformers reads texts. One of sklearn, xgboost,
-            lightgbm, torch, torch_vision, transformers.
+        framework: Library to train with; torch_vision reads images, transformers reads texts. One of {frameworks}.
         params: Hyperparameters of the framework, as JSON; what is not given has a sensible default.
         query: SQL query, if `data` is a database.
         format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet, npz,

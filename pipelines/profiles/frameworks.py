@@ -1,48 +1,45 @@
-"""Which image a run's arguments ask for: networks need the one that holds torch, in every step that loads the model."""
+"""The image that a run's arguments require: every step that loads a model needs the packages of its framework."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from stagewright.components.images import image
 from stagewright.components.runtime.errors import InputError
+from stagewright.components.runtime.frameworks import FRAMEWORKS, FrameworkSpec
 from stagewright.pipelines.profiles.model import Profile
 
-# Values of a parameter with which the steps need torch. By name: nothing heavier than this is imported to compile.
-_NEED_TORCH = {
-    "framework": ("torch", "torch_vision", "transformers"),
-    "student": ("mlp", "vision", "transformer"),
-}
-_HOLD_TORCH = ("torch", "torch-gpu")
-IMAGES = {"tabular": "torch"}  # a model of a network is also loaded by the steps after training
+USUAL = "tabular"  # the image of the steps that load a model, unless the framework needs another
 
 
 def images(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Image groups to be used in place of others for a run with these arguments.
+    """Image groups to use in place of others for a run with these arguments.
 
     >>> images({"framework": "transformers"}), images({"framework": "xgboost"})
     ({'tabular': 'torch'}, {})
     """
-    return dict(IMAGES) if _reason(arguments) else {}
+    _, row = _special(arguments)
+    return {USUAL: row.image} if row else {}
 
 
 def check(profile: Profile | None, arguments: Mapping[str, Any]) -> None:
-    """Stop a run whose steps would find no torch, before it starts rather than when it trains.
+    """Check that the profile's images hold the framework that a run needs.
 
     Raises:
-        InputError: Naming the argument and the profile that holds torch.
+        InputError: Naming the argument, and the profiles whose images hold the framework.
     """
-    reason = _reason(arguments)
-    used = profile.group("fit_features", "tabular") if profile else "tabular"
-    if reason and used not in _HOLD_TORCH:
+    argument, row = _special(arguments)
+    used = profile.group("fit_features", USUAL) if profile else USUAL
+    if row and used not in (row.image, f"{row.image}-gpu"):
         raise InputError(
-            f"{reason} needs torch, which {image(used).split(':')[0].rpartition('/')[2]} lacks; use the profile torch or gpu, "
-            "or one of yours with images: {tabular: torch}"
+            f"{argument} needs {row.packages[0]}, which {image(used).split(':')[0].rpartition('/')[2]} lacks; "
+            f"use the profile {row.image} or gpu, or one of yours with images: {{{USUAL}: {row.image}}}"
         )
 
 
-def _reason(arguments: Mapping[str, Any]) -> str:
-    """The argument that asks for torch; empty if none does."""
-    for name, values in _NEED_TORCH.items():
-        if arguments.get(name) in values:
-            return f"{name}={arguments[name]}"
-    return ""
+def _special(arguments: Mapping[str, Any]) -> tuple[str, FrameworkSpec | None]:
+    """The argument that needs another image than the usual one, and the framework that it names."""
+    for row in FRAMEWORKS.values():
+        for name, value in (("framework", row.name), ("student", row.student)):
+            if row.image != USUAL and value and arguments.get(name) == value:
+                return f"{name}={value}", row
+    return "", None

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from stagewright.components.runtime.errors import BadParameter, InputError, one_of
+from stagewright.components.runtime.frameworks import FRAMEWORKS
 from stagewright.components.training.frameworks._base import Split
 
 STUDENTS = ("auto", "trees", "linear", "mlp", "vision", "transformer")
-DEEP = {"torch_vision": "vision", "transformers": "transformer"}  # what "auto" means for a teacher of such a framework
+# What "auto" means for a teacher of a framework that reads images or texts.
+DEEP = {row.name: row.student for row in FRAMEWORKS.values() if row.reads and row.student}
 LEAST_WEIGHT = 1e-3  # a class that the teacher gives less than this is left out of a row's soft label
 COLUMN_SHARE = 0.97  # of what a student relies on: the columns that a student of few columns keeps
 

@@ -24,8 +24,8 @@ from stagewright.components.optimization.distillation.students import (
 from stagewright.components.optimization.distillation.teacher import Teacher
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.feature_graph import FeatureGraph
+from stagewright.components.runtime.frameworks import framework_module
 from stagewright.components.runtime.model import FEATURES, Model
-from stagewright.components.runtime.model import framework as framework_module
 from stagewright.components.runtime.schema import Schema
 from stagewright.components.runtime.signature import Input
 from stagewright.components.training import folder as model_folder

@@ -9,7 +9,7 @@ import pytest
 import skops.io
 
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.model import framework
+from stagewright.components.runtime.frameworks import framework_module
 from stagewright.components.training.frameworks._base import Fit, Split, TrainingData, loss
 from stagewright.components.training.frameworks._trees import floor32
 
@@ -38,7 +38,7 @@ def made(classes: int, *, holes: str = "none", rows: int = 900, seed: int = 0) -
 
 
 def fitted(name: str, data: TrainingData, **params: object) -> Fit:
-    module = framework(name)
+    module = framework_module(name)
     return module.train(data, module.plan(params), seed=0)
 
 
@@ -144,7 +144,7 @@ def test_damaged_estimator_is_refused(name: str, content: bytes | None, tmp_path
         path.unlink() if content is None else path.write_bytes(content)
 
     with pytest.raises(InputError, match="cannot be read as an estimator"):
-        framework(name).load(tmp_path)
+        framework_module(name).load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
@@ -154,14 +154,14 @@ def test_truncated_estimator_is_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     with pytest.raises(InputError, match="cannot be read as an estimator"):
-        framework(name).load(tmp_path)
+        framework_module(name).load(tmp_path)
 
 
 def test_foreign_type_in_a_sklearn_file_is_not_built(tmp_path: Path) -> None:
     skops.io.dump(Column("x"), tmp_path / "model.skops")
 
     with pytest.raises(InputError, match="Column, which no model of ours is made of; it is not loaded"):
-        framework("sklearn").load(tmp_path)
+        framework_module("sklearn").load(tmp_path)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
@@ -181,7 +181,7 @@ def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", weights=np.array([{"a": 1}], dtype=object))
 
     with pytest.raises(InputError, match="cannot be read as an estimator: Object arrays cannot be loaded"):
-        framework("torch").load(tmp_path)
+        framework_module("torch").load(tmp_path)
 
 
 def test_no_gpu_is_one_sentence() -> None:

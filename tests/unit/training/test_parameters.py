@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from stagewright.components.runtime.errors import BadParameter, InputError
-from stagewright.components.runtime.model import FRAMEWORKS, framework
+from stagewright.components.runtime.frameworks import FRAMEWORKS, framework_module
 from stagewright.components.training.parameters import Parameter, resolve
 
 
@@ -19,7 +19,7 @@ from stagewright.components.training.parameters import Parameter, resolve
 )
 def test_unknown_parameter_names_the_nearest(name: str, given: dict[str, Any], wrong: str, near: str) -> None:
     with pytest.raises(InputError, match=f"no parameter '{wrong}' \\(did you mean '{near}'\\?\\); it takes "):
-        framework(name).plan(given)
+        framework_module(name).plan(given)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_unknown_parameter_names_the_nearest(name: str, given: dict[str, Any], w
 )
 def test_bad_value_gets_one_sentence(name: str, parameter: str, value: Any, expected: str) -> None:
     with pytest.raises(BadParameter) as caught:
-        framework(name).plan({parameter: value})
+        framework_module(name).plan({parameter: value})
 
     assert str(caught.value) == f"parameter 'params.{parameter}' is {value!r}; expected {expected}"
 
@@ -66,7 +66,7 @@ def test_bad_value_gets_one_sentence(name: str, parameter: str, value: Any, expe
     ],
 )
 def test_the_least_and_the_greatest_value_are_allowed(name: str, parameter: str, values: list[Any]) -> None:
-    assert [framework(name).plan({parameter: value}).params[parameter] for value in values] == values
+    assert [framework_module(name).plan({parameter: value}).params[parameter] for value in values] == values
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_unknown_framework_names_the_choices() -> None:
         BadParameter,
         match="expected one of sklearn, xgboost, lightgbm, torch, torch_vision, transformers \\(did you mean 'xgboost'",
     ):
-        framework("xgbost")
+        framework_module("xgbost")
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_defaults_pass_their_own_check(name: str) -> None:
-    plan = framework(name).plan({})
+    plan = framework_module(name).plan({})
 
-    assert framework(name).plan(plan.params).params == plan.params
+    assert framework_module(name).plan(plan.params).params == plan.params
 
 
 def test_number_takes_the_parameters_own_type() -> None:
@@ -112,7 +112,7 @@ def test_number_takes_the_parameters_own_type() -> None:
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_whole_numbers_and_their_doubles_are_the_same(name: str) -> None:
     """A cluster hands over 3 for 3.0, kfp.local once handed over 3.0 for 3; neither may change the model."""
-    module = framework(name)
+    module = framework_module(name)
     tables = module.PARAMETERS if name == "sklearn" else {None: module.PARAMETERS}
     tried = 0
     for model, table in tables.items():

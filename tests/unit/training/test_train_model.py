@@ -14,7 +14,8 @@ from stagewright.components.features.fit import fit_features
 from stagewright.components.runtime import tables, tracking
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
 from stagewright.components.runtime.files import sha256
-from stagewright.components.runtime.model import Model, framework
+from stagewright.components.runtime.frameworks import framework_module
+from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 from stagewright.components.training.train import train_model
 
@@ -202,7 +203,7 @@ def test_framework_that_is_not_installed_says_what_to_install(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "torch", None)
 
     with pytest.raises(InputError, match=r"framework 'torch' is not installed here .*; install stagewright\[torch\]; or"):
-        framework("torch")
+        framework_module("torch")
 
 
 @pytest.mark.usefixtures("recorded")
