@@ -73,9 +73,10 @@ class TrackingSettings(EnvironmentSettings):
 
 
 class LocalSettings(EnvironmentSettings):
-    """Where a laptop keeps its services, runs and deployed models."""
+    """Where a laptop keeps its services, runs and deployed models, and how it starts steps."""
 
     home: Path = Field(Path.home() / ".stagewright", validation_alias="STAGEWRIGHT_HOME")
+    warm_steps: bool = Field(True, validation_alias="STAGEWRIGHT_WARM_STEPS")
 
 
 def load(settings: type[AnySettings], purpose: str) -> AnySettings:

@@ -27,7 +27,7 @@ BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # the most that one reque
 BATCH_BYTES = 500_000  # as JSON; MLflow refuses a million
 
 # What a step needs of MLflow's client: give up in seconds, write nothing to the terminal, call nobody else.
-_CLIENT_DEFAULTS = {
+CLIENT_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -261,7 +261,7 @@ def _sqlite_file(uri: str) -> Path | None:
 
 
 def _configure_client() -> None:
-    for name, value in _CLIENT_DEFAULTS.items():
+    for name, value in CLIENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     for chatter in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(chatter).setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """The demo on real data: train on IBM's Telco customer churn with XGBoost, publish, serve, and check five predictions."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -53,17 +54,18 @@ def compare(run: runner.Run, endpoint: str) -> Table:
     import polars as pl
 
     from stagewright.components.runtime import parity
-    from stagewright.components.runtime.model import Model, Predictions
+    from stagewright.components.runtime.model import Predictions
     from stagewright.components.serving import client
+    from stagewright.pipelines.local.model_answers import answers
 
     folder = results.model_folder(run)
     if folder is None:
         raise GateFailed(f"run {run.run_id}", ["no model was exported"])
-    rows = pl.read_parquet(results.artifact(run, "split-data", "test"), n_rows=ROWS)
-    model = Model.load(folder)
-    own = model.predict(rows)
+    test = results.artifact(run, "split-data", "test")
+    rows = pl.read_parquet(test, n_rows=ROWS)
+    own, inputs = answers(folder, Path(test), ROWS)
     labels = np.asarray(own.labels).tolist()
-    served = client.predict(endpoint, NAME, rows.select(column.name for column in model.features.inputs).to_dicts())
+    served = client.predict(endpoint, NAME, rows.select(inputs).to_dicts())
     probabilities = np.asarray(served.probabilities, dtype=np.float32)
     answered = Predictions(labels=np.asarray(served.predictions), probabilities=probabilities)
     found = parity.compare(own, answered, parity.TOLERANCE)

@@ -1,9 +1,11 @@
 """The command `stagewright`: run, compile and submit pipelines, and manage local services and deployed models."""
 
+import contextlib
 import json
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -227,11 +229,21 @@ def _clean_up_when_ended() -> None:
             signal.signal(number, end)
 
 
+def _warm(arguments: list[str]) -> AbstractContextManager[object]:
+    """While a command is read that runs steps as processes of this machine, a server imports what they need."""
+    if arguments[:1] not in (["run"], ["demo"]) or {"-h", "--help", "docker", "--runner=docker"} & {*arguments}:
+        return contextlib.nullcontext()
+    from stagewright.pipelines.local.warm import warm_server
+
+    return warm_server()
+
+
 def main() -> None:
     """Run the command line; expected errors become one sentence on standard error and an exit code."""
     _clean_up_when_ended()
     try:
-        app()
+        with _warm(sys.argv[1:]):
+            app()
     except (StagewrightError, OSError) as error:
         known = error if isinstance(error, StagewrightError) else disk_faults.explained(error)
         if known is None:

@@ -20,7 +20,7 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
 from stagewright.components.runtime.folders import new_files
 from stagewright.pipelines import catalog, nulls
-from stagewright.pipelines.local import services
+from stagewright.pipelines.local import services, warm, warm_modules
 from stagewright.pipelines.local.backend_form import BUCKET
 from stagewright.pipelines.local.step_process import processes
 from stagewright.pipelines.watch import FAILED, SUCCEEDED, Step, Watch
@@ -91,7 +91,9 @@ def run(
         follower = _Follower(this, log, watch)
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):
             steps = this.folder / BUCKET
-            with runner(steps) as chosen, nulls.kept(), _one_at_a_time(pipeline):
+            with warm.warm_server() as server, runner(steps) as chosen, nulls.kept(), _one_at_a_time(pipeline):
+                if server is not None and runner is processes:
+                    server.preload(warm_modules.modules(pipeline, arguments))
                 # kfp makes a workspace, and leaves it behind, unless it is given one.
                 workspace = this.folder / "workspace"
                 local.init(chosen, pipeline_root=str(steps), workspace_root=str(workspace), raise_on_error=False)

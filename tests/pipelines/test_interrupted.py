@@ -52,7 +52,7 @@ def test_run_that_ends_early_leaves_nothing_behind(tmp_path: Path, number: signa
     environment = variables | {"STAGEWRIGHT_HOME": str(home), "TMPDIR": str(temporary)}
     run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        assert until(lambda: [one for one in belonging_to(home).values() if "step_process" in one], 100)
+        assert until(lambda: [one for one in belonging_to(home).values() if "warm_server" in one], 100)
         assert until(lambda: list(home.glob("runs/*/steps/*/train-model")), 200)
 
         run.send_signal(number)
