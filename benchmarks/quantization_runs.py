@@ -77,7 +77,7 @@ def prepare(subject: Subject, folder: Path) -> Prepared:
         shutil.rmtree(folder, ignore_errors=True)
         deep_models.make(folder, subject.name, lambda at: subject.data(at, learned), subject.framework, subject.params)
         deep_models.made_elsewhere(folder / "exported")
-    tables.write(offered, folder / "offered.parquet")
+    tables.write_table(offered, folder / "offered.parquet")
     kept = table[subject.learned + subject.offered :]
     return Prepared(subject, folder / "exported", folder / "offered.parquet", kept)
 

@@ -52,7 +52,7 @@ class Models:
 
     def rows(self, columns: str) -> pl.DataFrame:
         """The test split of "mixed" or "numeric" columns, without the target."""
-        return tables.read(self.folder / columns / "test.parquet").drop(TARGET)
+        return tables.read_table(self.folder / columns / "test.parquet").drop(TARGET)
 
 
 def prepare(folder: Path) -> Models:
@@ -66,7 +66,7 @@ def prepare(folder: Path) -> Models:
     for model in PARAMETERS:
         path = folder / "mixed" / model / NATIVE
         if not path.exists():
-            skops.io.dump(_native(model, tables.read(folder / "mixed" / "train.parquet")), path)
+            skops.io.dump(_native(model, tables.read_table(folder / "mixed" / "train.parquet")), path)
     return Models(folder)
 
 
@@ -81,7 +81,7 @@ def _train(folder: Path, table: pl.DataFrame) -> None:
     paths = {name: folder / f"{name}.parquet" for name in ("all", *SPLITS)}
     if not paths["test"].exists():
         folder.mkdir(parents=True, exist_ok=True)
-        tables.write(table, paths["all"])
+        tables.write_table(table, paths["all"])
         schema = inferred(profile(paths["all"]), TARGET, Task.BINARY)
         schema.write(folder / "schema.json")
         split(paths["all"], schema, tuple(paths[name] for name in SPLITS), seed=SEED)

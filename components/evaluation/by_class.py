@@ -47,7 +47,8 @@ def by_class(outcome: Outcome) -> list[ClassScores]:
     return [
         ClassScores(
             label, int(rows[code]), int(answered[code]), _share(right[code], answered[code]), _share(right[code], rows[code]),
-            _share(2 * right[code], rows[code] + answered[code]), *_areas(outcome.truth == code, outcome.chances[:, code]),
+            _share(2 * right[code], rows[code] + answered[code]),
+            *_areas(outcome.truth == code, outcome.class_probabilities[:, code]),
         )
         for code, label in enumerate(outcome.labels)
     ]  # fmt: skip

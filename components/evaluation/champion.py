@@ -15,7 +15,7 @@ from stagewright.components.metrics.metrics import Measured, Metric, main_metric
 from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import tracking
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.learned import Learned
+from stagewright.components.runtime.learned import LearnedRows
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.storage import ObjectStore
 
@@ -72,7 +72,7 @@ class Champion:
         }
 
 
-def find(name: str) -> "ModelVersion | None":
+def find_champion(name: str) -> "ModelVersion | None":
     """The registered version with the alias `champion`; None when there is none, or no registry is set.
 
     Raises:
@@ -83,7 +83,7 @@ def find(name: str) -> "ModelVersion | None":
     from mlflow.exceptions import MlflowException
 
     client = tracking.client(_PURPOSE)
-    with tracking.answering(_PURPOSE):
+    with tracking.mlflow_errors(_PURPOSE):
         try:
             return client.get_model_version_by_alias(name, ALIAS)
         except MlflowException as error:
@@ -92,12 +92,12 @@ def find(name: str) -> "ModelVersion | None":
             raise
 
 
-def compare(
+def judge_champion(
     version: "ModelVersion",
     ours: ModelMetadata,
     new: Outcome,
     rows: pl.DataFrame,
-    learned: Learned,
+    learned: LearnedRows,
     answer: Callable[[Model, pl.DataFrame], Outcome],
     *,
     seed: int = 0,
@@ -128,7 +128,7 @@ def compare(
         try:
             champion = Model.load(folder)
             difference = _difference(champion.metadata, ours)
-            fresh = _new_to_both(Learned.read(folder), learned, rows) if not difference else ""
+            fresh = _new_to_both(LearnedRows.read(folder), learned, rows) if not difference else ""
             if isinstance(fresh, str):
                 return Champion(label, uri, False, difference or fresh)
             counted = Champion(label, uri, False, rows=int(fresh.sum()), left_out=int((~fresh).sum()))
@@ -154,11 +154,11 @@ def _judged(counted: Champion, ours: Outcome, theirs: Outcome, seed: int) -> Cha
     return replace(found, comparable=True, metric=metric, gain=gain, interval=interval)
 
 
-def _new_to_both(champion: Learned | None, ours: Learned, rows: pl.DataFrame) -> np.ndarray | str:
+def _new_to_both(champion: LearnedRows | None, ours: LearnedRows, rows: pl.DataFrame) -> np.ndarray | str:
     """Which rows neither model learned from, [N] bool; or why that cannot be told."""
     if champion is None:
         return "it keeps no record of the rows that it learned from, as models do that are trained now"
-    return champion.unknowable(rows.schema) or champion.new(rows) & ours.new(rows)
+    return champion.incompatibility(rows.schema) or champion.new(rows) & ours.new(rows)
 
 
 def _too_few(fresh: Outcome, tested: int) -> str:

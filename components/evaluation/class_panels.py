@@ -33,10 +33,10 @@ def precision_recall_panels(outcome: Outcome) -> "Figure | None":
 def scores_rows(outcome: Outcome) -> "Figure":
     """How sure the model is of the true class: one row a class with median, quartiles, and the range from 5 to 95 percent."""
     codes = frequent(outcome, MOST_ROWS)
-    chances = outcome.chances[np.arange(len(outcome)), outcome.truth]
+    probabilities = outcome.class_probabilities[np.arange(len(outcome)), outcome.truth]
     figure, axes = new_figure("Probability of the true class", width=WIDTH, height=1.0 + 0.27 * len(codes))
     for row, code in enumerate(codes):
-        low, lower, median, upper, high = np.quantile(chances[outcome.truth == code], [0.05, 0.25, 0.5, 0.75, 0.95])
+        low, lower, median, upper, high = np.quantile(probabilities[outcome.truth == code], [0.05, 0.25, 0.5, 0.75, 0.95])
         axes.plot([low, high], [row, row], color=ACCENT, linewidth=1.2, alpha=0.6)
         axes.plot([lower, upper], [row, row], color=ACCENT, linewidth=5, alpha=0.4, solid_capstyle="butt")
         axes.plot(median, row, "o", color=ACCENT, markersize=5)
@@ -81,7 +81,7 @@ def _panels(
         axes.set_axis_off()
     for axes, code in zip(places, codes, strict=False):
         positive = outcome.truth == code
-        curve = curve_of(positive, outcome.chances[:, code], points=POINTS)
+        curve = curve_of(positive, outcome.class_probabilities[:, code], points=POINTS)
         guess = ([0, 1], [0, 1]) if diagonal else ([0, 1], [positive.mean()] * 2)
         axes.plot(*guess, color=MUTED, linewidth=0.9, linestyle="--")
         axes.plot(curve.x, curve.y, color=ACCENT, linewidth=1.7)

@@ -31,13 +31,13 @@ def sections(made: report.Page, evaluation: Evaluation) -> None:
     )
     made.section(
         "Whether probabilities can be taken at their word",
-        report.beside(report.figures(classification_plots.calibration_plot(test)), _calibration(test)),
+        report.side_by_side(report.figures(classification_plots.calibration_plot(test)), _calibration(test)),
     )
 
 
 def positive_class(evaluation: Evaluation) -> str:
     """The positive one of two classes as it is written; empty for other tasks."""
-    return positive.name(evaluation.test.labels[1]) if evaluation.task is Task.BINARY else ""
+    return positive.class_name(evaluation.test.labels[1]) if evaluation.task is Task.BINARY else ""
 
 
 def about(evaluation: Evaluation) -> str:
@@ -70,7 +70,7 @@ def _table(evaluation: Evaluation) -> str:
 
 
 def _name(scores: ClassScores, evaluation: Evaluation) -> str:
-    name = positive.name(scores.label)
+    name = positive.class_name(scores.label)
     return f"{name} (positive)" if name == positive_class(evaluation) else name
 
 

@@ -62,7 +62,9 @@ def scores_plot(outcome: Outcome, threshold: float) -> "Figure":
         threshold: Probability of the second of two classes from which it is answered, drawn as a line.
     """
     binary = outcome.task is Task.BINARY
-    scores = outcome.chances[:, 1] if binary else outcome.chances[np.arange(len(outcome)), outcome.truth]
+    scores = (
+        outcome.class_probabilities[:, 1] if binary else outcome.class_probabilities[np.arange(len(outcome)), outcome.truth]
+    )
     figure, axes = new_figure("Scores by true class", width=WIDTH, height=HEIGHT)
     edges = np.linspace(0, 1, BINS + 1)
     for code, name in enumerate(outcome.labels):
@@ -125,7 +127,7 @@ def _merged(outcome: Outcome) -> Outcome:
 def _curves(outcome: Outcome) -> "list[tuple[str, np.ndarray, np.ndarray]]":
     """Name, positive rows and scores of each curve; a class without both kinds of rows has none."""
     codes = [1] if outcome.task is Task.BINARY else range(len(outcome.labels))
-    curves = [(label(outcome.labels[code], 18), outcome.truth == code, outcome.chances[:, code]) for code in codes]
+    curves = [(label(outcome.labels[code], 18), outcome.truth == code, outcome.class_probabilities[:, code]) for code in codes]
     return [(name, positive, scores) for name, positive, scores in curves if 0 < positive.sum() < len(positive)]
 
 

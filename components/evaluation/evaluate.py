@@ -15,7 +15,7 @@ from stagewright.components.metrics import bootstrap, outcome
 from stagewright.components.metrics.metrics import Measured, Metric, main_metric, measure
 from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import positive, tables
-from stagewright.components.runtime.learned import Learned, learned_from
+from stagewright.components.runtime.learned import LearnedRows, identifying_columns
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.schema import Schema, Task
@@ -70,7 +70,7 @@ class Evaluation:
             "framework": self.metadata.framework,
             "rows": {split: len(rows) for split, rows in self.outcomes.items()},
             "class_rows": {split: _class_rows(rows) for split, rows in self.outcomes.items() if rows.classes is not None},
-            "positive_class": positive.name(self.test.labels[1]) if self.task is Task.BINARY else None,
+            "positive_class": positive.class_name(self.test.labels[1]) if self.task is Task.BINARY else None,
             "classes": [] if self.test.classes is None else [scores.document() for scores in by_class(self.test)],
             "main_metric": self.metric.name,
             "metrics": {split: measured.values for split, measured in self.measured.items()},
@@ -121,7 +121,7 @@ def evaluate(
     task = Task(loaded.metadata.task)
     thresholds = gate.parse_minimum(minimum or {}, task)
     paths = dict(zip(SPLITS, (train, validation, test), strict=True))
-    slices.check_columns(slice_columns, tables.scan(test).collect_schema())
+    slices.check_columns(slice_columns, tables.scan_table(test).collect_schema())
     rows = {split: _rows(path, loaded.metadata.target, split, seed) for split, path in paths.items()}
     outcomes = {split: answer(loaded, table, split=split) for split, table in rows.items()}
     measured = {split: measure(found) for split, found in outcomes.items()}
@@ -156,7 +156,7 @@ def evaluate(
         overfitting=fit,
         gate=gate.Gate(tuple(checks if against is None else [*checks, against])),
         notes=_notes(paths, rows, outcomes["test"]),
-        mistakes=examples.worst(outcomes["test"], rows["test"], inputs),
+        mistakes=examples.worst_mistakes(outcomes["test"], rows["test"], inputs),
     )
 
 
@@ -190,7 +190,7 @@ def _is_large(given: Input) -> bool:
 
 def _rows(path: str | Path, target: str, split: str, seed: int) -> pl.DataFrame:
     """The rows of a split whose target is known; a sample of a large training split."""
-    rows = outcome.known_rows(tables.read(path), target, split=split)
+    rows = outcome.known_rows(tables.read_table(path), target, split=split)
     if split == "train" and len(rows) > TRAINING_ROWS:
         return rows.sample(TRAINING_ROWS, seed=seed)
     return rows
@@ -199,26 +199,26 @@ def _rows(path: str | Path, target: str, split: str, seed: int) -> pl.DataFrame:
 def _champion(
     name: str, model: Model, new: Outcome, rows: pl.DataFrame, paths: Mapping[str, str | Path], seed: int
 ) -> champion.Champion | None:
-    version = champion.find(name)
+    version = champion.find_champion(name)
     if version is None:
         return None
-    learned = Learned.read(model.folder) or _learned(model.metadata, paths)
-    return champion.compare(
+    learned = LearnedRows.read(model.folder) or _learned(model.metadata, paths)
+    return champion.judge_champion(
         version, model.metadata, new, rows, learned, lambda other, table: answer(other, table, split="test"), seed=seed
     )
 
 
-def _learned(metadata: ModelMetadata, paths: Mapping[str, str | Path]) -> Learned:
+def _learned(metadata: ModelMetadata, paths: Mapping[str, str | Path]) -> LearnedRows:
     """What a model learned from that keeps no record of it."""
     splits = [paths["train"], paths["validation"]]
-    names = tables.scan(splits[0]).collect_schema().names()
-    return Learned.of(splits, learned_from(Schema.parse(metadata.schema), names))
+    names = tables.scan_table(splits[0]).collect_schema().names()
+    return LearnedRows.of(splits, identifying_columns(Schema.parse(metadata.schema), names))
 
 
 def _notes(paths: Mapping[str, str | Path], rows: Mapping[str, pl.DataFrame], test: Outcome) -> list[str]:
     notes = []
     for split, table in rows.items():
-        whole = tables.scan(paths[split]).select(pl.len()).collect().item()
+        whole = tables.scan_table(paths[split]).select(pl.len()).collect().item()
         if split == "train" and len(table) == TRAINING_ROWS < whole:
             notes.append(f"The training split is measured on a sample of {len(table):,} of its {whole:,} rows.")
         elif len(table) < whole:

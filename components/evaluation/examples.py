@@ -26,13 +26,13 @@ class Mistake:
 
     Attributes:
         row: Its number among the rows with a known target.
-        chance: Probability that the model gave to its answer.
+        probability: Probability that the model gave to its answer.
     """
 
     row: int
     true: Label
     answered: Label
-    chance: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Examples:
     texts: tuple[str, ...] = ()
 
 
-def worst(outcome: Outcome, rows: pl.DataFrame, inputs: Sequence[Input]) -> Examples | None:
+def worst_mistakes(outcome: Outcome, rows: pl.DataFrame, inputs: Sequence[Input]) -> Examples | None:
     """The worst mistakes in a split; None if the model reads neither one image nor one text.
 
     Args:
@@ -62,11 +62,13 @@ def worst(outcome: Outcome, rows: pl.DataFrame, inputs: Sequence[Input]) -> Exam
     shown = next((given for given in inputs if given.kind == "image" or given.tokenizer is not None), None)
     if shown is None or outcome.classes is None:
         return None
-    chances = outcome.chances.max(axis=1)
+    probabilities = outcome.class_probabilities.max(axis=1)
     wrong = np.flatnonzero(outcome.truth != outcome.predicted)
-    surest = wrong[np.argsort(-chances[wrong], kind="stable")][: PICTURES if shown.kind == "image" else TEXTS]
+    surest = wrong[np.argsort(-probabilities[wrong], kind="stable")][: PICTURES if shown.kind == "image" else TEXTS]
     mistakes = tuple(
-        Mistake(int(row), outcome.classes[outcome.truth[row]], outcome.classes[outcome.predicted[row]], float(chances[row]))
+        Mistake(
+            int(row), outcome.classes[outcome.truth[row]], outcome.classes[outcome.predicted[row]], float(probabilities[row])
+        )
         for row in surest
     )
     values = rows.get_column(shown.name)[surest]
@@ -76,7 +78,7 @@ def worst(outcome: Outcome, rows: pl.DataFrame, inputs: Sequence[Input]) -> Exam
     return Examples(shown.name, len(wrong), mistakes, texts=texts)
 
 
-def told(examples: Examples) -> str:
+def description(examples: Examples) -> str:
     """What is shown, as a paragraph."""
     if not examples.mistakes:
         return paragraph("The model made no mistake on the test split.")
@@ -103,7 +105,7 @@ def pictures_plot(examples: Examples) -> "Figure":
     ):
         draw_picture(axes, picture)
         axes.set_title(f"{label(mistake.true, 14)}", fontsize=8.5, color=INK, loc="left", pad=2)
-        said = f"{label(mistake.answered, 12)} {mistake.chance:.0%}"
+        said = f"{label(mistake.answered, 12)} {mistake.probability:.0%}"
         axes.text(0, -0.04, said, transform=axes.transAxes, fontsize=8, color=MUTED, va="top")
     return figure
 
@@ -111,7 +113,7 @@ def pictures_plot(examples: Examples) -> "Figure":
 def texts_table(examples: Examples) -> str:
     """The texts with their true class, the answer, and how sure the model was."""
     rows = [
-        [text, mistake.true, mistake.answered, f"{mistake.chance:.0%}"]
+        [text, mistake.true, mistake.answered, f"{mistake.probability:.0%}"]
         for text, mistake in zip(examples.texts, examples.shown, strict=True)
     ]
     return table([examples.column, "True", "Answered", "Sure"], rows)

@@ -145,14 +145,14 @@ def _importance(evaluation: Evaluation) -> list[str]:
         "<h3>Over-fitting</h3>",
         report.paragraph(fit.sentence, style="bad" if fit.warning else ""),
     ]
-    return [report.beside(report.figures(importance_plot(used)) if used.losses else "", "".join(words))]
+    return [report.side_by_side(report.figures(importance_plot(used)) if used.losses else "", "".join(words))]
 
 
 def _examples(found: examples.Examples) -> list[str]:
     if not found.shown:
-        return [examples.told(found)]
+        return [examples.description(found)]
     shown = examples.texts_table(found) if found.pictures is None else report.figures(examples.pictures_plot(found))
-    return [examples.told(found), shown]
+    return [examples.description(found), shown]
 
 
 def _slices(evaluation: Evaluation) -> list[str]:

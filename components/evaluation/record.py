@@ -54,7 +54,7 @@ def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: 
     test = evaluation.test
     classification.log_confusion_matrix([str(label) for label in test.labels], confusion(test).tolist())
     if evaluation.task is Task.BINARY and 0 < test.truth.sum() < len(test):
-        curve = roc(test.truth == 1, test.chances[:, 1])
+        curve = roc(test.truth == 1, test.class_probabilities[:, 1])
         classification.log_roc_curve(curve.x.tolist(), curve.y.tolist(), curve.thresholds.tolist())
 
 
@@ -70,7 +70,7 @@ def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
     client = tracking.client(_PURPOSE)
-    with tracking.answering(_PURPOSE):
+    with tracking.mlflow_errors(_PURPOSE):
         try:
             client.get_run(run_id)
         except MlflowException as error:
@@ -81,5 +81,5 @@ def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
     run.log_metrics(by_split(evaluation, "/"))
     run.set_tags({"gate": "passed" if evaluation.gate.passed else "failed"})
     run.log_texts({f"{FOLDER}/report.html": html})
-    with tracking.answering(_PURPOSE):
+    with tracking.mlflow_errors(_PURPOSE):
         client.log_dict(run_id, evaluation.document(), f"{FOLDER}/evaluation.json")

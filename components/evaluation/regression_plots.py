@@ -51,8 +51,8 @@ def histogram_plot(outcome: Outcome) -> "Figure":
 def normal_plot(outcome: Outcome) -> "Figure":
     """Quantiles of the residuals against those of a normal distribution of the same mean and spread."""
     residuals = np.sort(outcome.truth - outcome.predicted)
-    chances = (np.arange(1, min(len(residuals), QUANTILES) + 1) - 0.5) / min(len(residuals), QUANTILES)
-    found, expected = np.quantile(residuals, chances), stats.norm.ppf(chances)
+    levels = (np.arange(1, min(len(residuals), QUANTILES) + 1) - 0.5) / min(len(residuals), QUANTILES)
+    found, expected = np.quantile(residuals, levels), stats.norm.ppf(levels)
     figure, axes = new_figure("Residuals against normal (Q-Q)", width=WIDTH, height=HEIGHT)
     axes.plot(expected, residuals.mean() + residuals.std() * expected, color=MUTED, linewidth=1, linestyle="--")
     _dots(axes, expected, found)

@@ -26,7 +26,7 @@ def _never_predicted(test: Outcome, evaluation: Evaluation) -> str:
     if test.classes is None:
         return ""
     answered = np.bincount(test.predicted, minlength=len(test.labels))
-    never = [positive.name(label) for label, rows in zip(test.labels, answered, strict=True) if not rows]
+    never = [positive.class_name(label) for label, rows in zip(test.labels, answered, strict=True) if not rows]
     if not never:
         return ""
     shown = ", ".join(f"'{label}'" for label in never[:SHOWN]) + (

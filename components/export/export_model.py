@@ -59,7 +59,7 @@ def export_model(
     """
     parity.check_tolerance(tolerance)
     loaded = Model.load(model)
-    table = tables.read(validation)
+    table = tables.read_table(validation)
     if not table.height:
         raise InputError("the validation split has no rows; an export cannot be compared on none")
     metadata = loaded.metadata
@@ -73,7 +73,7 @@ def export_model(
     failures = found.failures(native, answered, tolerance)
     if failures:
         raise GateFailed(f"export of model '{metadata.name}'", failures)
-    with folders.written(exported) as folder:
+    with folders.atomic_folder(exported) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SERVING))
         serving = folder / SERVING
         serving.mkdir()
@@ -84,7 +84,7 @@ def export_model(
         spread = None if metadata.classes else scale
         rule = parity.rule_columns(tolerance, spread=spread, threshold=metadata.threshold)
         baseline = _baseline(loaded, table, native, excluded=found.ties)
-        tables.write(baseline.with_columns(**{name: pl.lit(value) for name, value in rule.items()}), serving / BASELINE)
+        tables.write_table(baseline.with_columns(**{name: pl.lit(value) for name, value in rule.items()}), serving / BASELINE)
     logs.event("model_exported", bytes=len(graph), rows=table.height, largest_difference=found.largest, ties=len(found.ties))
     return Exported(metadata, found.largest, len(graph))
 

@@ -47,7 +47,7 @@ def place(found: Path, folder: Path) -> Signature:
     document = {"flavor": given.flavor, "model_class": given.model_class, "python": ready["python"]}
     (serving / MLFLOW_BACKEND).write_text(json.dumps(document, indent=2) + "\n")
     if ready["example"]:
-        tables.write(_baseline(signature, arrays), serving / BASELINE)
+        tables.write_table(_baseline(signature, arrays), serving / BASELINE)
     return signature
 
 

@@ -127,7 +127,7 @@ def _registered(source: str) -> str:
         raise InputError(f"'{source}' does not name a registered model; expected models:/NAME@ALIAS or models:/NAME/VERSION")
     name, alias, version = asked.groups()
     client = tracking.client(PURPOSE)
-    with tracking.answering(PURPOSE):
+    with tracking.mlflow_errors(PURPOSE):
         known = {model.name: model for model in client.search_registered_models(max_results=1000)}
         if name not in known:
             existing = ", ".join(sorted(known)[:_SHOWN]) or "none"

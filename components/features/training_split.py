@@ -18,7 +18,7 @@ class TrainingSplit:
     """The training split, a column or some rows at a time."""
 
     def __init__(self, path: str | Path) -> None:
-        self._frame = tables.scan(path)
+        self._frame = tables.scan_table(path)
         self._types = self._frame.collect_schema()
         self.names = self._types.names()
         self.rows: int = self._frame.select(pl.len()).collect().item()

@@ -26,7 +26,7 @@ def public_url(url: str) -> str:
     return _url(url).render_as_string(hide_password=True)
 
 
-def spool(url: str, query: str, path: Path) -> None:
+def export_query(url: str, query: str, path: Path) -> None:
     """Run a query and write one JSON object a row; the rows pass through in parts, by a server-side cursor where there is one.
 
     Raises:

@@ -22,7 +22,7 @@ def violations(path: str | Path, schema: Schema, profile: Profile) -> list[str]:
     Raises:
         InputError: If an expectation itself is wrong: a broken pattern, a bound that is no value of the column's type.
     """
-    frame = tables.scan(path)
+    frame = tables.scan_table(path)
     found = list(_of_table(schema, profile))
     for column in schema.columns:
         figures = profile.columns.get(column.name)

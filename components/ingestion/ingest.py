@@ -11,7 +11,7 @@ from polars.io.plugins import register_io_source
 from stagewright.components.ingestion.commontypes import common_types, plain
 from stagewright.components.ingestion.delimited import DelimitedFile
 from stagewright.components.ingestion.dialect import known_delimiter
-from stagewright.components.ingestion.locate import located
+from stagewright.components.ingestion.locate import locate_files
 from stagewright.components.ingestion.notes import Notes
 from stagewright.components.ingestion.opening import AUTO, FORMATS, Pictures, opened
 from stagewright.components.ingestion.partition import with_partitions
@@ -19,7 +19,7 @@ from stagewright.components.ingestion.quarantine import BadRows
 from stagewright.components.ingestion.rules import Rules, rules
 from stagewright.components.ingestion.source import Reading, Source
 from stagewright.components.ingestion.textlines import known_encoding
-from stagewright.components.ingestion.typedtexts import tell_texts
+from stagewright.components.ingestion.typedtexts import note_text_columns
 from stagewright.components.ingestion.valuetypes import Types, dtype
 from stagewright.components.runtime import logs, tables
 from stagewright.components.runtime.errors import InputError, StagewrightError, one_of
@@ -100,7 +100,7 @@ def ingest(
     with (
         TemporaryDirectory(prefix="stagewright-") as scratch,
         BadRows(Path(scratch) / "bad.jsonl", on_bad_row) as bad_rows,
-        located(data, query) as (files, source),
+        locate_files(data, query) as (files, source),
     ):
         # The stored bytes are read twice, but for Parquet, whose types stand in the file.
         total = 2.0 * sum(_size(file.path) for file in files)
@@ -140,7 +140,7 @@ def _store(sources: Sequence[Source], types: Types, path: str | Path, asked: Rul
     batches = (batch for source in sources for batch in source.batches(types))
     first = next(batches, pl.DataFrame(schema={name: dtype(known) for name, known in types.items()}))
     if not isinstance(own := plain(sources[0]), DelimitedFile):
-        tell_texts(first.select(name for name in first.columns if name in own.columns), asked, notes)
+        note_text_columns(first.select(name for name in first.columns if name in own.columns), asked, notes)
 
     def produce(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, size: int | None
@@ -156,7 +156,7 @@ def _store(sources: Sequence[Source], types: Types, path: str | Path, asked: Rul
     fitting_rows = max(MIN_ROW_GROUP_ROWS, int(MAX_ROW_GROUP_BYTES // row_bytes))
     try:
         frame = register_io_source(produce, schema=first.schema)
-        return tables.write(frame, path, row_group_rows=min(tables.ROW_GROUP_ROWS, fitting_rows))
+        return tables.write_table(frame, path, row_group_rows=min(tables.ROW_GROUP_ROWS, fitting_rows))
     except pl.exceptions.PolarsError:
         if failures:
             raise failures[0] from None

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from stagewright.components.ingestion.modelkinds import TEXTS
+from stagewright.components.ingestion.model_types import TEXTS
 from stagewright.components.ingestion.source import RawFile, Reading, checked_names
 from stagewright.components.ingestion.textlines import encoding_of, lines, sample, undecoded
 from stagewright.components.ingestion.valuetypes import Known, Types, ValueType, fits, read, widened

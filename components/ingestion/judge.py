@@ -33,7 +33,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Customs:
+class Conventions:
     """What the files do elsewhere, which settles a column that alone could be read in two ways.
 
     Attributes:
@@ -45,7 +45,7 @@ class Customs:
     day_first: bool | None
 
 
-def customs(tallies: dict[str, Tally], rules: Rules, *, semicolons: bool) -> Customs:
+def conventions(tallies: dict[str, Tally], rules: Rules, *, semicolons: bool) -> Conventions:
     """What the columns that can be read in one way only show, and the delimiter."""
     numbers = [only for tally in tallies.values() if (only := _only_number(tally)) is not None]
     if rules.thousands == "," or (rules.decimal is None and COMMA_THOUSANDS in numbers):
@@ -55,10 +55,10 @@ def customs(tallies: dict[str, Tally], rules: Rules, *, semicolons: bool) -> Cus
     else:
         comma = None
     orders = {form.format in DAY_FIRST for tally in tallies.values() for form in _dates(tally) if _told_apart(form, tally)}
-    return Customs(comma, orders.pop() if len(orders) == 1 else None)
+    return Conventions(comma, orders.pop() if len(orders) == 1 else None)
 
 
-def decide(name: str, tally: Tally, known: Customs, notes: Notes, line_of: LineOf) -> Settled | None:
+def decide(name: str, tally: Tally, known: Conventions, notes: Notes, line_of: LineOf) -> Settled | None:
     """How a column is read; None if it stays what the first reading found."""
     if not tally.present:
         return None
@@ -73,11 +73,11 @@ def decide(name: str, tally: Tally, known: Customs, notes: Notes, line_of: LineO
         return None
     found = _with_strays(name, tally, notes, line_of)
     if found is None:
-        _tell_what_stays_text(name, tally, notes)
+        _note_text_column(name, tally, notes)
     return found
 
 
-def _numbers(name: str, full: list[NumberForm], tally: Tally, known: Customs, notes: Notes) -> Settled | None:
+def _numbers(name: str, full: list[NumberForm], tally: Tally, known: Conventions, notes: Notes) -> Settled | None:
     if odd := mixture(tally):
         notes.of_column(name, f"stays text, because {odd}", "bring its values to one form")
         return None
@@ -98,7 +98,7 @@ def _numbers(name: str, full: list[NumberForm], tally: Tally, known: Customs, no
     return Settled(fit.type, form)
 
 
-def _chosen(full: list[NumberForm], tally: Tally, known: Customs) -> NumberForm | None:
+def _chosen(full: list[NumberForm], tally: Tally, known: Conventions) -> NumberForm | None:
     """The form that can be meant; None if two can."""
     if PLAIN in full:
         grouped = POINT_THOUSANDS in full and tally.grouped and (known.comma == "decimal" or tally.rules.thousands == ".")
@@ -144,7 +144,7 @@ def _told_apart(form: DateForm, tally: Tally) -> bool:
     return form.swapped is not None and not tally.full(form.swapped)
 
 
-def _dated(name: str, full: list[DateForm], tally: Tally, known: Customs, notes: Notes) -> Settled | None:
+def _dated(name: str, full: list[DateForm], tally: Tally, known: Conventions, notes: Notes) -> Settled | None:
     clear = [form for form in full if form.swapped is None or _told_apart(form, tally)]
     if not clear and known.day_first is not None:
         clear = [form for form in full if (form.format in DAY_FIRST) == known.day_first]
@@ -189,7 +189,7 @@ def _with_strays(name: str, tally: Tally, notes: Notes, line_of: LineOf) -> Sett
     return None
 
 
-def _tell_what_stays_text(name: str, tally: Tally, notes: Notes) -> None:
+def _note_text_column(name: str, tally: Tally, notes: Notes) -> None:
     """Say why dates or numbers stay text although a reader takes them for what they are."""
     if examples := several_dates(tally):
         notes.of_column(

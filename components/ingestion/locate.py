@@ -32,7 +32,7 @@ _OTHER_STORES = (
 
 
 @contextmanager
-def located(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
+def locate_files(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
     """The files to read, on this machine for the length of the block, and the source as it may be recorded.
 
     Raises:

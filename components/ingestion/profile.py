@@ -103,7 +103,7 @@ def profile(path: str | Path) -> Profile:
     Raises:
         InputError: If the file is missing or is not a table.
     """
-    frame = _without_nan(tables.scan(path))
+    frame = _without_nan(tables.scan_table(path))
     schema = frame.collect_schema()
     rows = frame.select(pl.len()).collect().item()
     exact = rows <= EXACT_ROWS

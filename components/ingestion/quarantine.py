@@ -56,4 +56,4 @@ class BadRows:
         """Store the quarantined rows as a table with columns file, line, reason and text; empty if there are none."""
         self._file.flush()
         rows = pl.scan_ndjson(self.spool, schema=SCHEMA) if self.count else pl.LazyFrame(schema=SCHEMA)
-        return tables.write(rows, path)
+        return tables.write_table(rows, path)

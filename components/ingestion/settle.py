@@ -12,8 +12,8 @@ import polars as pl
 
 from stagewright.components.ingestion.dateforms import DateForm
 from stagewright.components.ingestion.guess import Guess
-from stagewright.components.ingestion.judge import LineOf, Settled, customs, decide
-from stagewright.components.ingestion.modelkinds import TEXTS, as_the_model_takes, second_look
+from stagewright.components.ingestion.judge import LineOf, Settled, conventions, decide
+from stagewright.components.ingestion.model_types import TEXTS, as_the_model_takes, second_look
 from stagewright.components.ingestion.notes import Notes, listed
 from stagewright.components.ingestion.rules import Rules
 from stagewright.components.ingestion.tally import Tally
@@ -39,7 +39,7 @@ def settle(
     """
     settled = {name: Settled(guess.type) for name, guess in guesses.items()}
     tallies = _tallied([name for name, guess in guesses.items() if _doubtful(name, guess, rules)], tables, rules)
-    known = customs(tallies, rules, semicolons=semicolons)
+    known = conventions(tallies, rules, semicolons=semicolons)
     markers = {name: guess.markers for name, guess in guesses.items()}
     for name, tally in tallies.items():
         said = Notes() if name in rules.kinds else notes
@@ -51,7 +51,7 @@ def settle(
     for name, kind in rules.kinds.items():
         if name in guesses and kind in TEXTS:
             settled[name] = Settled(ValueType.STRING)
-    _tell_markers(settled, markers, notes)
+    _note_markers(settled, markers, notes)
     padded = [f"'{name}' ({guess.padded:,})" for name, guess in guesses.items()
               if guess.padded and settled[name].type is ValueType.STRING]  # fmt: skip
     if padded:
@@ -83,7 +83,7 @@ def _tallied(names: Sequence[str], tables: Tables, rules: Rules) -> dict[str, Ta
     return tallies
 
 
-def _tell_markers(settled: Mapping[str, Settled], markers: Mapping[str, Counter[str]], notes: Notes) -> None:
+def _note_markers(settled: Mapping[str, Settled], markers: Mapping[str, Counter[str]], notes: Notes) -> None:
     """One line about all markers that became missing values."""
     typed = {name: found for name, found in markers.items() if found and settled[name].type is not ValueType.STRING}
     if typed:

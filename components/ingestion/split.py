@@ -20,7 +20,7 @@ from stagewright.components.ingestion.allocation import (
 from stagewright.components.ingestion.fractions import SPLITS, checked_fractions
 from stagewright.components.runtime import logs, rowhash, tables
 from stagewright.components.runtime.errors import InputError, did_you_mean, one_of
-from stagewright.components.runtime.learned import learned_from
+from stagewright.components.runtime.learned import identifying_columns
 from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.runtime.seeds import checked_seed
 
@@ -116,9 +116,9 @@ def split(
     shares = checked_fractions(fractions)
     _check_columns_fit(method, time_column, group_column)
     placed = _drawn(table, schema, method, shares, time_column, group_column, seed)
-    labelled = pl.concat([tables.scan(table), pl.LazyFrame({_SPLIT: placed.assignment})], how="horizontal")
+    labelled = pl.concat([tables.scan_table(table), pl.LazyFrame({_SPLIT: placed.assignment})], how="horizontal")
     stored = tuple(
-        tables.write(labelled.filter(pl.col(_SPLIT) == number).drop(_SPLIT), path) for number, path in enumerate(outputs)
+        tables.write_table(labelled.filter(pl.col(_SPLIT) == number).drop(_SPLIT), path) for number, path in enumerate(outputs)
     )
     proof = prove(table, placed.assignment, outputs, group_column)
     done = Split(stored, method, placed.by, placed.moved, proof)
@@ -175,7 +175,7 @@ def _drawn(
     group: str | None,
     seed: int,
 ) -> Drawn:
-    frame = tables.scan(table)
+    frame = tables.scan_table(table)
     if method == "time":
         times = _column(frame, time or "", "time_column")
         if not (times.dtype.is_temporal() or times.dtype.is_numeric()):
@@ -196,7 +196,7 @@ def _drawn(
 def _content(table: str | Path, frame: pl.LazyFrame, schema: Schema) -> tuple[np.ndarray, str]:
     """The hash that decides where each row goes, and what it is made of."""
     names = frame.collect_schema().names()
-    content = rowhash.of_file(table, learned_from(schema, names))
+    content = rowhash.of_file(table, identifying_columns(schema, names))
     if len(content) and not too_alike(content):
         return content, "content"
     return rowhash.copies(rowhash.of_file(table, names)), "copy"
@@ -249,13 +249,13 @@ def _numbered(column: pl.Series) -> np.ndarray:
 
 
 def _shared_groups(outputs: Sequence[str | Path], column: str) -> int:
-    groups = [tables.scan(path).select(pl.col(column).unique().alias(_GROUP)) for path in outputs]
+    groups = [tables.scan_table(path).select(pl.col(column).unique().alias(_GROUP)) for path in outputs]
     counts = pl.concat(groups).group_by(_GROUP).len().filter(pl.col("len") > 1)
     return counts.select(pl.len()).collect(engine="streaming").item()
 
 
 def _hashes(path: str | Path) -> pl.Series:
-    return tables.scan(path).select(pl.struct(pl.all()).hash().alias("hash")).collect(engine="streaming").to_series()
+    return tables.scan_table(path).select(pl.struct(pl.all()).hash().alias("hash")).collect(engine="streaming").to_series()
 
 
 def _fingerprint(parts: Sequence[pl.Series]) -> int:

@@ -25,7 +25,7 @@ def failures(path: str | Path, suite: dict[str, Any]) -> list[str]:
     context.variables.progress_bars = {"globally": False}
     expectations = _suite(gx, suite)
     asset = context.data_sources.add_pandas("data").add_dataframe_asset("table")
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": tables.read(path).to_pandas()})
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": tables.read_table(path).to_pandas()})
     result = batch.validate(expectations)
     logs.event("suite_checked", expectations=len(result.results), success=result.success)
     return [_clause(outcome) for outcome in result.results if not outcome.success]

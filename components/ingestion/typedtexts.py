@@ -8,7 +8,7 @@ from polars import selectors
 
 from stagewright.components.ingestion.dateforms import DateForm
 from stagewright.components.ingestion.guess import SUSPECT_SHARE
-from stagewright.components.ingestion.judge import Customs, decide
+from stagewright.components.ingestion.judge import Conventions, decide
 from stagewright.components.ingestion.notes import Notes
 from stagewright.components.ingestion.numberforms import PLAIN
 from stagewright.components.ingestion.rules import Rules
@@ -19,7 +19,7 @@ ROWS = 256  # of each column that are looked at
 MIN_VALUES = 5
 
 
-def tell_texts(rows: pl.DataFrame, rules: Rules, notes: Notes) -> None:
+def note_text_columns(rows: pl.DataFrame, rules: Rules, notes: Notes) -> None:
     """Name the columns of text whose values all look like numbers with a decimal sign, or like dates."""
     texts = rows.head(ROWS).select(selectors.string() - selectors.by_name(*rules.kinds, require_all=False))
     with_digits = texts.select(selectors.all().str.contains("[0-9]").mean())
@@ -28,7 +28,7 @@ def tell_texts(rows: pl.DataFrame, rules: Rules, notes: Notes) -> None:
             continue
         tally = Tally(rules)
         tally.add(text)
-        found = decide(text.name, tally, Customs(None, None), Notes(), lambda *_: "")
+        found = decide(text.name, tally, Conventions(None, None), Notes(), lambda *_: "")
         if found is None or tally.present < MIN_VALUES or not tally.full(found.form or PLAIN):
             continue
         if found.form is None and found.type is not ValueType.FLOAT:

@@ -74,9 +74,9 @@ def validate(
     figures = profile(table)
     goal = target_figures(figures, target)
     chosen = task_of(goal, task)
-    positive.check(threshold, positive_class, binary=chosen is Task.BINARY, task=chosen.value)
+    positive.check_positive(threshold, positive_class, binary=chosen is Task.BINARY, task=chosen.value)
     if positive_class:
-        positive.last(sorted((value for value, _ in class_counts(table, target)), key=str), positive_class)
+        positive.positive_last(sorted((value for value, _ in class_counts(table, target)), key=str), positive_class)
     holds = completed(expected, figures, target, chosen) if expected else inferred(figures, target, chosen)
     found = examine(table, figures, holds, leakage=leakage, suite=suite)
     holds.write(schema)
@@ -117,7 +117,7 @@ def examine(
 
 def class_counts(table: str | Path, target: str) -> list[tuple[Any, int]]:
     """Each class with its number of rows, rarest first."""
-    values = tables.scan(table).select(pl.col(target).alias("class")).drop_nulls()
+    values = tables.scan_table(table).select(pl.col(target).alias("class")).drop_nulls()
     counts = values.group_by("class").agg(pl.len().alias("rows")).sort("rows", "class").collect(engine="streaming")
     return counts.rows()
 

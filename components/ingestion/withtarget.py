@@ -15,7 +15,7 @@ from stagewright.components.runtime.schema import Schema
 def rows_with_target(table: str | Path, schema: Schema) -> Iterator[str | Path]:
     """The table's rows whose target is known: the table itself, if all are."""
     target = schema.target or ""
-    frame = tables.scan(table)
+    frame = tables.scan_table(table)
     if target not in frame.collect_schema():
         yield table
         return
@@ -27,5 +27,5 @@ def rows_with_target(table: str | Path, schema: Schema) -> Iterator[str | Path]:
         return
     with TemporaryDirectory(prefix="stagewright-") as folder:
         kept = Path(folder) / "table"
-        tables.write(frame.filter(known), kept)
+        tables.write_table(frame.filter(known), kept)
         yield kept

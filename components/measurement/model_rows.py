@@ -53,7 +53,7 @@ class ModelRows:
         baseline = folder / SERVING / BASELINE
         if not data and not baseline.is_file():
             raise InputError(f"the model in {folder} has no {BASELINE}; give rows to measure it with as `data`")
-        table = _ingested(data) if data else tables.read(baseline)
+        table = _ingested(data) if data else tables.read_table(baseline)
         for given in signature.inputs:
             columns.series_of(table, given.name)
         if not table.height:
@@ -89,7 +89,7 @@ def _ingested(data: str) -> pl.DataFrame:
     with TemporaryDirectory(prefix="stagewright-") as scratch:
         stored = Path(scratch) / "rows.parquet"
         ingest(data, stored, Path(scratch) / "quarantine.parquet")
-        return tables.scan(stored).head(MOST_ROWS).collect()
+        return tables.scan_table(stored).head(MOST_ROWS).collect()
 
 
 def _own(table: pl.DataFrame, signature: Signature) -> Predictions | None:

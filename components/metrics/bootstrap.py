@@ -78,7 +78,7 @@ class _Classification:
         self.sums = np.hstack([truth & predicted, truth, predicted, off, losses]).astype(np.float64)
         self.cuts = np.cumsum([classes, classes, classes, CALIBRATION_BINS])
         scored = [1] if self.binary else codes
-        self.rankings = [_Ranking(outcome.chances[:, code], outcome.truth == code) for code in scored]
+        self.rankings = [_Ranking(outcome.class_probabilities[:, code], outcome.truth == code) for code in scored]
 
     def __call__(self, weights: np.ndarray) -> Resampled:
         total = weights.sum(axis=1)

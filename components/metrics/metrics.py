@@ -124,10 +124,10 @@ def calibration_bins(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarr
         probability), [N] 1.0 where that came true.
     """
     if outcome.task is Task.BINARY:
-        claimed, came_true = outcome.chances[:, 1], outcome.truth == 1
+        claimed, came_true = outcome.class_probabilities[:, 1], outcome.truth == 1
     else:
-        top = outcome.chances.argmax(axis=1)
-        claimed, came_true = outcome.chances[np.arange(len(outcome)), top], outcome.truth == top
+        top = outcome.class_probabilities.argmax(axis=1)
+        claimed, came_true = outcome.class_probabilities[np.arange(len(outcome)), top], outcome.truth == top
     bins = np.minimum((claimed * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     return bins, claimed, came_true.astype(np.float64)
 
@@ -135,16 +135,16 @@ def calibration_bins(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def row_log_loss(outcome: Outcome) -> np.ndarray:
     """[N] negative logarithm of the probability given to the true class, kept off zero by float64's epsilon."""
     epsilon = np.finfo(np.float64).eps
-    chance = outcome.chances[np.arange(len(outcome)), outcome.truth]
-    return -np.log(np.clip(chance, epsilon, 1 - epsilon))
+    probability = outcome.class_probabilities[np.arange(len(outcome)), outcome.truth]
+    return -np.log(np.clip(probability, epsilon, 1 - epsilon))
 
 
 def row_brier(outcome: Outcome) -> np.ndarray:
     """[N] squared error of the probabilities, as `measure` describes it."""
     if outcome.task is Task.BINARY:
-        return (outcome.chances[:, 1] - outcome.truth) ** 2
-    hit = np.arange(outcome.chances.shape[1]) == outcome.truth[:, None]
-    return ((outcome.chances - hit) ** 2).sum(axis=1)
+        return (outcome.class_probabilities[:, 1] - outcome.truth) ** 2
+    hit = np.arange(outcome.class_probabilities.shape[1]) == outcome.truth[:, None]
+    return ((outcome.class_probabilities - hit) ** 2).sum(axis=1)
 
 
 def _calibration_error(outcome: Outcome) -> float:
@@ -171,21 +171,21 @@ def _every_class_occurs(outcome: Outcome) -> None:
 def _roc_auc(outcome: Outcome) -> float:
     _every_class_occurs(outcome)
     if outcome.task is Task.BINARY:
-        return sk.roc_auc_score(outcome.truth, outcome.chances[:, 1])
+        return sk.roc_auc_score(outcome.truth, outcome.class_probabilities[:, 1])
     hits = outcome.truth[:, None] == np.arange(len(outcome.labels))
-    return sk.roc_auc_score(hits, outcome.chances, average="macro")
+    return sk.roc_auc_score(hits, outcome.class_probabilities, average="macro")
 
 
 def _pr_auc(outcome: Outcome) -> float:
     _every_class_occurs(outcome)
     if outcome.task is Task.BINARY:
-        return sk.average_precision_score(outcome.truth, outcome.chances[:, 1])
+        return sk.average_precision_score(outcome.truth, outcome.class_probabilities[:, 1])
     hits = outcome.truth[:, None] == np.arange(len(outcome.labels))
-    return sk.average_precision_score(hits, outcome.chances, average="macro")
+    return sk.average_precision_score(hits, outcome.class_probabilities, average="macro")
 
 
 def _log_loss(outcome: Outcome) -> float:
-    return sk.log_loss(outcome.truth, outcome.chances, labels=np.arange(len(outcome.labels)))
+    return sk.log_loss(outcome.truth, outcome.class_probabilities, labels=np.arange(len(outcome.labels)))
 
 
 def _r2(outcome: Outcome) -> float:

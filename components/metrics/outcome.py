@@ -35,7 +35,7 @@ class Outcome:
         return len(self.truth)
 
     @property
-    def chances(self) -> np.ndarray:
+    def class_probabilities(self) -> np.ndarray:
         """[N, C] probabilities of a classification."""
         if self.probabilities is None:
             raise ValueError("a regression has no probabilities")
@@ -69,13 +69,13 @@ def classification(
     Raises:
         InputError: For a label that the model does not know, or a probability that is no number.
     """
-    chances = _finite(np.asarray(probabilities, dtype=np.float64), split)
+    given = _finite(np.asarray(probabilities, dtype=np.float64), split)
     if task is Task.BINARY:  # the second column alone decides, so that ties stay ties
-        chances = np.column_stack([1.0 - chances[:, 1], chances[:, 1]])
+        given = np.column_stack([1.0 - given[:, 1], given[:, 1]])
     else:
-        chances = chances / chances.sum(axis=1, keepdims=True)
+        given = given / given.sum(axis=1, keepdims=True)
     codes = {label: code for code, label in enumerate(classes)}
-    return Outcome(task, _encode(truth, codes, split), _encode(labels, codes, split), chances, tuple(classes))
+    return Outcome(task, _encode(truth, codes, split), _encode(labels, codes, split), given, tuple(classes))
 
 
 def regression(truth: Sequence[Any] | np.ndarray, values: np.ndarray, *, split: str) -> Outcome:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.files import content_of
+from stagewright.components.runtime.files import read_file
 from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.signature import FILE as SIGNATURE
 
@@ -102,7 +102,7 @@ def _find(folder: Path) -> tuple[Path, Path]:
 
 def _read_file(path: Path, root: Path) -> bytes:
     try:
-        return content_of(path, inside=root)
+        return read_file(path, inside=root)
     except FileNotFoundError:
         raise InputError(f"no {path.name} in {path.parent}: this is not an exported model") from None
     except OSError as error:
@@ -128,11 +128,11 @@ def _version(location: str) -> str:
     return location.rstrip("/").removesuffix(f"/{SERVING}")
 
 
-def _verified(location: str, read_file: Read) -> ModelFiles:
-    manifest = _parse(location, read_file(MANIFEST))
+def _verified(location: str, read: Read) -> ModelFiles:
+    manifest = _parse(location, read(MANIFEST))
 
     def read(name: str) -> bytes:
-        return _check(location, manifest, f"{SERVING}/{name}", read_file)
+        return _check(location, manifest, f"{SERVING}/{name}", read)
 
     graph = b"" if f"{SERVING}/{MLFLOW_BACKEND}" in manifest["files"] else read(GRAPH)
     signature = read(SIGNATURE)
@@ -158,10 +158,10 @@ def _parse(location: str, content: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _check(location: str, manifest: dict[str, Any], name: str, read_file: Read) -> bytes:
+def _check(location: str, manifest: dict[str, Any], name: str, read: Read) -> bytes:
     if name not in manifest["files"]:
         raise InputError(f"the model at {location} has no {name}: it was published without being exported")
-    content = read_file(name)
+    content = read(name)
     if hashlib.sha256(content).hexdigest() != manifest["files"][name]:
         raise InputError(f"{location}/{name} differs from its checksum in {MANIFEST}: publish or download the model again")
     return content

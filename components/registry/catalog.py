@@ -40,7 +40,7 @@ def versions(client: "MlflowClient", name: str) -> list[Registered]:
     """
     from mlflow.exceptions import MlflowException
 
-    with tracking.answering(PURPOSE):
+    with tracking.mlflow_errors(PURPOSE):
         try:
             # The search does not tell aliases; the model itself does.
             aliases = client.get_registered_model(name).aliases
@@ -75,7 +75,7 @@ def champion(name: str, *, client: "MlflowClient | None" = None) -> Registered |
     return version_of(name, CHAMPION, client=client)
 
 
-def find(client: "MlflowClient", name: str, version: str) -> Registered:
+def find_version(client: "MlflowClient", name: str, version: str) -> Registered:
     """A registered version.
 
     Args:
@@ -98,7 +98,7 @@ def models(client: "MlflowClient") -> list[str]:
     """Names of the registered models, sorted."""
     names: list[str] = []
     token: str | None = None
-    with tracking.answering(PURPOSE):
+    with tracking.mlflow_errors(PURPOSE):
         while True:
             page = client.search_registered_models(max_results=200, page_token=token)
             names.extend(model.name for model in page)

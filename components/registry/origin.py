@@ -7,7 +7,7 @@ from stagewright.components.registry.catalog import PURPOSE, Tag
 from stagewright.components.runtime import logs, tracking
 from stagewright.components.runtime.documents import read_yaml
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.fingerprint import Content
+from stagewright.components.runtime.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +18,7 @@ IMPORTED, SOURCE_RUN, SOURCE_CREATED, SOURCE_MODEL = (
 )
 
 
-def run_of(client: "MlflowClient", name: str, model: Content, folder: Path, given: str) -> tuple[str, dict[str, str]]:
+def run_of(client: "MlflowClient", name: str, model: Fingerprint, folder: Path, given: str) -> tuple[str, dict[str, str]]:
     """The run to register a model with, and tags for the version of a model that was made elsewhere.
 
     A model whose run is in another MLflow (copied from a colleague, imported) gets a run in this one, tagged with what the
@@ -50,7 +50,7 @@ def run_of(client: "MlflowClient", name: str, model: Content, folder: Path, give
 def _exists(client: "MlflowClient", run_id: str) -> bool:
     from mlflow.exceptions import MlflowException
 
-    with tracking.answering(PURPOSE):
+    with tracking.mlflow_errors(PURPOSE):
         try:
             client.get_run(run_id)
         except MlflowException as error:
@@ -63,7 +63,7 @@ def _exists(client: "MlflowClient", run_id: str) -> bool:
     return True
 
 
-def _told(model: Content) -> dict[str, Any]:
+def _told(model: Fingerprint) -> dict[str, Any]:
     return {key: value for key, value in model.origin.items() if key in ("framework", "algorithm", "seed", "training_rows")}
 
 

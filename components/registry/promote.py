@@ -20,14 +20,14 @@ def promote(*, name: str, version: str, alias: str = CHAMPION) -> Registered | N
     """
     check_alias(alias)
     client = tracking.client(PURPOSE)
-    chosen = catalog.find(client, model_name(name), version)
+    chosen = catalog.find_version(client, model_name(name), version)
     previous = catalog.version_of(name, alias, client=client)
     if previous is not None and previous.number == chosen.number:
         logs.event("model_already_promoted", name=name, version=version, alias=alias)
         return previous
     if previous is not None:
         tag = Tag.PREVIOUS if alias == CHAMPION else f"previous_{alias}"
-        with tracking.answering(PURPOSE):
+        with tracking.mlflow_errors(PURPOSE):
             client.set_model_version_tag(name, chosen.number, limits.key(tag), str(previous.version))
     set_alias(client, name, alias, chosen.number)
     logs.event("model_promoted", name=name, version=version, alias=alias, previous=str(previous.version) if previous else None)

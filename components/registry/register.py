@@ -25,7 +25,7 @@ from stagewright.components.registry.versions import Decision, decide
 from stagewright.components.runtime import logs, settings, tracking
 from stagewright.components.runtime import tracking_limits as limits
 from stagewright.components.runtime.errors import BadParameter, ServiceUnavailable
-from stagewright.components.runtime.fingerprint import Content, content
+from stagewright.components.runtime.fingerprint import Fingerprint, fingerprint
 from stagewright.components.runtime.naming import model_name, published_uri
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def register(
     model_name(name)
     check_alias(alias)
     client = tracking.client(PURPOSE)
-    model = content(folder)
+    model = fingerprint(folder)
     entry = _Entry(client, Path(folder), name, model, run_id or "", card, evaluation or {})
     for _ in range(ATTEMPTS):
         known = catalog.versions(client, name)
@@ -85,7 +85,7 @@ def register(
             logs.event("model_registered", name=name, version=version, change=decision.change, run_id=entry.run_id)
             set_alias(client, name, alias, number)
             return version
-        with tracking.answering(PURPOSE):
+        with tracking.mlflow_errors(PURPOSE):
             client.delete_model_version(name, number)
         logs.event("version_taken_meanwhile", name=name, version=version)
         time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311  nothing secret
@@ -96,7 +96,7 @@ def register(
 
 def set_alias(client: "MlflowClient", name: str, alias: str, number: str) -> None:
     """Point an alias to a version."""
-    with tracking.answering(PURPOSE):
+    with tracking.mlflow_errors(PURPOSE):
         client.set_registered_model_alias(name, alias, number)
 
 
@@ -108,7 +108,7 @@ class _Entry:
     """
 
     def __init__(
-        self, client: "MlflowClient", folder: Path, name: str, model: Content, given: str, card: str,
+        self, client: "MlflowClient", folder: Path, name: str, model: Fingerprint, given: str, card: str,
         evaluation: dict[str, Any],
     ) -> None:  # fmt: skip
         self._client, self._folder, self._name, self._model, self._given = client, folder, name, model, given
@@ -129,7 +129,7 @@ class _Entry:
             Tag.RECIPE: self._model.recipe,
             Tag.DATA: json.dumps(self._model.data, sort_keys=True),
             Tag.RUN_ID: self.run_id,
-            Tag.MODEL_URI: published_uri(settings.load(ModelsBucket, PURPOSE).models_bucket, self._name, version),
+            Tag.MODEL_URI: published_uri(settings.load_settings(ModelsBucket, PURPOSE).models_bucket, self._name, version),
             Tag.CHANGE: decision.change or ("recovered" if decision.existing else "first"),
             Tag.PARENT: str(decision.parent.version) if decision.parent else "",
             **self._origin,
@@ -137,7 +137,7 @@ class _Entry:
         }
         fitted = limits.fit(tags, limits.VERSION_TAG, folder=f"{limits.WHOLE}/versions/{version}")
         self._keep(fitted.whole)
-        with tracking.answering(PURPOSE):
+        with tracking.mlflow_errors(PURPOSE):
             _ensure_model(self._client, self._name)
             created = self._client.create_model_version(
                 self._name, self._source, self.run_id, tags=fitted.values, description=self._description() or None
@@ -166,12 +166,12 @@ class _Entry:
         path = f"{ARTIFACTS}/{self._shown_digest}"
         if self._card:
             self._keep({self._card_path: self._card})
-        with tracking.answering(PURPOSE):
+        with tracking.mlflow_errors(PURPOSE):
             self._client.log_artifacts(self.run_id, str(self._folder), path)
             return f"{self._client.get_run(self.run_id).info.artifact_uri.rstrip('/')}/{path}"
 
 
-def _stands(client: "MlflowClient", name: str, number: str, model: Content) -> bool:
+def _stands(client: "MlflowClient", name: str, number: str, model: Fingerprint) -> bool:
     """Whether no version that was entered before this one has its semantic version or its content."""
     known = catalog.versions(client, name)
     earlier = [version for version in known if int(version.number) < int(number)]

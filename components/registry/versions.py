@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stagewright.components.runtime.fingerprint import Content
+from stagewright.components.runtime.fingerprint import Fingerprint
 from stagewright.components.runtime.naming import FIRST, Change, Version
 
 
@@ -37,7 +37,7 @@ class Decision:
     parent: Registered | None = None
 
 
-def decide(model: Content, known: Iterable[Registered]) -> Decision:
+def decide(model: Fingerprint, known: Iterable[Registered]) -> Decision:
     """The version that a model's content deserves.
 
     Major: what callers see changed (task, classes, names or kinds of the inputs). Minor: the recipe changed (features,
@@ -55,7 +55,7 @@ def decide(model: Content, known: Iterable[Registered]) -> Decision:
     return Decision(parent.version.after(change), change, parent=parent)
 
 
-def change_between(parent: Registered, model: Content) -> Change:
+def change_between(parent: Registered, model: Fingerprint) -> Change:
     """How much a model differs from an earlier version."""
     if parent.signature != model.signature:
         return "major"

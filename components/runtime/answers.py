@@ -5,7 +5,7 @@ from typing import Any
 from stagewright.components.runtime.documents import LARGEST_JSON, Unreadable, read_json
 
 
-def read_answer(response: Any, *, most: int = LARGEST_JSON) -> bytes:
+def read_body(response: Any, *, most: int = LARGEST_JSON) -> bytes:
     """The body of an answer of urllib3 that was asked for with `preload_content=False`; what it is packed in is unpacked.
 
     Args:
@@ -26,7 +26,7 @@ def read_answer(response: Any, *, most: int = LARGEST_JSON) -> bytes:
     return b"".join(parts)
 
 
-def object_in(body: bytes) -> dict[str, Any] | None:
+def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object that a body is; None if it is anything else, or nested too deep."""
     try:
         found = read_json(body, most=len(body))

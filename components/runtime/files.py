@@ -25,7 +25,7 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_of(path: str | Path, *, inside: str | Path | None = None, most: int | None = None) -> bytes:
+def read_file(path: str | Path, *, inside: str | Path | None = None, most: int | None = None) -> bytes:
     """A file's content. What is no file (a pipe, a device, a socket) is refused without waiting for it.
 
     Args:

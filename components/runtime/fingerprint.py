@@ -25,7 +25,7 @@ _ENVIRONMENT = ("MLmodel", "README.md", "manifest.json", "conda.yaml", "python_e
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Fingerprint:
     """An exported model's identity.
 
     Attributes:
@@ -46,7 +46,7 @@ class Content:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-def content(folder: str | Path) -> Content:
+def fingerprint(folder: str | Path) -> Fingerprint:
     """The identity of an exported model.
 
     Raises:
@@ -73,7 +73,7 @@ def content(folder: str | Path) -> Content:
     }
     if settings := _settings(serving / SETTINGS):
         parts["settings"] = settings
-    return Content(
+    return Fingerprint(
         digest=f"sha256:{_hash(parts)}",
         signature=signature_hash(signature),
         recipe=recipe,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def private(path: Path) -> Path:
+def private_folder(path: Path) -> Path:
     """A folder that only its owner may enter, made if it is missing; its parents keep the rights that they have."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
@@ -17,7 +17,7 @@ def private(path: Path) -> Path:
 
 
 @contextmanager
-def new_files(umask: int) -> Iterator[None]:
+def file_mode(umask: int) -> Iterator[None]:
     """Give the files that this process and its children make in the block the rights that a mask leaves: 0o077 is the owner's.
 
     The mask belongs to the whole process, not to a thread.
@@ -30,7 +30,7 @@ def new_files(umask: int) -> Iterator[None]:
 
 
 @contextmanager
-def written(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A new folder to fill; it takes the place of `path` when the block ends and is removed when the block raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ _ROWS, _ABOUT = "rows.npy", "rows.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class LearnedRows:
     """The rows that a model learned from.
 
     Attributes:
@@ -49,7 +49,7 @@ class Learned:
             columns: What a row is told by: those that a model may learn from. Neither the target nor an identifier, so that
                 a row whose label was corrected, or that was numbered anew, is known again.
         """
-        forms = rowhash.forms(tables.scan(paths[0]).collect_schema(), columns)
+        forms = rowhash.forms(tables.scan_table(paths[0]).collect_schema(), columns)
         every = [rowhash.of_file(path, columns) for path in paths]
         hashes = np.unique(np.concatenate(every))
         one_in = 1
@@ -79,7 +79,7 @@ class Learned:
         about = {"version": rowhash.VERSION, "rows": self.rows, "one_in": self.one_in, "columns": self.columns}
         (folder / _ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
-    def unknowable(self, schema: Mapping[str, pl.DataType]) -> str:
+    def incompatibility(self, schema: Mapping[str, pl.DataType]) -> str:
         """Why the rows of a table cannot be told to be new or learned; empty when they can."""
         missing = [name for name in self.columns if name not in schema]
         if missing:
@@ -96,7 +96,7 @@ class Learned:
         return _kept(hashes, self.one_in) & ~np.isin(hashes, self.hashes)
 
 
-def learned_from(schema: "Schema", names: Sequence[str]) -> list[str]:
+def identifying_columns(schema: "Schema", names: Sequence[str]) -> list[str]:
     """The columns of a table that a row is told by: those that a model may learn from, whether or not it does."""
     features = {column.name for column in schema.features}
     return [name for name in names if name in features]

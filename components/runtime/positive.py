@@ -15,7 +15,7 @@ SHOWN = 10
 L = TypeVar("L", bound=str | int | bool)
 
 
-def check(threshold: float, positive_class: str = "", *, binary: bool = True, task: str = "") -> None:
+def check_positive(threshold: float, positive_class: str = "", *, binary: bool = True, task: str = "") -> None:
     """Refuse what cannot be, whatever the classes are.
 
     Args:
@@ -35,10 +35,10 @@ def check(threshold: float, positive_class: str = "", *, binary: bool = True, ta
         raise BadParameter("threshold", got=threshold, expected=f"{THRESHOLD}, because the task is {task}")
 
 
-def last(classes: Sequence[L], positive_class: str) -> tuple[L, ...]:
+def positive_last(classes: Sequence[L], positive_class: str) -> tuple[L, ...]:
     """Two classes with the positive one second; as they are where none is named.
 
-    >>> last(("No", "Yes"), "No"), last((0, 1), ""), last((False, True), "false")
+    >>> positive_last(("No", "Yes"), "No"), positive_last((0, 1), ""), positive_last((False, True), "false")
     (('Yes', 'No'), (0, 1), (True, False))
 
     Raises:
@@ -46,9 +46,9 @@ def last(classes: Sequence[L], positive_class: str) -> tuple[L, ...]:
     """
     if not positive_class:
         return tuple(classes)
-    found = [label for label in classes if name(label) == positive_class or _is_bool(label, positive_class)]
+    found = [label for label in classes if class_name(label) == positive_class or _is_bool(label, positive_class)]
     if not found:
-        names = [name(label) for label in classes]
+        names = [class_name(label) for label in classes]
         raise BadParameter(
             "positive_class",
             got=positive_class,
@@ -57,7 +57,7 @@ def last(classes: Sequence[L], positive_class: str) -> tuple[L, ...]:
     return (*(label for label in classes if label != found[0]), found[0])
 
 
-def name(label: object) -> str:
+def class_name(label: object) -> str:
     """How a class is written: a whole number without a point, a boolean as true or false."""
     if isinstance(label, bool):
         return str(label).lower()

@@ -27,8 +27,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "ACCENT", "BAD", "GOOD", "GRID", "INK", "MUTED", "NEUTRAL", "ON_PICTURE", "PALETTE", "PAPER", "Page", "beside", "bullets",
-    "details", "draw_picture", "figures", "label", "line_style", "new_figure", "paragraph", "part_of", "short", "table", "text",
+    "ACCENT",
+    "BAD",
+    "GOOD",
+    "GRID",
+    "INK",
+    "MUTED",
+    "NEUTRAL",
+    "ON_PICTURE",
+    "PALETTE",
+    "PAPER",
+    "Page",
+    "bullets",
+    "details",
+    "draw_picture",
+    "figures",
+    "label",
+    "line_style",
+    "new_figure",
+    "paragraph",
+    "part_of",
+    "short",
+    "side_by_side",
+    "table",
+    "text",
 ]  # fmt: skip
 
 MOST_ROWS, MOST_ITEMS = 100, 30  # of a table and of a list: nobody reads 5,000 names
@@ -103,9 +125,9 @@ def bullets(items: Iterable[str], *, style: str = "", most: int = MOST_ITEMS, wh
     return f'<ul class="{style}">{shown}{rest}</ul>'
 
 
-def beside(*markup: str) -> str:
+def side_by_side(*markup: str) -> str:
     """Blocks side by side, below each other where the page is narrow."""
-    return '<div class="beside">' + "".join(f"<div>{block}</div>" for block in markup) + "</div>"
+    return '<div class="side_by_side">' + "".join(f"<div>{block}</div>" for block in markup) + "</div>"
 
 
 def details(summary: str, *markup: str) -> str:

@@ -64,8 +64,8 @@ td.n, th.n {{ text-align: right; white-space: nowrap }}
 .figures figure.wide {{ overflow-x: auto }} .figures figure.wide svg {{ min-width: 620px }}
 .figures svg {{ display: block; width: 100%; height: auto; fill: var(--ink) }}
 .figures svg text {{ font-family: inherit !important }}
-.beside {{ display: flex; flex-wrap: wrap; gap: 8px 28px }}
-.beside > div {{ flex: 1 1 340px; min-width: 0 }}
+.side_by_side {{ display: flex; flex-wrap: wrap; gap: 8px 28px }}
+.side_by_side > div {{ flex: 1 1 340px; min-width: 0 }}
 .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 0 0 16px }}
 .tile {{ padding: 12px 16px; min-width: 0 }}
 .tile b {{ display: block; font-size: 24px; line-height: 1.25; font-weight: 600 }}

@@ -35,7 +35,7 @@ def of_file(path: str | Path, columns: Sequence[str]) -> np.ndarray:
     Raises:
         InputError: If the file is missing or is not Parquet.
     """
-    frame = tables.scan(path).select(columns)
+    frame = tables.scan_table(path).select(columns)
     rows = frame.select(pl.len()).collect().item() if columns else tables.info(path).rows
     at_once = max(1, min(BLOCK_ROWS, BLOCK_BYTES // tables.row_bytes(frame.collect_schema())))
     blocks = [of_table(frame.slice(start, at_once).collect(), columns) for start in range(0, rows, at_once)] if columns else []

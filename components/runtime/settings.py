@@ -79,7 +79,7 @@ class LocalSettings(EnvironmentSettings):
     warm_steps: bool = Field(True, validation_alias="STAGEWRIGHT_WARM_STEPS")
 
 
-def load(settings: type[AnySettings], purpose: str) -> AnySettings:
+def load_settings(settings: type[AnySettings], purpose: str) -> AnySettings:
     """Read settings from the environment.
 
     Args:

@@ -65,7 +65,7 @@ class ObjectStore:
         Raises:
             MissingSetting: Naming every variable that is not set.
         """
-        return cls(settings.load(settings.StorageSettings, purpose))
+        return cls(settings.load_settings(settings.StorageSettings, purpose))
 
     def ensure_bucket(self, bucket: str) -> None:
         """Create a bucket unless it exists."""

@@ -36,7 +36,7 @@ class TableInfo:
         return asdict(self)
 
 
-def read(path: str | Path) -> pl.DataFrame:
+def read_table(path: str | Path) -> pl.DataFrame:
     """The whole table.
 
     Raises:
@@ -45,7 +45,7 @@ def read(path: str | Path) -> pl.DataFrame:
     return pl.read_parquet(_checked(path), glob=False, hive_partitioning=False)
 
 
-def scan(path: str | Path) -> pl.LazyFrame:
+def scan_table(path: str | Path) -> pl.LazyFrame:
     """The table, read when collected and only as far as needed.
 
     Raises:
@@ -54,7 +54,7 @@ def scan(path: str | Path) -> pl.LazyFrame:
     return pl.scan_parquet(_checked(path), glob=False, hive_partitioning=False)
 
 
-def write(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, *, row_group_rows: int = ROW_GROUP_ROWS) -> TableInfo:
+def write_table(frame: pl.DataFrame | pl.LazyFrame, path: str | Path, *, row_group_rows: int = ROW_GROUP_ROWS) -> TableInfo:
     """Store a table; the file appears whole or not at all. A LazyFrame is streamed, never held in memory as a whole.
 
     Column types are brought to `STORED_TYPES`: narrower numbers are widened, categories become strings, times become
@@ -95,7 +95,7 @@ def info(path: str | Path) -> TableInfo:
     Raises:
         InputError: If the file is missing or is not Parquet.
     """
-    frame = scan(path)
+    frame = scan_table(path)
     rows = frame.select(pl.len()).collect().item()
     return TableInfo(rows, len(frame.collect_schema()), sha256(path))
 

@@ -48,13 +48,13 @@ def client(purpose: str) -> "MlflowClient":
         MissingSetting: If MLFLOW_TRACKING_URI is not set.
         ServiceUnavailable: If nothing answers there; a dead server is reported within ten seconds.
     """
-    uri = settings.load(settings.TrackingSettings, purpose).tracking_uri
+    uri = settings.load_settings(settings.TrackingSettings, purpose).tracking_uri
     _probe(uri, purpose)
     _configure_client()
     from mlflow import MlflowClient
 
     try:
-        with answering(purpose), _schema_lock(uri):
+        with mlflow_errors(purpose), _schema_lock(uri):
             return MlflowClient(tracking_uri=uri)
     except ModuleNotFoundError as error:
         raise InputError(f"MLflow at {_shown(uri)} needs package '{error.name}', which is not installed; {purpose}") from None
@@ -71,11 +71,11 @@ def check(purpose: str) -> None:
         MissingSetting: If it is not set.
         ServiceUnavailable: If nothing answers there.
     """
-    _probe(settings.load(settings.TrackingSettings, purpose).tracking_uri, purpose)
+    _probe(settings.load_settings(settings.TrackingSettings, purpose).tracking_uri, purpose)
 
 
 @contextmanager
-def answering(purpose: str) -> Iterator[None]:
+def mlflow_errors(purpose: str) -> Iterator[None]:
     """Turn what MLflow's client raises inside the block, whatever went wrong there, into one sentence.
 
     Raises:
@@ -129,13 +129,13 @@ class Run:
 
     def log_texts(self, texts: Mapping[str, str]) -> None:
         """Keep texts as artifacts, by path."""
-        with answering(self._purpose):
+        with mlflow_errors(self._purpose):
             for path, text in texts.items():
                 self.client.log_text(self.run_id, limits.storable(text), path)
 
     def log_artifacts(self, folder: str | Path, path: str | None = None) -> None:
         """Copy a folder's content to the run's artifacts, below `path`."""
-        with answering(self._purpose):
+        with mlflow_errors(self._purpose):
             self.client.log_artifacts(self.run_id, str(folder), path)
 
     def log_dataset(self, name: str, *, sha256: str, context: str) -> None:
@@ -150,11 +150,11 @@ class Run:
         dataset = Dataset(
             limits.name(name, limits.DATASET), digest=sha256[:36], source_type="stagewright", source=f'{{"sha256": "{sha256}"}}'
         )
-        with answering(self._purpose):
+        with mlflow_errors(self._purpose):
             self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def _batches(self, kind: str, entries: list[Any]) -> None:
-        with answering(self._purpose):
+        with mlflow_errors(self._purpose):
             for part in _parts(entries, BATCH[kind]):
                 batch: dict[str, Any] = {kind: part}
                 self.client.log_batch(self.run_id, **batch)
@@ -195,7 +195,7 @@ def run(
     names = {"experiment": limits.name(experiment, limits.EXPERIMENT), "run_name": limits.name(run_name or "", limits.RUN_NAME)}
     given = {"experiment": experiment, "run_name": run_name or ""}
     tags = {**{f"stagewright.{kind}": given[kind] for kind in names if names[kind] != given[kind]}, **(tags or {})}
-    with answering(purpose):
+    with mlflow_errors(purpose):
         experiment_id = _experiment(mlflow_client, names["experiment"])
         started = mlflow_client.create_run(experiment_id, run_name=names["run_name"] or None).info.run_id
     current = Run(mlflow_client, started, experiment_id, purpose)
@@ -208,7 +208,7 @@ def run(
         with suppress(Exception):  # what went wrong first is what the user must see
             mlflow_client.set_terminated(started, status)
         raise
-    with answering(purpose):
+    with mlflow_errors(purpose):
         mlflow_client.set_terminated(started, "FINISHED")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from stagewright.components.runtime.answers import object_in, read_answer
+from stagewright.components.runtime.answers import json_object, read_body
 from stagewright.components.runtime.documents import Unreadable
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 
@@ -77,7 +77,7 @@ def predict(
     return Answer(document["predictions"], document.get("probabilities"), document.get("model_version"))
 
 
-def columns(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> list[str]:
+def column_names(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> list[str]:
     """Names of the columns that a served model takes, in its order.
 
     Raises:
@@ -100,7 +100,9 @@ def classes(endpoint: str, name: str, *, headers: Headers | None = None, timeout
     return found
 
 
-def kinds(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> dict[str, str]:
+def column_types(
+    endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS
+) -> dict[str, str]:
     """What a served model takes in each column of single values, as far as the server tells: numeric, boolean, datetime, text.
 
     Raises:
@@ -245,7 +247,7 @@ def _call(endpoint: str, method: str, path: str, body: Any, headers: Headers | N
                 method, _base(endpoint) + path, body=content, timeout=timeout,
                 headers={"Content-Type": "application/json", **(headers or {})}, preload_content=False,
             )  # fmt: skip
-            data = read_answer(answer, most=LARGEST_ANSWER)
+            data = read_body(answer, most=LARGEST_ANSWER)
         except urllib3.exceptions.LocationParseError:
             raise InputError(f"'{endpoint}' is not an address; expected http://HOST:PORT") from None
         except urllib3.exceptions.HTTPError as error:
@@ -259,7 +261,7 @@ def _call(endpoint: str, method: str, path: str, body: Any, headers: Headers | N
 
 
 def _document(endpoint: str, path: str, status: int, data: bytes) -> Any:
-    document = object_in(data)
+    document = json_object(data)
     if status == 200 and document is not None:
         return document
     said = document.get("error") if document else None

@@ -110,7 +110,7 @@ def deploy(
     if target == "gitops":
         message = f"Deploy {name} {version} ({variant}, {mode}) to {namespace}"
         files = gitops_tree.tree(document)
-        written = gitops_target.write(files, gitops, namespace=namespace, name=name, message=message)
+        written = gitops_target.write_files(files, gitops, namespace=namespace, name=name, message=message)
         return Deployed("", manifest, {"path": str(written.path), "changed": written.changed, "commit": written.commit})
     endpoint = cluster.deploy(document, baseline=model.baseline, timeout=timeout_seconds, force=force)
     return Deployed(endpoint, manifest, {"namespace": namespace})

@@ -16,7 +16,7 @@ from typing import Any
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, one_of
-from stagewright.components.runtime.fingerprint import Content, content
+from stagewright.components.runtime.fingerprint import Fingerprint, fingerprint
 from stagewright.components.runtime.manifest import MANIFEST, read_manifest
 from stagewright.components.runtime.naming import published_uri
 from stagewright.components.runtime.storage import ObjectStore, join, sha256
@@ -84,7 +84,7 @@ def _publish(folder: Path, store: ObjectStore, uri: str, identity: dict[str, Any
     Args:
         identity: What the manifest begins with: name, version, and what is known of a variant.
     """
-    model = content(folder)
+    model = fingerprint(folder)
     if store.exists(join(uri, MANIFEST)):
         _same_or_error(read_manifest(uri, store), uri, model, store)
         logs.event("model_already_published", uri=uri, digest=model.digest)
@@ -109,7 +109,7 @@ def _publish(folder: Path, store: ObjectStore, uri: str, identity: dict[str, Any
     return Published(uri, model.digest, changed=True)
 
 
-def _same_or_error(manifest: dict[str, Any], uri: str, model: Content, store: ObjectStore) -> None:
+def _same_or_error(manifest: dict[str, Any], uri: str, model: Fingerprint, store: ObjectStore) -> None:
     if manifest["digest"] != model.digest:
         raise InputError(
             f"{uri} is already published with another content ({manifest['digest'][:19]}, this model is {model.digest[:19]}); "
@@ -142,7 +142,7 @@ def _entry(path: str, size: int, digest: str) -> dict[str, Any]:
     return {"path": path, "size": size, "sha256": digest}
 
 
-def _readme(card: str, identity: dict[str, Any], model: Content) -> str:
+def _readme(card: str, identity: dict[str, Any], model: Fingerprint) -> str:
     """The card with a front matter of facts in place of any it had."""
     body = card
     if card.startswith("---\n") and "\n---\n" in card[4:]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from stagewright.components.runtime.feature_graph import FeatureGraph
 from stagewright.components.runtime.frameworks import FRAMEWORKS
-from stagewright.components.runtime.learned import Learned
+from stagewright.components.runtime.learned import LearnedRows
 from stagewright.components.runtime.model import ESTIMATOR, FEATURES, Estimator, ModelMetadata
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
@@ -41,7 +41,7 @@ def write(
     features: FeatureGraph,
     estimator: Estimator,
     example: pl.DataFrame,
-    learned: Learned,
+    learned: LearnedRows,
 ) -> None:
     """Write a model's files to an existing folder.
 

@@ -11,7 +11,7 @@ from stagewright.components.runtime import positive, tables
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import FeatureGraph
 from stagewright.components.runtime.files import sha256
-from stagewright.components.runtime.learned import Learned, learned_from
+from stagewright.components.runtime.learned import LearnedRows, identifying_columns
 from stagewright.components.runtime.model import Label
 from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.training import target as targets
@@ -40,7 +40,7 @@ class Inputs:
     data: TrainingData
     hashes: dict[str, str]
     example: pl.DataFrame
-    learned: Learned
+    learned: LearnedRows
 
 
 def prepare(
@@ -59,7 +59,7 @@ def prepare(
     graph = FeatureGraph.load(features)
     if target in {column.name for column in graph.inputs}:
         raise InputError(f"the features read the target '{target}'; fit them with a schema that names it as the target")
-    train_table, validation_table = tables.read(train), tables.read(validation)
+    train_table, validation_table = tables.read_table(train), tables.read_table(validation)
     train_target = targets.series_of(train_table, target, "training")
     validation_target = targets.series_of(validation_table, target, "validation")
     if task is Task.REGRESSION:
@@ -68,7 +68,7 @@ def prepare(
         y, y_validation = targets.values(train_target, "training"), targets.values(validation_target, "validation")
         weights = weights_validation = None
     else:
-        classes = positive.last(targets.classes_of(train_target, task), positive_class if task is Task.BINARY else "")
+        classes = positive.positive_last(targets.classes_of(train_target, task), positive_class if task is Task.BINARY else "")
         y = targets.codes(train_target, classes, "training")
         y_validation = targets.codes(validation_target, classes, "validation")
         by_class = targets.class_shares(class_weight, y)
@@ -87,7 +87,7 @@ def prepare(
         ),
         hashes={"train": sha256(train), "validation": sha256(validation)},
         example=train_table.select(column.name for column in graph.inputs).head(EXAMPLE_ROWS),
-        learned=Learned.of((train, validation), learned_from(schema, train_table.columns)),
+        learned=LearnedRows.of((train, validation), identifying_columns(schema, train_table.columns)),
     )
 
 

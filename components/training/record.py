@@ -59,7 +59,7 @@ class Job:
         """The positive class and its threshold; nothing for what is not one of two classes."""
         if self.inputs.task is not Task.BINARY or self.inputs.classes is None:
             return {}
-        return {"positive_class": positive.name(self.inputs.classes[1]), "threshold": self.threshold}
+        return {"positive_class": positive.class_name(self.inputs.classes[1]), "threshold": self.threshold}
 
     def tags(self) -> dict[str, str]:
         """MLflow's tags of the run: what was used, by hash and by version."""

@@ -59,7 +59,7 @@ def train_model(
     """
     naming.model_name(name)
     checked_seed(seed)
-    positive.check(threshold)
+    positive.check_positive(threshold)
     library: Framework = framework_module(framework)
     job = record.Job(
         name=name,
@@ -71,7 +71,7 @@ def train_model(
         libraries=model_folder.libraries(framework),
         threshold=float(threshold),
     )
-    positive.check(threshold, positive_class, binary=job.inputs.task is Task.BINARY, task=job.inputs.task.value)
+    positive.check_positive(threshold, positive_class, binary=job.inputs.task is Task.BINARY, task=job.inputs.task.value)
     made_for = job.inputs.features.framework
     if made_for != framework:
         logs.event("features_of_another_framework", level=logging.WARNING, made_for=made_for, used_by=framework)
@@ -83,7 +83,7 @@ def train_model(
             tags=job.tags(),
             purpose=PURPOSE,
         ) as run,
-        folders.written(model) as folder,
+        folders.atomic_folder(model) as folder,
     ):
         for use, digest in job.inputs.hashes.items():
             run.log_dataset(f"{name}-{use}", sha256=digest, context=use)

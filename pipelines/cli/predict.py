@@ -61,7 +61,7 @@ def predict(
         table_path, quarantine = Path(folder) / "rows.parquet", Path(folder) / "quarantine.parquet"
         ingest(
             data, table_path, quarantine, decimal=decimal, thousands=thousands, missing=missing, date_format=date_format,
-            kinds=client.kinds(address, name),
+            kinds=client.column_types(address, name),
         )  # fmt: skip
         table = pl.read_parquet(table_path)
         columns = _columns(address, name, table, data)
@@ -78,7 +78,7 @@ def predict(
 
 
 def _columns(address: str, name: str, table: pl.DataFrame, source: str) -> list[str]:
-    columns = client.columns(address, name)
+    columns = client.column_names(address, name)
     for column in columns:
         if column not in table.columns:
             raise InputError(

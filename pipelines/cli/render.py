@@ -12,7 +12,7 @@ from stagewright.components.runtime.naming import Version, model_name, published
 from stagewright.components.serving.manifests.canary import MODE_ANNOTATION
 from stagewright.components.serving.manifests.inference_service import inference_service
 from stagewright.components.serving.targets import gitops, gitops_tree
-from stagewright.components.serving.targets.gitops import Written
+from stagewright.components.serving.targets.gitops import WrittenFiles
 from stagewright.components.serving.targets.gitops_tree import CANARY, FILES, SERVICE, Candidate
 
 _STORAGE_URI = re.compile(r"^( *storageUri: s3://\S*?/)(v\d+\.\d+\.\d+)((?:/\S*)?)$", re.MULTILINE)
@@ -37,7 +37,7 @@ class Rendering:
     traffic: int = 0
 
 
-def render(wanted: Rendering, folder: str, *, commit: bool = False, check: bool = False) -> Written:
+def render(wanted: Rendering, folder: str, *, commit: bool = False, check: bool = False) -> WrittenFiles:
     """Write a model's manifests into a folder; the same input writes the same bytes.
 
     Args:
@@ -54,10 +54,10 @@ def render(wanted: Rendering, folder: str, *, commit: bool = False, check: bool 
             _check_published(published_uri(wanted.bucket, wanted.name, version))
     what = f"{wanted.version}, {wanted.traffic}% {wanted.canary}" if wanted.canary else wanted.version
     message = f"Deploy {wanted.name} {what} to {wanted.namespace}"
-    return gitops.write(files, folder, namespace=wanted.namespace, name=wanted.name, message=message, commit=commit)
+    return gitops.write_files(files, folder, namespace=wanted.namespace, name=wanted.name, message=message, commit=commit)
 
 
-def update(wanted: Rendering, folder: str, *, commit: bool = False, check: bool = False) -> Written:
+def update(wanted: Rendering, folder: str, *, commit: bool = False, check: bool = False) -> WrittenFiles:
     """Change only the version in manifests that were rendered before.
 
     Raises:
@@ -77,7 +77,7 @@ def update(wanted: Rendering, folder: str, *, commit: bool = False, check: bool 
         _check_published(str(read_yaml(changed)["spec"]["predictor"]["model"]["storageUri"]))
     message = f"Deploy {wanted.name} {wanted.version} to {wanted.namespace}"
     files = {**existing, SERVICE: changed}
-    return gitops.write(files, folder, namespace=wanted.namespace, name=wanted.name, message=message, commit=commit)
+    return gitops.write_files(files, folder, namespace=wanted.namespace, name=wanted.name, message=message, commit=commit)
 
 
 def _files(wanted: Rendering, existing: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from stagewright.pipelines.cli.cluster_commands import OnlyJson
 
 if TYPE_CHECKING:
-    from stagewright.components.serving.targets.gitops import Written
+    from stagewright.components.serving.targets.gitops import WrittenFiles
 
 
 def register(app: typer.Typer) -> None:
@@ -106,11 +106,13 @@ def render_language_model(
         replicas=Replicas(min_replicas, max_replicas), service_account=service_account, token_secret=token_secret,
     )  # fmt: skip
     message = f"Deploy {name} ({model}) to {namespace}"
-    written = gitops.write(gitops_tree.tree(document), folder, namespace=namespace, name=name, message=message, commit=commit)
+    written = gitops.write_files(
+        gitops_tree.tree(document), folder, namespace=namespace, name=name, message=message, commit=commit
+    )
     _tell(written, only_json)
 
 
-def _tell(written: "Written", only_json: bool) -> None:
+def _tell(written: "WrittenFiles", only_json: bool) -> None:
     if only_json:
         document = {"path": str(written.path), "changed": written.changed, "commit": written.commit}
         sys.stdout.write(json.dumps(document) + "\n")

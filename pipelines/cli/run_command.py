@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from stagewright.components.runtime.errors import one_of
-from stagewright.components.runtime.settings import StorageSettings, load
+from stagewright.components.runtime.settings import StorageSettings, load_settings
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.pipelines import checks
 from stagewright.pipelines.cli import view
@@ -62,7 +62,7 @@ def prepare(*, server: bool = False) -> None:
     """
     os.environ.update(services.environment(server=server))
     store = ObjectStore.from_environment("models are published to the object store")
-    store.ensure_bucket(load(StorageSettings, "models are published to the object store").models_bucket)
+    store.ensure_bucket(load_settings(StorageSettings, "models are published to the object store").models_bucket)
 
 
 def execute(

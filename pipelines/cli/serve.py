@@ -44,5 +44,5 @@ def _resolve(model: str) -> tuple[str, str | None]:
     from stagewright.components.registry import catalog
     from stagewright.components.runtime import tracking
 
-    registered = catalog.find(tracking.client(catalog.PURPOSE), model_name(model), f"@{catalog.CHAMPION}")
+    registered = catalog.find_version(tracking.client(catalog.PURPOSE), model_name(model), f"@{catalog.CHAMPION}")
     return registered.model_uri, model

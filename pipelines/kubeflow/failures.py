@@ -88,7 +88,7 @@ class Listener:
         if scheme not in ("s3", "minio") or not pipeline or self._no_store:
             return
         self._no_store = True  # until it has answered: who waited for it in vain once, need not after each step
-        store = ObjectStore(settings.load(settings.StorageSettings, "it has the step's log"), patience=_PATIENCE)
+        store = ObjectStore(settings.load_settings(settings.StorageSettings, "it has the step's log"), patience=_PATIENCE)
         folder = f"s3://{place.rstrip('/')}/{pipeline}/{self._run.run_id}/{task.name}/"
         logs = [one for one in store.list(folder) if one.uri.endswith(f"/{EXECUTOR_LOGS}")]
         self._no_store = False

@@ -33,9 +33,9 @@ def share_inputs(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _share_data(data: str) -> str:
-    from stagewright.components.ingestion.locate import located
+    from stagewright.components.ingestion.locate import locate_files
 
-    with located(data, "") as (files, _):
+    with locate_files(data, "") as (files, _):
         paths = [file.path.absolute() for file in files]
         root = paths[0].parent if len(paths) == 1 else Path(os.path.commonpath([path.parent for path in paths]))
         return _share({path.relative_to(root).as_posix(): path for path in paths})

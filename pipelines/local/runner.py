@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
-from stagewright.components.runtime.folders import new_files
+from stagewright.components.runtime.folders import file_mode
 from stagewright.pipelines import catalog, nulls
 from stagewright.pipelines.local import services, warm, warm_modules
 from stagewright.pipelines.local.backend_form import BUCKET
@@ -86,7 +86,7 @@ def run(
     os.environ.update(services.environment())
     began = time.perf_counter()
     # Training data is in there. The user of a container must be able to read what another one left.
-    rights = new_files(0o077) if runner is processes else contextlib.nullcontext()
+    rights = file_mode(0o077) if runner is processes else contextlib.nullcontext()
     with rights, this.log.open("w", encoding="utf-8") as log:
         follower = _Follower(this, log, watch)
         with _quiet(), contextlib.redirect_stdout(follower), contextlib.redirect_stderr(follower):

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
-from stagewright.components.runtime.folders import private
+from stagewright.components.runtime.folders import private_folder
 from stagewright.components.runtime.processes import Process
-from stagewright.components.runtime.settings import LocalSettings, load
+from stagewright.components.runtime.settings import LocalSettings, load_settings
 
 OBJECT_STORE, TRACKING = "object-store", "mlflow"
 PORTS = {OBJECT_STORE: 9000, TRACKING: 5000}
@@ -38,17 +38,17 @@ class Service:
 
 def home() -> Path:
     """The folder that holds everything local: services, runs, deployed models."""
-    return load(LocalSettings, "local services need a folder").home.expanduser().absolute()
+    return load_settings(LocalSettings, "local services need a folder").home.expanduser().absolute()
 
 
 def runs() -> Path:
     """The folder of the runs, which hold training data: only its owner may look inside."""
-    return private(home() / "runs")
+    return private_folder(home() / "runs")
 
 
 def _services() -> Path:
     """The folder of the services, which hold models, metrics and keys: only its owner may look inside."""
-    return private(home() / "services")
+    return private_folder(home() / "services")
 
 
 def up(*, ports: dict[str, int] | None = None) -> list[Service]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.components.runtime import tracking
-from stagewright.components.runtime.settings import LocalSettings, load
+from stagewright.components.runtime.settings import LocalSettings, load_settings
 from stagewright.pipelines.local.step_life import LIFELINE
 from stagewright.pipelines.local.warm_modules import FIRST
 from stagewright.pipelines.local.warm_server import LENGTH_BYTES
@@ -41,7 +41,7 @@ _server: ContextVar["WarmServer | None"] = ContextVar("warm_server", default=Non
 @contextlib.contextmanager
 def warm_server() -> Iterator["WarmServer | None"]:
     """The server that steps are forked from inside the block: one for all blocks in each other; None where there is none."""
-    if _server.get() or sys.platform != "linux" or not load(LocalSettings, "a run starts steps").warm_steps:
+    if _server.get() or sys.platform != "linux" or not load_settings(LocalSettings, "a run starts steps").warm_steps:
         yield _server.get()
         return
     server = WarmServer()

@@ -27,7 +27,7 @@ from stagewright.components.optimization.serving_settings.result import Benchmar
 from stagewright.components.optimization.serving_settings.search import is_faster, search, thread_counts, within
 from stagewright.components.optimization.serving_settings.trials import DEFAULT, Experiment
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.serving_settings import ServingSettings
 
@@ -77,9 +77,9 @@ def test_churn_is_measured_and_gets_its_settings(churn: Path, tmp_path: Path) ->
     assert settings.measured["after"]["requests_per_second"] > 0
     assert (settings.threads is not None) is changed
     assert (optimized / "serving/model.onnx").read_bytes() == (churn / "serving/model.onnx").read_bytes()
-    assert (content(optimized).digest != content(churn).digest) is changed
-    assert content(optimized).recipe == content(churn).recipe
-    assert content(optimized).signature == content(churn).signature
+    assert (fingerprint(optimized).digest != fingerprint(churn).digest) is changed
+    assert fingerprint(optimized).recipe == fingerprint(churn).recipe
+    assert fingerprint(optimized).signature == fingerprint(churn).signature
     card = (tmp_path / "card.md").read_text()
     assert card.startswith("# Churn\n\n## Limits\n\nNone.\n\n## Serving settings\n")
     assert made["metrics"].metadata["requests_per_second_after"] > 0

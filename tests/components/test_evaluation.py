@@ -26,7 +26,7 @@ def trained(telco: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pa
     schema = Schema(target="churn", task=Task.BINARY, columns=columns)
     schema.write(folder / "schema")
     for split, rows in {"train": table[:5000], "validation": table[5000:6000], "test": table[6000:]}.items():
-        tables.write(rows, folder / split)
+        tables.write_table(rows, folder / split)
     fit_features(folder / "train", schema, framework="xgboost").save(folder / "features")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")

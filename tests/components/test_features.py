@@ -17,7 +17,7 @@ from stagewright.components.runtime.schema import Schema
 @pytest.fixture
 def artifacts(telco: pl.DataFrame, tmp_path: Path) -> dict[str, Any]:
     kinds = {name: "numeric" if dtype.is_numeric() else "categorical" for name, dtype in telco.schema.items()}
-    tables.write(telco, tmp_path / "train.parquet")
+    tables.write_table(telco, tmp_path / "train.parquet")
     schema = {"target": "churn", "columns": [{"name": name, "kind": kind} for name, kind in kinds.items()]}
     Schema.parse(schema).write(tmp_path / "schema.json")
     return {

@@ -29,7 +29,7 @@ def test_telco_goes_from_a_csv_to_three_splits(tmp_path: Path, telco: pl.DataFra
     task = validate_data.python_func(dataset=ingested, schema=schema, report=report, target="churn")
     split_data.python_func(dataset=ingested, schema=schema, **splits, fractions=[0.6, 0.2, 0.2], seed=1)
 
-    assert tables.read(ingested.path).equals(telco)
+    assert tables.read_table(ingested.path).equals(telco)
     info = tables.info(ingested.path)
     assert ingested.metadata == {**info.metadata(), "source": str(tmp_path / "telco.csv")}
     assert task == "binary"
@@ -49,7 +49,7 @@ def test_quarantined_rows_are_an_artifact(tmp_path: Path) -> None:
     )
 
     assert quarantine.metadata["rows"] == 1
-    assert tables.read(quarantine.path).to_dicts() == [
+    assert tables.read_table(quarantine.path).to_dicts() == [
         {"file": str(tmp_path / "rows.csv"), "line": 3, "reason": "expected 2 fields, found 1", "text": "3"}
     ]
 

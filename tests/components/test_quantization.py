@@ -13,7 +13,7 @@ from stagewright.components.runtime import tables
 
 class _Artifacts:
     def __init__(self, folder: Path) -> None:
-        tables.write(quantizable.measured(), folder / "data.parquet")
+        tables.write_table(quantizable.measured(), folder / "data.parquet")
         self.model = dsl.Model(name="model", uri=str(quantizable.write(folder / "model")))
         self.data = dsl.Dataset(name="data", uri=str(folder / "data.parquet"))
         self.quantized = dsl.Model(name="quantized", uri=str(folder / "quantized"))

@@ -56,7 +56,7 @@ def test_model_is_published_and_champion(finished: Finished) -> None:
 
 
 def test_deployed_container_has_no_right_that_it_does_not_need(finished: Finished) -> None:
-    port = deployments.find("churn-in-containers").port
+    port = deployments.find_deployment("churn-in-containers").port
     facts = json.loads(docker("inspect", f"stagewright-churn-in-containers-{port}"))[0]
 
     host = facts["HostConfig"]

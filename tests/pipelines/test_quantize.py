@@ -47,7 +47,7 @@ def test_images_are_served_in_eight_bits(run_pipeline: Run, tmp_path: Path) -> N
 
 def test_published_version_keeps_its_number(run_pipeline: Run, tmp_path: Path) -> None:
     model = quantizable.write(tmp_path / "model")
-    tables.write(quantizable.measured(), tmp_path / "data.parquet")
+    tables.write_table(quantizable.measured(), tmp_path / "data.parquet")
     arguments = {
         "data": str(tmp_path / "data.parquet"),
         "name": "kept",
@@ -67,7 +67,7 @@ def test_published_version_keeps_its_number(run_pipeline: Run, tmp_path: Path) -
 
 def test_variant_that_loses_too_much_publishes_nothing(run_pipeline: Run, tmp_path: Path) -> None:
     model = quantizable.write(tmp_path / "model")
-    tables.write(quantizable.measured(), tmp_path / "data.parquet")
+    tables.write_table(quantizable.measured(), tmp_path / "data.parquet")
 
     finished = run_pipeline(
         "quantize", model=str(model), data=str(tmp_path / "data.parquet"), name="lossy", methods=["weights-2"],

@@ -54,7 +54,7 @@ def killed(home: Path, model: Path, change: str, *, processes: int, version: str
             assert script.poll() is None
             time.sleep(0.02)
         if REPLACING in change:
-            while (known := local.find("wine")) is None or known.version != version:
+            while (known := local.find_deployment("wine")) is None or known.version != version:
                 time.sleep(0.02)
     finally:
         os.kill(script.pid, signal.SIGKILL)

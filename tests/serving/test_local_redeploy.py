@@ -76,8 +76,9 @@ def test_a_deployment_recorded_by_an_older_release_is_replaced_by_a_new_process(
     old = serve(model, "v1.0.0")
     state = deployments.folder("wine") / deployments.STATE
     document = json.loads(state.read_text())
-    state.write_text(json.dumps({key: value for key, value in document.items() if key not in ("entries", "surroundings")}))
-    assert local.find("wine") is not None
+    old_fields = {key: value for key, value in document.items() if key not in ("entries", "environment_fingerprint")}
+    state.write_text(json.dumps(old_fields | {"surroundings": document["environment_fingerprint"]}))
+    assert local.find_deployment("wine") is not None
 
     new = serve(model, "v1.1.0")
 

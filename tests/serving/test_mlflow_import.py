@@ -22,7 +22,7 @@ from support.mlflow_models import save, wines
 
 from stagewright.components.export.import_model import import_model
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 
 
 def refused(folder: Path, into: Path) -> str:
@@ -154,9 +154,9 @@ def test_the_same_model_saved_again_has_the_same_digest(tmp_path: Path, make: Ca
     for name in ("a", "b"):
         import_model(str(make(tmp_path / name)), tmp_path / f"imported-{name}")
 
-    first, second = (content(tmp_path / f"imported-{name}") for name in ("a", "b"))
+    first, second = (fingerprint(tmp_path / f"imported-{name}") for name in ("a", "b"))
     assert first.digest == second.digest
     (tmp_path / "imported-b/serving/signature.json").write_text(
         (tmp_path / "imported-b/serving/signature.json").read_text().replace("alcohol", "spirit")
     )
-    assert content(tmp_path / "imported-b").digest != first.digest
+    assert fingerprint(tmp_path / "imported-b").digest != first.digest

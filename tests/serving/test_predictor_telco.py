@@ -30,7 +30,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, telco: pl.DataFrame) -> I
     folder = tmp_path_factory.mktemp("telco")
     patch = pytest.MonkeyPatch()
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-    tables.write(telco, folder / "all.parquet")
+    tables.write_table(telco, folder / "all.parquet")
     schema = inferred(profile(folder / "all.parquet"), "churn", Task.BINARY)
     schema.write(folder / "schema.json")
     train, validation, test = (folder / f"{name}.parquet" for name in ("train", "validation", "test"))
@@ -47,7 +47,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, telco: pl.DataFrame) -> I
 
 def test_served_answers_equal_the_models_own(start: Callable[..., Any], exported: tuple[Path, Path]) -> None:
     folder, test = exported
-    rows = tables.read(test).drop("churn")
+    rows = tables.read_table(test).drop("churn")
     own = Model.load(folder).predict(rows)
     server = start("--model", str(folder), "--name", "churn")
 

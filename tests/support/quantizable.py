@@ -122,7 +122,7 @@ def write_forest(folder: Path) -> tuple[Path, Path]:
     made = skl2onnx.to_onnx(forest, pixels[:1], options={"zipmap": False}, target_opset=opsets)
     onnx.save(made, str(folder / "forest.onnx"))
     signature = import_model(str(folder / "forest.onnx"), folder / "forest")
-    tables.write(measured().rename(dict(zip(names, signature.names, strict=True))), folder / "rows.parquet")
+    tables.write_table(measured().rename(dict(zip(names, signature.names, strict=True))), folder / "rows.parquet")
     return folder / "forest", folder / "rows.parquet"
 
 

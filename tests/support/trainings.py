@@ -64,8 +64,8 @@ def split(folder: Path, table: pl.DataFrame, target: str, task: Task, *, kinds: 
     data = Data(folder, target)
     shuffled = table.sample(fraction=1, shuffle=True, seed=0)
     rows = table.height * 3 // 4
-    tables.write(shuffled[:rows], data.train)
-    tables.write(shuffled[rows:], data.validation)
+    tables.write_table(shuffled[:rows], data.train)
+    tables.write_table(shuffled[rows:], data.validation)
     columns = [Column(name=name, kind=(kinds or {}).get(name) or _kind(dtype)) for name, dtype in table.schema.items()]
     Schema(target=target, task=task, columns=columns).write(data.schema)
     return data

@@ -55,7 +55,7 @@ def test_metadata_survives_its_file(model: Path, tmp_path: Path) -> None:
 
 
 def test_column_order_and_further_columns_do_not_matter(model: Path, churn: Data) -> None:
-    loaded, table = Model.load(model), tables.read(churn.validation)
+    loaded, table = Model.load(model), tables.read_table(churn.validation)
     shuffled = table.select(reversed(table.columns)).with_columns(extra=pl.lit("x"))
 
     assert np.array_equal(loaded.predict(table).probabilities, loaded.predict(shuffled).probabilities)
@@ -63,11 +63,11 @@ def test_column_order_and_further_columns_do_not_matter(model: Path, churn: Data
 
 def test_missing_column_is_named(model: Path, churn: Data) -> None:
     with pytest.raises(InputError, match="column 'contract' is missing from the table"):
-        Model.load(model).predict(tables.read(churn.validation).drop("contract"))
+        Model.load(model).predict(tables.read_table(churn.validation).drop("contract"))
 
 
 def test_no_rows_get_no_answers(model: Path, churn: Data) -> None:
-    assert len(Model.load(model).predict(tables.read(churn.validation).head(0))) == 0
+    assert len(Model.load(model).predict(tables.read_table(churn.validation).head(0))) == 0
 
 
 def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ class TestMlflow:
     def test_pyfunc_answers_as_the_model_does(self, model: Path, churn: Data) -> None:
         import mlflow
 
-        table = tables.read(churn.validation)
+        table = tables.read_table(churn.validation)
         own = Model.load(model).predict(table)
 
         answered = mlflow.pyfunc.load_model(str(model)).predict(table.drop("churn").to_pandas())
@@ -148,7 +148,7 @@ class TestMlflow:
     def test_pyfunc_takes_missing_values_and_keeps_the_index(self, model: Path, churn: Data) -> None:
         import mlflow
 
-        frame = tables.read(churn.validation).drop("churn").head(5).to_pandas()
+        frame = tables.read_table(churn.validation).drop("churn").head(5).to_pandas()
         frame.index = [f"customer {position}" for position in range(5)]
         frame["tenure"] = frame["tenure"].astype(float)
         frame.loc["customer 0", ["tenure", "contract", "joined"]] = None
@@ -163,7 +163,7 @@ class TestMlflow:
     def test_pyfunc_refuses_a_column_of_mixed_types(self, model: Path, churn: Data) -> None:
         from stagewright.components.runtime.mlflow_flavor import _load_pyfunc
 
-        frame = tables.read(churn.validation).head(2).to_pandas()
+        frame = tables.read_table(churn.validation).head(2).to_pandas()
         frame["tenure"] = frame["tenure"].astype(object)
         frame.loc[1, "tenure"] = "long"
 
@@ -176,7 +176,7 @@ class TestMlflow:
         loaded = mlflow.pyfunc.load_model(str(model))
 
         names = {column.name for column in loaded.metadata.signature.inputs}
-        assert names == set(tables.read(churn.validation).columns) - {"churn"}
+        assert names == set(tables.read_table(churn.validation).columns) - {"churn"}
         assert [column.name for column in loaded.metadata.signature.outputs] == ["label", "probability_No", "probability_Yes"]
         assert len(loaded.predict(loaded.input_example)) == 5
 
@@ -185,7 +185,7 @@ class TestMlflow:
 
         data = trainings.split(tmp_path / "data", diabetes, "progression", Task.REGRESSION)
         folder = data.model(tmp_path / "model", "sklearn", {"model": "linear"})
-        table = tables.read(data.validation)
+        table = tables.read_table(data.validation)
 
         answered = mlflow.pyfunc.load_model(str(folder)).predict(table.drop("progression").to_pandas())
 

@@ -27,9 +27,9 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
         }
     )
 
-    info = tables.write(frame, tmp_path / "deep" / "table")
+    info = tables.write_table(frame, tmp_path / "deep" / "table")
 
-    assert_frame_equal(tables.read(tmp_path / "deep" / "table"), frame)
+    assert_frame_equal(tables.read_table(tmp_path / "deep" / "table"), frame)
     content = (tmp_path / "deep" / "table").read_bytes()
     assert info.metadata() == {"rows": 2, "columns": 6, "sha256": hashlib.sha256(content).hexdigest()}
     assert tables.info(tmp_path / "deep" / "table") == info
@@ -39,15 +39,15 @@ def test_a_streamed_table_has_the_same_bytes_as_one_in_memory_and_full_row_group
     rows = 2 * tables.ROW_GROUP_ROWS + 5
     frame = pl.DataFrame({"row": range(rows)}).with_columns(text=pl.col("row").cast(pl.String))
 
-    eager = tables.write(frame, tmp_path / "eager")
-    again = tables.write(frame.lazy(), tmp_path / "lazy")
-    scanned = tables.write(tables.scan(tmp_path / "eager"), tmp_path / "scanned")
+    eager = tables.write_table(frame, tmp_path / "eager")
+    again = tables.write_table(frame.lazy(), tmp_path / "lazy")
+    scanned = tables.write_table(tables.scan_table(tmp_path / "eager"), tmp_path / "scanned")
 
     assert eager == again == scanned
     metadata = pq.ParquetFile(tmp_path / "lazy").metadata
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [131072, 131072, 5]
     assert metadata.row_group(0).column(0).compression == "ZSTD"
-    assert tables.read(tmp_path / "lazy")["row"].to_list() == list(range(rows))
+    assert tables.read_table(tmp_path / "lazy")["row"].to_list() == list(range(rows))
 
 
 def test_types_are_brought_to_those_that_tables_store(tmp_path: Path) -> None:
@@ -63,40 +63,40 @@ def test_types_are_brought_to_those_that_tables_store(tmp_path: Path) -> None:
         }
     )
 
-    tables.write(frame, tmp_path / "table")
+    tables.write_table(frame, tmp_path / "table")
 
-    stored = tables.read(tmp_path / "table")
+    stored = tables.read_table(tmp_path / "table")
     assert stored.dtypes == [pl.Int64, pl.Float64, pl.Float64, pl.String, pl.String, pl.Datetime("us"), pl.Datetime("us")]
     assert stored.row(0) == (1, 0.5, 1.25, "a", None, datetime(2024, 1, 1, 12), datetime(2024, 1, 1))
 
 
 def test_a_failed_write_leaves_the_old_table_and_nothing_else(tmp_path: Path) -> None:
-    tables.write(pl.DataFrame({"a": [1]}), tmp_path / "table")
+    tables.write_table(pl.DataFrame({"a": [1]}), tmp_path / "table")
     broken = pl.LazyFrame({"a": ["x"]}).with_columns(pl.col("a").cast(pl.Int64))
 
     with pytest.raises(pl.exceptions.InvalidOperationError):
-        tables.write(broken, tmp_path / "table")
+        tables.write_table(broken, tmp_path / "table")
 
-    assert tables.read(tmp_path / "table")["a"].to_list() == [1]
+    assert tables.read_table(tmp_path / "table")["a"].to_list() == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
-    tables.write(pl.DataFrame(schema={"a": pl.Int64, "b": pl.String}), tmp_path / "table")
+    tables.write_table(pl.DataFrame(schema={"a": pl.Int64, "b": pl.String}), tmp_path / "table")
 
-    assert tables.read(tmp_path / "table").schema == {"a": pl.Int64, "b": pl.String}
+    assert tables.read_table(tmp_path / "table").schema == {"a": pl.Int64, "b": pl.String}
     assert tables.info(tmp_path / "table").rows == 0
 
 
 def test_a_nested_column_cannot_be_stored(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^column 'a' holds List\(Int64\), which a table cannot store; turn it into numbers,"):
-        tables.write(pl.DataFrame({"a": [[1]]}), tmp_path / "table")
+        tables.write_table(pl.DataFrame({"a": [[1]]}), tmp_path / "table")
 
 
-@pytest.mark.parametrize("use", [tables.read, tables.scan, tables.info])
+@pytest.mark.parametrize("use", [tables.read_table, tables.scan_table, tables.info])
 def test_what_is_not_a_table_is_named(tmp_path: Path, use) -> None:
     (tmp_path / "text").write_text("a,b\n1,2\n")
-    tables.write(pl.DataFrame({"a": [1]}), tmp_path / "whole")
+    tables.write_table(pl.DataFrame({"a": [1]}), tmp_path / "whole")
     (tmp_path / "part").write_bytes((tmp_path / "whole").read_bytes()[:-9])
 
     with pytest.raises(InputError, match=r"^no table at .*/missing$"):

@@ -42,15 +42,14 @@ def problem(sources: Sources) -> str:
     if metadata.classes is None:
         answer = f"For each row the model answers a number: its estimate of {escape(metadata.target)}."
     else:
-        classes = ", ".join(escape(positive.name(label)) for label in metadata.classes[:MOST_VALUES])
+        classes = ", ".join(escape(positive.class_name(label)) for label in metadata.classes[:MOST_VALUES])
         more = f" and {len(metadata.classes) - MOST_VALUES} more" if len(metadata.classes) > MOST_VALUES else ""
         answer = (
             f"For each row the model answers one of {len(metadata.classes)} classes ({classes}{more}) and their probabilities."
         )
         if metadata.task == "binary":
-            answer += (
-                f" It answers {escape(positive.name(metadata.classes[1]))} from a probability of {metadata.threshold:g} on."
-            )
+            positive_name = escape(positive.class_name(metadata.classes[1]))
+            answer += f" It answers {positive_name} from a probability of {metadata.threshold:g} on."
     owner = for_owner("why this is predicted, who decides what with the answer, and what a mistake of each kind costs.")
     return f"{answer}\n\n{owner}"
 

@@ -60,7 +60,7 @@ def write_contract(folder: str | Path, target: str | Path, *, name: str) -> Path
         BY_COLUMNS: {"signature_name": "serving_default", "inputs": {name: [row[name] for row in rows] for name in names}},
         ANSWER: answer,
     }
-    with folders.written(target) as made:
+    with folders.atomic_folder(target) as made:
         for file, document in documents.items():
             (made / file).write_text(
                 json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"

@@ -96,7 +96,7 @@ def write_repository(
     model = Exported.read(folder)
     model.require_threshold(SERVER)
     place = Path(repository) / model_name(name)
-    with folders.written(place) as made:
+    with folders.atomic_folder(place) as made:
         (made / CONFIG).write_text(config(model.signature, name=name, options=options), encoding="utf-8")
         (made / str(version)).mkdir()
         (made / str(version) / GRAPH).write_bytes(model.graph)
@@ -150,7 +150,7 @@ def write_variant(folder: str | Path, variant: str | Path, *, name: str, version
 
     options = options or Options()
     model = Exported.read(folder)
-    with folders.written(variant) as made:
+    with folders.atomic_folder(variant) as made:
         place = write_repository(folder, made / REPOSITORY, name=name, version=triton_version(version), options=options)
         serving = made / SERVING
         serving.mkdir()

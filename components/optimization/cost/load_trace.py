@@ -170,7 +170,7 @@ def _table(trace: str) -> pl.DataFrame:
     with TemporaryDirectory(prefix="stagewright-") as scratch:
         stored = Path(scratch) / "trace.parquet"
         ingest(trace, stored, Path(scratch) / "quarantine.parquet")
-        return tables.read(stored)
+        return tables.read_table(stored)
 
 
 def _log(files: Sequence[Path], trace: str) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import urllib3
 from stagewright.components.measurement.capacity import Curve, Sample, largest
 from stagewright.components.measurement.replica import Size
 from stagewright.components.optimization.cost.load_trace import RATE, TIME, Trace, from_samples
-from stagewright.components.runtime.answers import object_in, read_answer
+from stagewright.components.runtime.answers import json_object, read_body
 from stagewright.components.runtime.documents import Unreadable
 from stagewright.components.runtime.errors import BadParameter, InputError, ServiceUnavailable, did_you_mean
 
@@ -136,7 +136,7 @@ def _get(address: str, path: str, arguments: Mapping[str, Any]) -> dict[str, Any
     with urllib3.PoolManager(retries=urllib3.Retry(connect=1, read=1, redirect=2, status=0)) as pool:
         try:
             answer = pool.request("GET", url, timeout=TIMEOUT_SECONDS, preload_content=False)
-            body = read_answer(answer, most=LARGEST_ANSWER)
+            body = read_body(answer, most=LARGEST_ANSWER)
         except urllib3.exceptions.LocationParseError:
             raise BadParameter("prometheus", got=address, expected="an address such as http://HOST:9090") from None
         except urllib3.exceptions.HTTPError as error:
@@ -146,7 +146,7 @@ def _get(address: str, path: str, arguments: Mapping[str, Any]) -> dict[str, Any
             raise InputError(
                 f"Prometheus at {address} answers with {error}; check the address, or ask for fewer points"
             ) from None
-    document = object_in(body) or {}
+    document = json_object(body) or {}
     data = document.get("data")
     if document.get("status") != "success" or not isinstance(data, dict):
         said = document.get("error") or f"status {answer.status}"

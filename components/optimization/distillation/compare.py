@@ -202,7 +202,7 @@ def fidelity(teacher: Outcome, student: Outcome) -> Fidelity:
         missed = float(((teacher.predicted - student.predicted) ** 2).sum())
         return Fidelity(1 - missed / spread if spread > 0 else float(missed == 0), None)
     agreement = float((teacher.predicted == student.predicted).mean())
-    return Fidelity(agreement, divergence(teacher.chances, student.chances))
+    return Fidelity(agreement, divergence(teacher.class_probabilities, student.class_probabilities))
 
 
 def divergence(teacher: np.ndarray, student: np.ndarray) -> float:
@@ -211,5 +211,5 @@ def divergence(teacher: np.ndarray, student: np.ndarray) -> float:
     >>> divergence(np.array([[0.5, 0.5]]), np.array([[0.5, 0.5]]))
     0.0
     """
-    p, q = (np.clip(chances, 1e-7, 1.0) for chances in (teacher, student))
+    p, q = (np.clip(rows, 1e-7, 1.0) for rows in (teacher, student))
     return float(max(0.0, (p * (np.log(p) - np.log(q))).sum(axis=1).mean()))

@@ -85,7 +85,7 @@ def distill_model(
 
 
 def _attempts(context: DistillationContext, candidates: list[Student], validation: Path, limits: Limits) -> list[Attempt]:
-    rows = tables.read(validation)
+    rows = tables.read_table(validation)
     known = known_rows(rows, context.schema.target or "", split="validation")
     theirs = _teacher_outcome(context.teacher, known, context.schema.target or "", split="validation")
     taught = []
@@ -130,7 +130,7 @@ def _judged(
     context: DistillationContext, attempts: list[Attempt], chosen: Attempt, test: Path, model: Path, limits: Limits
 ) -> Distilled:
     target = context.schema.target or ""
-    rows = known_rows(tables.read(test), target, split="test")
+    rows = known_rows(tables.read_table(test), target, split="test")
     outcomes = {
         "teacher": _teacher_outcome(context.teacher, rows, target, split="test"),
         "student": answer(chosen.taught.model, rows, split="test"),
@@ -158,13 +158,16 @@ def _judged(
 def _recorded(found: Distilled, model: Path) -> Distilled:
     """Write the chosen student as a model of its own, with a run in MLflow that names the teacher."""
     job, fit = found.chosen.taught.job, found.chosen.taught.fit
-    tags = job.tags() | {"stagewright.teacher": found.teacher.label, "stagewright.teacher.digest": found.teacher.content.digest}
+    tags = job.tags() | {
+        "stagewright.teacher": found.teacher.label,
+        "stagewright.teacher.digest": found.teacher.fingerprint.digest,
+    }
     with (
         tracking.run(
             job.name, run_name=f"distilled {job.framework} {job.plan.algorithm}", parameters=job.parameters(), tags=tags,
             purpose=PURPOSE,
         ) as run,
-        folders.written(model) as folder,
+        folders.atomic_folder(model) as folder,
     ):  # fmt: skip
         for use, digest in job.inputs.hashes.items():
             run.log_dataset(f"{job.name}-{use}", sha256=digest, context=use)

@@ -25,10 +25,18 @@ def agreement_plot(teacher: Outcome, student: Outcome) -> "Figure":
     if teacher.task is Task.REGRESSION:
         x, y, what = teacher.predicted, student.predicted, "value"
     elif teacher.task is Task.BINARY:
-        x, y, what = teacher.chances[:, 1], student.chances[:, 1], f"probability of {label(teacher.labels[1])}"
+        x, y, what = (
+            teacher.class_probabilities[:, 1],
+            student.class_probabilities[:, 1],
+            f"probability of {label(teacher.labels[1])}",
+        )
     else:
-        top, rows = teacher.chances.argmax(axis=1), np.arange(len(teacher))
-        x, y, what = teacher.chances[rows, top], student.chances[rows, top], "probability of the teacher's class"
+        top, rows = teacher.class_probabilities.argmax(axis=1), np.arange(len(teacher))
+        x, y, what = (
+            teacher.class_probabilities[rows, top],
+            student.class_probabilities[rows, top],
+            "probability of the teacher's class",
+        )
     figure, axes = new_figure("Answers to the test rows", width=WIDTH, height=4.2)
     same = teacher.predicted == student.predicted
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))

@@ -66,7 +66,7 @@ class Distilled:
         """What was found, as JSON."""
         return {
             "name": self.name,
-            "teacher": {"label": self.teacher.label, "digest": self.teacher.content.digest, **self.teacher.lineage()},
+            "teacher": {"label": self.teacher.label, "digest": self.teacher.fingerprint.digest, **self.teacher.lineage()},
             "chosen": self.chosen.student.name,
             "framework": self.chosen.student.framework,
             "rows": self.rows,

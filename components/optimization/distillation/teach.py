@@ -105,7 +105,7 @@ class DistillationContext:
     @cached_property
     def rows(self) -> tuple[pl.DataFrame, np.ndarray]:
         """Real training rows followed by made ones, and whether each is real."""
-        real = tables.read(self.train)
+        real = tables.read_table(self.train)
         names = [name for name in real.columns if name != self.schema.target]
         if self.of_networks:  # images and texts are not made of columns that could be exchanged
             return real.select(names), np.ones(real.height, bool)
@@ -128,7 +128,7 @@ class DistillationContext:
     @cached_property
     def validation_labels(self) -> np.ndarray:
         """Soft labels of the validation rows."""
-        return self.teacher.answer(tables.read(self.validation))
+        return self.teacher.answer(tables.read_table(self.validation))
 
     def inputs(self, student: Student, columns: tuple[str, ...] = ()) -> Inputs:
         """Both splits as the student's features see them; fitted once for students that see the same."""
@@ -184,7 +184,7 @@ class DistillationContext:
         if student.is_network:
             from stagewright.components.optimization.distillation import network
 
-            hidden = self._hidden(rows), self._hidden(tables.read(self.validation))
+            hidden = self._hidden(rows), self._hidden(tables.read_table(self.validation))
             return network.train(
                 network.SoftSplit(X, self.labels, hidden[0]),
                 network.SoftSplit(X_validation, self.validation_labels, hidden[1]),
@@ -235,7 +235,7 @@ class DistillationContext:
             name=self.name,
             framework=student.framework,
             plan=Plan(plan.algorithm, plan.params | {"distillation": taught}),
-            inputs=replace(inputs, hashes=inputs.hashes | {"teacher": self.teacher.content.digest.removeprefix("sha256:")}),
+            inputs=replace(inputs, hashes=inputs.hashes | {"teacher": self.teacher.fingerprint.digest.removeprefix("sha256:")}),
             class_weight="none",
             seed=self.seed,
             libraries=model_folder.libraries(student.framework),

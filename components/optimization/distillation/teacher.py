@@ -12,7 +12,7 @@ import polars as pl
 from stagewright.components.runtime import columns
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import DESCRIPTION_FILE, FeatureGraph, batch_rows, session
-from stagewright.components.runtime.fingerprint import GRAPH, Content, content
+from stagewright.components.runtime.fingerprint import GRAPH, Fingerprint, fingerprint
 from stagewright.components.runtime.model import FEATURES, METADATA_FILE, SERVING, Label, ModelMetadata
 from stagewright.components.runtime.positive import name
 from stagewright.components.runtime.progress import progress
@@ -31,7 +31,7 @@ class Teacher:
 
     folder: Path
     signature: Signature
-    content: Content
+    fingerprint: Fingerprint
     metadata: ModelMetadata | None
 
     @classmethod
@@ -48,7 +48,7 @@ class Teacher:
                 "or an .onnx file"
             )
         metadata = ModelMetadata.read(folder) if (folder / METADATA_FILE).is_file() else None
-        return cls(folder, Signature.read(folder / SERVING), content(folder), metadata)
+        return cls(folder, Signature.read(folder / SERVING), fingerprint(folder), metadata)
 
     @property
     def label(self) -> str:
@@ -155,7 +155,7 @@ class Teacher:
             "name": self.metadata.name if self.metadata else "",
             "framework": made_by,
             "algorithm": algorithm,
-            "recipe": self.content.recipe,
+            "recipe": self.fingerprint.recipe,
         }
 
 

@@ -48,7 +48,7 @@ def compared(found: Quantization, model: str | Path, data: str | Path) -> Quanti
     model = Path(model)
     signature = Signature.read(model / SERVING)
     needed = [given.name for given in signature.inputs if not given.nullable]
-    rows = ModelRows(model, signature, tables.read(data).drop_nulls(needed))
+    rows = ModelRows(model, signature, tables.read_table(data).drop_nulls(needed))
     traffics = (Traffic(1, 1), Traffic(1, 16), Traffic(_fitting(rows, request.batch_rows), 1))
     seconds = SHARE * request.seconds / (2 * len(traffics))
     with TemporaryDirectory(prefix="served-") as scratch:

@@ -54,7 +54,7 @@ def quantize(model: str | Path, data: str | Path, request: Request) -> Quantizat
         InputError: If the model is not exported or the table is too small or has other columns.
     """
     request.check()
-    return _Workbench(Path(model), tables.read(data), request).run()
+    return _Workbench(Path(model), tables.read_table(data), request).run()
 
 
 class _Workbench:

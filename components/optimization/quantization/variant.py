@@ -16,7 +16,7 @@ from stagewright.components.optimization.quantization import inference
 from stagewright.components.optimization.quantization.result import Quantization
 from stagewright.components.runtime import folders, logs, tables
 from stagewright.components.runtime.errors import GateFailed
-from stagewright.components.runtime.fingerprint import BASELINE, GRAPH, content
+from stagewright.components.runtime.fingerprint import BASELINE, GRAPH, fingerprint
 from stagewright.components.runtime.model import ESTIMATOR, SERVING, Predictions
 from stagewright.components.runtime.parity import TOLERANCE, margin, rule_columns
 from stagewright.components.runtime.signature import Signature
@@ -93,14 +93,14 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
             f"method '{winner.name}'", [f"its answers move by {effect.tolerance:.3g}, which leaves no row certain"]
         )
     record = _record(found, model, effect)
-    with folders.written(folder) as made:
+    with folders.atomic_folder(folder) as made:
         shutil.copytree(model, made, dirs_exist_ok=True, ignore=lambda at, _: _LEFT_BEHIND if Path(at) == model else ())
         for old in (made / SERVING).glob(f"{GRAPH}*"):
             old.unlink()
         (made / SERVING / GRAPH).write_bytes(winner.graph)
         wide = spread if signature.classes is None else None
         judged = rule_columns(effect.tolerance, spread=wide, threshold=signature.threshold)
-        tables.write(_baseline(rows, truth, together, kept, judged), made / SERVING / BASELINE)
+        tables.write_table(_baseline(rows, truth, together, kept, judged), made / SERVING / BASELINE)
         (made / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     logs.event("variant_written", method=winner.name, bytes=winner.size, batch_effect=effect.batch, tolerance=effect.tolerance)
     return effect
@@ -109,7 +109,7 @@ def write(found: Quantization, model: str | Path, data: str | Path, folder: str 
 def _rows(model: Path, data: str | Path, signature: Signature) -> tuple[pl.DataFrame, list[pl.Series]]:
     """Raw rows for the baseline and, as `__target__`, what is true of them: the model's own baseline's, or the data's."""
     path = model / SERVING / BASELINE
-    table = tables.read(path) if path.is_file() else tables.read(data).head(BASELINE_ROWS)
+    table = tables.read_table(path) if path.is_file() else tables.read_table(data).head(BASELINE_ROWS)
     target = "__target__" if "__target__" in table.columns else signature.target
     truth = [table.get_column(target).alias("__target__")] if target in table.columns else []
     return table.select(signature.names), truth
@@ -142,7 +142,7 @@ def _record(found: Quantization, model: Path, effect: Effect) -> dict[str, Any]:
     return {
         "variant": document["variant"],
         "method": winner,
-        "of": content(model).digest,
+        "of": fingerprint(model).digest,
         "figures": chosen,
         "float": document["float"],
         "limits": document["limits"],

@@ -79,7 +79,7 @@ def write(model: str | Path, optimized: str | Path, found: Benchmark) -> None:
     """
     if found.failures:
         raise GateFailed(f"settings of model '{found.name}'", found.failures)
-    with folders.written(optimized) as folder:
+    with folders.atomic_folder(optimized) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
         found.settings.write(folder / SERVING)
 

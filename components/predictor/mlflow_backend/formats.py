@@ -11,7 +11,7 @@ from typing import Any
 
 from stagewright.components.runtime.documents import Unreadable, read_json, read_yaml
 from stagewright.components.runtime.errors import InputError, shortened
-from stagewright.components.runtime.files import content_of
+from stagewright.components.runtime.files import read_file
 from stagewright.components.runtime.signature import Input
 
 MLMODEL, MLFLOW_BACKEND = "MLmodel", "worker.json"
@@ -130,7 +130,7 @@ def read_format(folder: str | Path) -> Format:
 def _document(folder: Path) -> dict[str, Any]:
     path = folder / MLMODEL
     try:
-        document = read_yaml(content_of(path, inside=folder).decode())
+        document = read_yaml(read_file(path, inside=folder).decode())
         document["flavors"].items()
     except FileNotFoundError:
         raise InputError(f"there is no {MLMODEL} in {folder}: this is not an MLflow model") from None

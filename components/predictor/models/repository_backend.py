@@ -15,7 +15,7 @@ from stagewright.components.predictor.model_source import GRAPH, MANIFEST, SERVI
 from stagewright.components.predictor.wire.errors import UnknownModel, UnknownVersion
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError, StagewrightError
-from stagewright.components.runtime.files import content_of
+from stagewright.components.runtime.files import read_file
 from stagewright.components.runtime.naming import Version
 
 STORE = "s3://"
@@ -176,7 +176,7 @@ class _Folder:
     def entry(self, name: str) -> bytes | None:
         path = self._folder / f"{name}{ENTRY}"
         try:
-            return content_of(path, most=_LARGEST_ENTRY)
+            return read_file(path, most=_LARGEST_ENTRY)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -19,7 +19,7 @@ from arro3.io import write_parquet
 from stagewright.components.predictor.payload.counts import Counts
 from stagewright.components.predictor.payload.settings import PURPOSE
 from stagewright.components.runtime import logs
-from stagewright.components.runtime.settings import StorageSettings, load
+from stagewright.components.runtime.settings import StorageSettings, load_settings
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join, parse, replacing
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
@@ -64,7 +64,7 @@ class _Store:
         self._bucket, _ = parse(uri)
         self._uri = uri
         # One attempt each time: the sender repeats them, and goes on meanwhile with what else there is.
-        storage = load(StorageSettings, PURPOSE)
+        storage = load_settings(StorageSettings, PURPOSE)
         self._store = ObjectStore(storage, patience=0.0)
         self._ready = False
 

@@ -72,12 +72,12 @@ def payload_settings(given: Any) -> PayloadSettings | None:
     if not given.payload_log:
         return None
     # Imported only here: a server that logs nothing starts without them.
-    from stagewright.components.runtime.settings import StorageSettings, load
+    from stagewright.components.runtime.settings import StorageSettings, load_settings
     from stagewright.components.runtime.storage import is_remote, parse
 
     if is_remote(given.payload_log):  # said here once, not by every worker
         parse(given.payload_log)
-        load(StorageSettings, PURPOSE)
+        load_settings(StorageSettings, PURPOSE)
     return PayloadSettings(
         destination=given.payload_log,
         sample=_number("payload-sample", given.payload_sample, above=0, at_most=1),

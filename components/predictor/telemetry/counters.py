@@ -43,7 +43,7 @@ class SharedMemory:
         return (self.slab(index) for index in range(self.processes))
 
     @classmethod
-    def private(cls) -> Self:
+    def private_folder(cls) -> Self:
         """Memory of this process alone."""
         memory = cls.__new__(cls)
         memory.processes, memory.descriptor, memory._memory = 1, -1, memoryview(mmap.mmap(-1, SLAB))

@@ -77,7 +77,7 @@ def deploy(
         InputError: If it refuses the object.
     """
     name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
-    headers = settings.load(ServingSettings, "a served model may ask for a token").headers()
+    headers = settings.load_settings(ServingSettings, "a served model may ask for a token").headers()
     services = InferenceServices.connect(namespace)
     previous = services.get(name)
     rollout = Rollout(services, document)

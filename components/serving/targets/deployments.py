@@ -4,14 +4,14 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from stagewright.components.runtime import processes
 from stagewright.components.runtime.documents import read_json
-from stagewright.components.runtime.folders import private
+from stagewright.components.runtime.folders import private_folder
 from stagewright.components.runtime.processes import Process
-from stagewright.components.runtime.settings import LocalSettings, load
+from stagewright.components.runtime.settings import LocalSettings, load_settings
 from stagewright.components.runtime.storage import replacing
 from stagewright.components.serving.targets import hot_swap
 
@@ -25,7 +25,7 @@ class Deployment:
 
     Attributes:
         entries: Folder whose entry the process follows; empty if it serves what it was started with and nothing else.
-        surroundings: What the process was started with; see `handover.surroundings`.
+        environment_fingerprint: What the process was started with; see `hot_swap.environment_fingerprint`.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Deployment:
     started: str
     process: Process
     entries: str = ""
-    surroundings: str = ""
+    environment_fingerprint: str = ""
 
     @property
     def alive(self) -> bool:
@@ -47,27 +47,28 @@ class Deployment:
         return (self.version, self.model_uri.rstrip("/")) == (version, model_uri.rstrip("/"))
 
     @property
-    def can_take_over(self) -> bool:
+    def can_hot_swap(self) -> bool:
         """Whether the process can load another version."""
-        return self.alive and bool(self.entries) and self.surroundings == hot_swap.surroundings()
+        return self.alive and bool(self.entries) and self.environment_fingerprint == hot_swap.environment_fingerprint()
 
 
 def services() -> list[Deployment]:
     """Every deployment that is recorded, alive or not, by name."""
-    known = [find(path.name) for path in sorted(_root().glob("*")) if path.is_dir()]
+    known = [find_deployment(path.name) for path in sorted(_root().glob("*")) if path.is_dir()]
     return [deployment for deployment in known if deployment]
 
 
-def find(name: str) -> Deployment | None:
+def find_deployment(name: str) -> Deployment | None:
     """What is recorded of a model's deployment, or None."""
     try:
         document = read_json((folder(name) / STATE).read_text())
-        return Deployment(**document | {"process": Process(**document["process"])})
+        kept = {field.name: document[field.name] for field in fields(Deployment) if field.name in document}
+        return Deployment(**kept | {"process": Process(**document["process"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write(deployment: Deployment) -> None:
+def write_deployment(deployment: Deployment) -> None:
     """Record a deployment in place of the one before."""
     with replacing(folder(deployment.name) / STATE) as file:
         file.write((json.dumps(asdict(deployment), indent=2) + "\n").encode())
@@ -89,7 +90,7 @@ def end_unsettled() -> list[str]:
     ended = []
     for record in sorted(_root().glob(f"*/{UNSETTLED}")):
         name = record.parent.name
-        known = find(name)
+        known = find_deployment(name)
         try:
             left = [Process(**one) for one in read_json(record.read_text())]
         except (OSError, ValueError, TypeError):
@@ -101,7 +102,7 @@ def end_unsettled() -> list[str]:
 
 
 def _root() -> Path:
-    return load(LocalSettings, "local deployments need a folder").home.expanduser().absolute() / "deployments"
+    return load_settings(LocalSettings, "local deployments need a folder").home.expanduser().absolute() / "deployments"
 
 
 def folder(name: str) -> Path:
@@ -117,6 +118,6 @@ def entries(name: str) -> Path:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
-    with (private(_root()) / ".lock").open("w") as file:
+    with (private_folder(_root()) / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
-from stagewright.components.runtime.folders import new_files
+from stagewright.components.runtime.folders import file_mode
 from stagewright.components.runtime.storage import replacing
 from stagewright.components.serving.targets.gitops_tree import FILES
 
@@ -20,7 +20,7 @@ GIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFiles:
     """The folder of the model's files; `commit` is empty when nothing was committed."""
 
     path: Path
@@ -28,9 +28,9 @@ class Written:
     commit: str = ""
 
 
-def write(
+def write_files(
     files: Mapping[str, str], folder: str, *, namespace: str, name: str, message: str, commit: bool | None = None
-) -> Written:
+) -> WrittenFiles:
     """Write a model's files, and commit them. Unchanged files change nothing.
 
     Args:
@@ -52,12 +52,12 @@ def write(
     if commit and not under_git:
         raise InputError(f"the gitops folder {folder} is no git working tree, so nothing can be committed; run git init there")
     path = root.absolute() / namespace / name
-    with new_files(0o022):  # a controller reads the folder as another user
+    with file_mode(0o022):  # a controller reads the folder as another user
         changed = [file for file, content in files.items() if _put(path / file, content)]
         changed += [file for file in FILES if file not in files and _remove(path / file)]
         done = _commit(path, FILES, message) if under_git else ""
     logs.event("manifest_written", path=str(path), changed=bool(changed), commit=done)
-    return Written(path, bool(changed), done)
+    return WrittenFiles(path, bool(changed), done)
 
 
 def _put(path: Path, content: str) -> bool:

@@ -22,7 +22,7 @@ STAGED = "staged"  # the path's version under which the predictor answers with w
 TRY_SECONDS = 60.0
 
 
-def surroundings() -> str:
+def environment_fingerprint() -> str:
     """What a predictor has from the process that started it: its program and the object store's address and keys, as a hash.
 
     A predictor started under others cannot be trusted to load what this process can: it is replaced instead.

@@ -24,16 +24,27 @@ from stagewright.components.serving.targets.deployments import (  # fmt: skip
     Deployment,
     end_unsettled,
     entries,
-    find,
+    find_deployment,
     folder,
     locked,
     services,
     settle,
     unsettled,
-    write,
+    write_deployment,
 )
 
-__all__ = ["HOST", "STATE", "Deployment", "deploy", "end_abandoned", "find", "folder", "predictor_command", "services", "stop"]
+__all__ = [
+    "HOST",
+    "STATE",
+    "Deployment",
+    "deploy",
+    "end_abandoned",
+    "find_deployment",
+    "folder",
+    "predictor_command",
+    "services",
+    "stop",
+]
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS_TRIED = 8080, 20
@@ -75,22 +86,22 @@ def deploy(
     model_name(name)
     with locked():
         end_unsettled()
-        before = find(name)
+        before = find_deployment(name)
         if before and before.alive and before.serves(version, model_uri) and port in {None, before.port}:
             _check(before, baseline, timeout)
             logs.event("deployment_unchanged", name=name, version=version, endpoint=before.endpoint)
             return before
         started = None
-        if before and before.can_take_over and command is predictor_command and port in {None, before.port}:
-            started = _take_over(before, version, model_uri, baseline, timeout)
+        if before and before.can_hot_swap and command is predictor_command and port in {None, before.port}:
+            started = _hot_swap(before, version, model_uri, baseline, timeout)
         if started is None:
-            started = _start_beside(before, name, version, model_uri, baseline, port, timeout, command)
+            started = _start_replacement(before, name, version, model_uri, baseline, port, timeout, command)
         if before and before.process != started.process:
             unsettled(name, started.process, before.process)
-            write(started)
+            write_deployment(started)
             processes.stop(before.process)
         else:
-            write(started)
+            write_deployment(started)
         settle(name)
     logs.event("deployed", name=name, version=version, endpoint=started.endpoint, pid=started.process.pid)
     return started
@@ -109,7 +120,7 @@ def stop(name: str) -> bool:
         InputError: If nothing was ever deployed under this name, with what was.
     """
     with locked():
-        deployment = find(name)
+        deployment = find_deployment(name)
         if deployment is None:
             names = [known.name for known in services()]
             raise InputError(
@@ -121,7 +132,7 @@ def stop(name: str) -> bool:
     return stopped
 
 
-def _take_over(before: Deployment, version: str, model_uri: str, baseline: bytes | None, timeout: float) -> Deployment | None:
+def _hot_swap(before: Deployment, version: str, model_uri: str, baseline: bytes | None, timeout: float) -> Deployment | None:
     """The running process with another version, which has answered as the model does; None if the process cannot load it."""
     name, endpoint = before.name, before.endpoint
     gate = f"the deployment of model '{name}' {version}"
@@ -151,7 +162,7 @@ def _take_over(before: Deployment, version: str, model_uri: str, baseline: bytes
     return replace(before, version=version, model_uri=model_uri, started=_now())
 
 
-def _start_beside(
+def _start_replacement(
     before: Deployment | None,
     name: str,
     version: str,
@@ -192,7 +203,16 @@ def _start(
     process = processes.start(command(name, version, model_uri, port), log=log)
     unsettled(name, process)
     return Deployment(
-        name, version, model_uri, f"http://{HOST}:{port}", port, str(log), _now(), process, following, hot_swap.surroundings()
+        name,
+        version,
+        model_uri,
+        f"http://{HOST}:{port}",
+        port,
+        str(log),
+        _now(),
+        process,
+        following,
+        hot_swap.environment_fingerprint(),
     )
 
 

@@ -39,7 +39,7 @@ def kubeflow(connection: Connection, namespace: str | None) -> Finding:
 def bucket(cluster: Cluster | None) -> Finding:
     """Whether the object store has the bucket of published models, for the credentials of this environment."""
     try:
-        found = settings.load(settings.StorageSettings, "the object store is examined")
+        found = settings.load_settings(settings.StorageSettings, "the object store is examined")
     except MissingSetting:
         return _behind(cluster, "object store", "AWS_ENDPOINT_URL", _STORE)
     what = f"bucket {found.models_bucket} of {found.endpoint}"

@@ -53,7 +53,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
         paths = {}
         for split, start, end in zip(("train", "validation", "test"), ends, ends[1:], strict=False):
             paths[split] = folder / f"{split}.parquet"
-            tables.write(shuffled[start:end], paths[split])
+            tables.write_table(shuffled[start:end], paths[split])
         model = folder / "model"
         graph = fit_features(paths["train"], schema, framework=name, params=params)
         graph.save(folder / "features")

@@ -23,11 +23,13 @@ def multiclass(rows: int = 300, classes: int = 4, *, seed: int = 0) -> Outcome:
     """Classes 0 to C - 1 as integers, the true one favoured."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, classes, rows)
-    chances = random.dirichlet(np.ones(classes), rows)
-    chances[np.arange(rows), truth] += 0.3
-    chances = np.round(chances / chances.sum(axis=1, keepdims=True), 2) + 0.001
-    chances = (chances / chances.sum(axis=1, keepdims=True)).astype(np.float32)
-    return classification(Task.MULTICLASS, tuple(range(classes)), truth, chances.argmax(axis=1), chances, split="test")
+    probabilities = random.dirichlet(np.ones(classes), rows)
+    probabilities[np.arange(rows), truth] += 0.3
+    probabilities = np.round(probabilities / probabilities.sum(axis=1, keepdims=True), 2) + 0.001
+    probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
+    return classification(
+        Task.MULTICLASS, tuple(range(classes)), truth, probabilities.argmax(axis=1), probabilities, split="test"
+    )
 
 
 def numbers(rows: int = 300, *, seed: int = 0, noise: float = 0.5) -> Outcome:

@@ -13,10 +13,12 @@ from stagewright.components.runtime.schema import Task
 
 def test_scores_of_few_rows_counted_by_hand() -> None:
     truth, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
-    chances = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.6, 0.2, 0.2]])
-    chances = np.column_stack([chances, np.zeros(6)])
+    probabilities = np.array(
+        [[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.6, 0.2, 0.2]]
+    )
+    probabilities = np.column_stack([probabilities, np.zeros(6)])
 
-    a, b, c, d = by_class(Outcome(Task.MULTICLASS, truth, predicted, chances, ("a", "b", "c", "d")))
+    a, b, c, d = by_class(Outcome(Task.MULTICLASS, truth, predicted, probabilities, ("a", "b", "c", "d")))
 
     assert a == ClassScores("a", 3, 4, 2 / 4, 2 / 3, 4 / 7, 7 / 9, pytest.approx((1 + 1 + 3 / 5) / 3))
     assert b == ClassScores("b", 2, 2, 0.5, 0.5, 0.5, 7 / 8, pytest.approx((1 + 2 / 3) / 2))
@@ -46,8 +48,8 @@ def test_the_second_of_two_classes_has_the_metrics_of_the_model() -> None:
     assert [yes.precision, yes.recall, yes.f1, yes.roc_auc, yes.pr_auc] == pytest.approx(
         [whole[name] for name in ("precision", "recall", "f1", "roc_auc", "pr_auc")]
     )
-    assert no.roc_auc == pytest.approx(roc_auc_score(outcome.truth == 0, outcome.chances[:, 0]))
-    assert no.pr_auc == pytest.approx(average_precision_score(outcome.truth == 0, outcome.chances[:, 0]))
+    assert no.roc_auc == pytest.approx(roc_auc_score(outcome.truth == 0, outcome.class_probabilities[:, 0]))
+    assert no.pr_auc == pytest.approx(average_precision_score(outcome.truth == 0, outcome.class_probabilities[:, 0]))
 
 
 def test_the_most_frequent_classes_stay_in_their_order() -> None:

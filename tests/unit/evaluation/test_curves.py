@@ -10,7 +10,7 @@ from stagewright.components.evaluation import curves
 
 def test_roc_is_thin_finite_and_true_to_the_whole() -> None:
     outcome = binary(20_000)
-    scores = outcome.chances[:, 1] + np.random.default_rng(0).normal(scale=1e-4, size=len(outcome))
+    scores = outcome.class_probabilities[:, 1] + np.random.default_rng(0).normal(scale=1e-4, size=len(outcome))
     curve = curves.roc(outcome.truth == 1, scores.clip(0, 1))
 
     assert len(curve.x) <= curves.POINTS
@@ -22,7 +22,7 @@ def test_roc_is_thin_finite_and_true_to_the_whole() -> None:
 
 def test_precision_recall_is_thin_and_keeps_its_ends() -> None:
     outcome = binary(20_000)
-    scores = outcome.chances[:, 1] + np.random.default_rng(0).normal(scale=1e-4, size=len(outcome))
+    scores = outcome.class_probabilities[:, 1] + np.random.default_rng(0).normal(scale=1e-4, size=len(outcome))
     curve = curves.precision_recall(outcome.truth == 1, scores)
 
     assert len(curve.x) <= curves.POINTS
@@ -38,9 +38,9 @@ def test_confusion_is_scikit_learns() -> None:
 def test_wilson_intervals_are_those_of_the_tables() -> None:
     # 9 of 10: 0.5958 to 0.9821 (Newcombe, 1998, method 3).
     outcome = binary(10, share=0.0)
-    chances = np.full((10, 2), 0.5)
+    probabilities = np.full((10, 2), 0.5)
     truth = np.array([1] * 9 + [0])
-    points = curves.reliability(type(outcome)(outcome.task, truth, truth, chances, outcome.classes))
+    points = curves.reliability(type(outcome)(outcome.task, truth, truth, probabilities, outcome.classes))
 
     assert (points.low[0], points.high[0]) == pytest.approx((0.5958, 0.9821), abs=1e-4)
     assert points.rows.tolist() == [10]

@@ -158,7 +158,7 @@ def test_most_important_column_matters_and_is_sliced_by(churn_model) -> None:
 
 def test_metrics_are_those_of_the_models_own_answers(churn_model) -> None:
     found = evaluate(churn_model.model, **churn_model.splits, name="churn", compare_with_champion=False)
-    test = tables.read(churn_model.test)
+    test = tables.read_table(churn_model.test)
     labels = Model.load(churn_model.model).predict(test).labels
 
     assert found.measured["test"].values["accuracy"] == pytest.approx((test["churn"].to_numpy() == labels).mean())
@@ -185,10 +185,10 @@ def test_wrong_parameters_are_refused_before_any_work(wine_model, tmp_path: Path
 
 def test_a_split_that_does_not_fit_the_model_is_refused(wine_model, tmp_path: Path) -> None:
     def evaluate_on(table: pl.DataFrame) -> None:
-        tables.write(table, tmp_path / "test.parquet")
+        tables.write_table(table, tmp_path / "test.parquet")
         evaluate(wine_model.model, **wine_model.splits | {"test": tmp_path / "test.parquet"}, name="wine")
 
-    test = tables.read(wine_model.test)
+    test = tables.read_table(wine_model.test)
     with pytest.raises(InputError, match="alcohol"):
         evaluate_on(test.drop("alcohol"))
     with pytest.raises(InputError, match="the test split has no column 'cultivar'"):
@@ -200,8 +200,8 @@ def test_a_split_that_does_not_fit_the_model_is_refused(wine_model, tmp_path: Pa
 
 
 def test_a_test_split_of_one_class_is_judged_by_what_can_be_known(churn_model, tmp_path: Path) -> None:
-    one = tables.read(churn_model.test).filter(pl.col("churn") == "No")
-    tables.write(one, tmp_path / "test.parquet")
+    one = tables.read_table(churn_model.test).filter(pl.col("churn") == "No")
+    tables.write_table(one, tmp_path / "test.parquet")
 
     found = evaluate(
         churn_model.model, **churn_model.splits | {"test": tmp_path / "test.parquet"}, name="churn", minimum={"roc_auc": 0.5}
@@ -215,9 +215,9 @@ def test_a_test_split_of_one_class_is_judged_by_what_can_be_known(churn_model, t
 
 
 def test_rows_without_a_target_are_left_out_and_told(wine_model, tmp_path: Path) -> None:
-    test = tables.read(wine_model.test)
+    test = tables.read_table(wine_model.test)
     holes = test.with_columns(cultivar=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise("cultivar"))
-    tables.write(holes, tmp_path / "test.parquet")
+    tables.write_table(holes, tmp_path / "test.parquet")
 
     found = evaluate(wine_model.model, **wine_model.splits | {"test": tmp_path / "test.parquet"}, name="wine")
 

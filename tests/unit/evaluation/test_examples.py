@@ -11,8 +11,8 @@ from stagewright.components.runtime.schema import Task
 from stagewright.components.runtime.signature import Input
 
 
-def answered(chances: list[list[float]], truth: list[str]) -> Outcome:
-    probabilities = np.array(chances, np.float32)
+def answered(rows: list[list[float]], truth: list[str]) -> Outcome:
+    probabilities = np.array(rows, np.float32)
     labels = [("cat", "dog", "eel")[code] for code in probabilities.argmax(axis=1)]
     return classification(Task.MULTICLASS, ("cat", "dog", "eel"), truth, labels, probabilities, split="test")
 
@@ -25,7 +25,7 @@ OUTCOME = answered(
 def test_mistakes_are_shown_by_how_sure_the_model_was() -> None:
     rows = digits_table().head(5)
 
-    found = examples.worst(OUTCOME, rows, [Input("image", "image", shape=(1, 8, 8))])
+    found = examples.worst_mistakes(OUTCOME, rows, [Input("image", "image", shape=(1, 8, 8))])
 
     assert found is not None
     assert found.mistakes == 3
@@ -34,13 +34,13 @@ def test_mistakes_are_shown_by_how_sure_the_model_was() -> None:
     drawing = report.figures(examples.pictures_plot(found))
     assert drawing.count("<image ") == 3
     assert "cat 90%" in drawing
-    assert "3 test rows are answered wrongly; surest first. Above each picture is its class" in examples.told(found)
+    assert "3 test rows are answered wrongly; surest first. Above each picture is its class" in examples.description(found)
 
 
 def test_texts_are_shown_cut_and_escaped() -> None:
     rows = pl.DataFrame({"review": ["<b>one</b>", "two " * 500, "three", "four", None]})
 
-    found = examples.worst(OUTCOME, rows, [Input("review", "text", tokenizer="tokenizer.json", max_tokens=8)])
+    found = examples.worst_mistakes(OUTCOME, rows, [Input("review", "text", tokenizer="tokenizer.json", max_tokens=8)])
 
     assert found is not None
     assert [len(text) for text in found.texts] == [0, examples.SHOWN_CHARACTERS, 10]
@@ -51,7 +51,7 @@ def test_a_model_of_a_table_has_none_and_a_perfect_one_says_so() -> None:
     rows = digits_table().head(1)
     right = answered([[0.6, 0.3, 0.1]], ["cat"])
 
-    assert examples.worst(right, rows, [Input("digit", "numeric")]) is None
-    perfect = examples.worst(right, rows, [Input("image", "image", shape=(1, 8, 8))])
+    assert examples.worst_mistakes(right, rows, [Input("digit", "numeric")]) is None
+    perfect = examples.worst_mistakes(right, rows, [Input("image", "image", shape=(1, 8, 8))])
     assert perfect is not None
-    assert "no mistake on the test split" in examples.told(perfect)
+    assert "no mistake on the test split" in examples.description(perfect)

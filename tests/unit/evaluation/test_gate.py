@@ -94,7 +94,7 @@ def test_baseline_of_many_classes_has_the_shares_of_training() -> None:
     outcome = multiclass()
     shares = np.bincount(outcome.truth) / len(outcome)
 
-    assert gate.baseline_outcome(outcome, outcome).chances[0] == pytest.approx(shares)
+    assert gate.baseline_outcome(outcome, outcome).class_probabilities[0] == pytest.approx(shares)
 
 
 def _champion(gain: float, interval: tuple[float, float] | None) -> Champion:

@@ -35,7 +35,7 @@ class Night:
     found: Evaluation
 
     def rows(self, *names: str) -> set[tuple]:
-        return {row for name in names for row in features_of(tables.read(self.splits[name]), self.target).rows()}
+        return {row for name in names for row in features_of(tables.read_table(self.splits[name]), self.target).rows()}
 
     @property
     def target(self) -> str:
@@ -49,7 +49,7 @@ def features_of(table: pl.DataFrame, target: str) -> pl.DataFrame:
 def train(folder: Path, table: pl.DataFrame, target: str, name: str, params: dict[str, Any], seed: int) -> Night:
     """The stages of train-model up to the gate."""
     folder.mkdir(parents=True)
-    tables.write(table, folder / "table")
+    tables.write_table(table, folder / "table")
     validate(folder / "table", folder / "schema", folder / "page", target=target, leakage="warn")
     schema = Schema.read(folder / "schema")
     splits = {part: folder / part for part in ("train", "validation", "test")}
@@ -105,7 +105,7 @@ def check(champion: Night | None, made: Night) -> tuple[str, float]:
         return "first", 0.0
     assert told is not None
     learned = champion.rows("train", "validation") | made.rows("train", "validation")
-    tested = tables.read(made.splits["test"])
+    tested = tables.read_table(made.splits["test"])
     unseen = tested.filter([row not in learned for row in features_of(tested, made.target).rows()])
     if told.comparable or told.left_out:
         assert (told.rows, told.left_out) == (unseen.height, tested.height - unseen.height)

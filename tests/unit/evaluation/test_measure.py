@@ -16,7 +16,7 @@ IN_UNIT_RANGE = {"roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "precisio
 
 def test_binary_metrics_are_scikit_learns() -> None:
     outcome = binary()
-    truth, predicted, scores = outcome.truth, outcome.predicted, outcome.chances[:, 1]
+    truth, predicted, scores = outcome.truth, outcome.predicted, outcome.class_probabilities[:, 1]
 
     values = measure(outcome).values
 
@@ -36,18 +36,18 @@ def test_binary_metrics_are_scikit_learns() -> None:
 
 def test_multiclass_metrics_are_scikit_learns() -> None:
     outcome = multiclass()
-    truth, predicted, chances = outcome.truth, outcome.predicted, outcome.chances
+    truth, predicted, probabilities = outcome.truth, outcome.predicted, outcome.class_probabilities
 
     values = measure(outcome).values
 
-    assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(truth, chances, multi_class="ovr", average="macro"))
+    assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(truth, probabilities, multi_class="ovr", average="macro"))
     assert values["f1"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
     assert values["precision"] == pytest.approx(sk.precision_score(truth, predicted, average="macro"))
     assert values["recall"] == pytest.approx(sk.recall_score(truth, predicted, average="macro"))
-    assert values["log_loss"] == pytest.approx(sk.log_loss(truth, chances))
-    assert values["brier"] == pytest.approx(sk.brier_score_loss(truth, chances))
+    assert values["log_loss"] == pytest.approx(sk.log_loss(truth, probabilities))
+    assert values["brier"] == pytest.approx(sk.brier_score_loss(truth, probabilities))
     assert values["pr_auc"] == pytest.approx(
-        np.mean([sk.average_precision_score(truth == code, chances[:, code]) for code in range(4)])
+        np.mean([sk.average_precision_score(truth == code, probabilities[:, code]) for code in range(4)])
     )
 
 
@@ -138,7 +138,7 @@ def test_metrics_stay_in_their_range(rows: int, seed: int) -> None:
 @settings(max_examples=40, deadline=None)
 def test_ranking_metrics_only_see_the_order(seed: int, power: float) -> None:
     outcome = binary(seed=seed)
-    bent = outcome.chances[:, 1] ** power
+    bent = outcome.class_probabilities[:, 1] ** power
     moved = Outcome(Task.BINARY, outcome.truth, outcome.predicted, np.column_stack([1 - bent, bent]), outcome.classes)
 
     before, after = measure(outcome).values, measure(moved).values

@@ -40,7 +40,9 @@ def everything(_: pytest.FixtureRequest, __: Path) -> str:
     axes.plot([0, 1])
     wide, axes = report.new_figure("Wide", width=9.6)
     axes.plot([0, 1])
-    made.section("Plots", report.figures(narrow, wide), report.beside(report.paragraph(LONG), report.table(["a"], [[LONG]])))
+    made.section(
+        "Plots", report.figures(narrow, wide), report.side_by_side(report.paragraph(LONG), report.table(["a"], [[LONG]]))
+    )
     made.markup(f"<blockquote><p>{LONG}</p></blockquote><p><code>{LONG}</code></p>", report.details(LONG, LONG))
     return made.render()
 
@@ -65,7 +67,7 @@ def of_a_card(request: pytest.FixtureRequest, folder: Path) -> str:
 
 def of_data(_: pytest.FixtureRequest, folder: Path) -> str:
     numbers = {f"{LONG}_{number}": [(row * (number + 3)) % 17 / 7 for row in range(60)] for number in range(110)}
-    tables.write(pl.DataFrame(numbers | {"left": ["yes", "no", "no"] * 20}), folder / "data.parquet")
+    tables.write_table(pl.DataFrame(numbers | {"left": ["yes", "no", "no"] * 20}), folder / "data.parquet")
     validate(folder / "data.parquet", folder / "schema.json", folder / "data.html", target="left", leakage="warn")
     return (folder / "data.html").read_text()
 

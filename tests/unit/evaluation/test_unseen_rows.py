@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from stagewright.components.evaluation import champion as champions
-from stagewright.components.evaluation.champion import Champion, compare
+from stagewright.components.evaluation.champion import Champion, judge_champion
 from stagewright.components.evaluation.evaluate import answer
 from stagewright.components.runtime import tables
-from stagewright.components.runtime.learned import FOLDER, Learned
+from stagewright.components.runtime.learned import FOLDER, LearnedRows
 from stagewright.components.runtime.model import Model, ModelMetadata
 from stagewright.components.runtime.storage import ObjectStore
 
@@ -25,14 +25,14 @@ Compare = Callable[..., Champion]
 def compared(churn_model, object_store: str, tmp_path_factory: pytest.TempPathFactory) -> Compare:
     """Compare the churn model with itself as champion, each with a record of learned rows of its own."""
     model = Model.load(churn_model.model)
-    rows = tables.read(churn_model.test)
+    rows = tables.read_table(churn_model.test)
     outcome = answer(model, rows, split="test")
     columns = [name for name in rows.columns if name != "churn"]
 
-    def record(part: pl.DataFrame) -> Learned:
+    def record(part: pl.DataFrame) -> LearnedRows:
         path = tmp_path_factory.mktemp("learned") / "rows.parquet"
-        tables.write(part, path)
-        return Learned.of((path,), columns)
+        tables.write_table(part, path)
+        return LearnedRows.of((path,), columns)
 
     def run(
         champion: pl.DataFrame | None, ours: pl.DataFrame, *, metadata: ModelMetadata | None = None, table: pl.DataFrame = rows
@@ -52,7 +52,7 @@ def compared(churn_model, object_store: str, tmp_path_factory: pytest.TempPathFa
             asked.append(part)
             return answer(other, part, split="test")
 
-        found = compare(version, metadata or model.metadata, outcome, table, record(ours), ask)
+        found = judge_champion(version, metadata or model.metadata, outcome, table, record(ours), ask)
         run.asked = asked  # type: ignore[attr-defined]
         return found
 
@@ -138,10 +138,10 @@ def test_a_class_more_or_less_cannot_be_compared(compared: Compare, classes: tup
 
 
 def test_a_model_keeps_the_hashes_of_its_rows(churn_model, telco: pl.DataFrame) -> None:
-    learned = Learned.read(churn_model.model)
+    learned = LearnedRows.read(churn_model.model)
 
     assert learned is not None
     assert learned.rows == tables.info(churn_model.train).rows + tables.info(churn_model.validation).rows
     assert set(learned.columns) == set(telco.columns) - {"churn"}
-    assert not learned.new(tables.read(churn_model.validation)).any()
-    assert np.mean(learned.new(tables.read(churn_model.test))) > 0.9
+    assert not learned.new(tables.read_table(churn_model.validation)).any()
+    assert np.mean(learned.new(tables.read_table(churn_model.test))) > 0.9

@@ -44,8 +44,8 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Fit:
         **kinds: str,
     ) -> FeatureGraph:
         path = folder / "train.parquet"
-        tables.write(table, path)
-        schema = schema_of(tables.read(path), target=target, **kinds)
+        tables.write_table(table, path)
+        schema = schema_of(tables.read_table(path), target=target, **kinds)
         fit_features(path, schema, framework=framework, params=params, specification=specification).save(folder / "features")
         return FeatureGraph.load(folder / "features")
 

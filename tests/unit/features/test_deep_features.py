@@ -16,7 +16,7 @@ from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Ta
 
 
 def fitted(folder: Path, table: pl.DataFrame, kinds: dict[str, ColumnKind], framework: str, **options: Any) -> FeatureGraph:
-    tables.write(table, folder / "train.parquet")
+    tables.write_table(table, folder / "train.parquet")
     columns = [Column(name=name, kind=kinds.get(name, ColumnKind.CATEGORICAL)) for name in table.columns]
     schema = Schema(target=table.columns[-1], task=Task.MULTICLASS, columns=columns)
     fit_features(folder / "train.parquet", schema, framework=framework, **options).save(folder / "features")

@@ -183,10 +183,10 @@ def test_the_machines_language_changes_nothing(fit: Any, tmp_path: Path) -> None
     table = pl.DataFrame({"t": ["ÄRGER über Größe", "ПРИВЕТ мир", "école ÉCOLE"]})
     features = fit(table, t="text")
     features.save(tmp_path)
-    tables.write(table, tmp_path / "table.parquet")
+    tables.write_table(table, tmp_path / "table.parquet")
     code = (
         "import sys; from stagewright.components.runtime import feature_graph, tables;"
-        "table = tables.read(sys.argv[1] + '/table.parquet');"
+        "table = tables.read_table(sys.argv[1] + '/table.parquet');"
         "print(feature_graph.FeatureGraph.load(sys.argv[1]).transform(table).tolist())"
     )
 

@@ -51,7 +51,7 @@ class Place:
 
     def read(self, data: str, **options: Any) -> pl.DataFrame:
         self.ingest(data, **options)
-        return tables.read(self.folder / "out" / "table")
+        return tables.read_table(self.folder / "out" / "table")
 
     def refused(self, data: str, **options: Any) -> str:
         with pytest.raises(InputError) as raised:
@@ -68,7 +68,7 @@ def place(tmp_path: Path) -> Place:
 def test_titles_above_the_header_are_passed_over_and_told(place: Place, above: str) -> None:
     done = place.ingest(place.write("rows.csv", above + ROWS))
 
-    assert tables.read(place.folder / "out" / "table").rows() == [(1, "x"), (2, "y")]
+    assert tables.read_table(place.folder / "out" / "table").rows() == [(1, "x"), (2, "y")]
     line = above.count("\n") + 1
     assert [note.replace(f"{place.folder}/", "") for note in done.notes] == [
         f"rows.csv: the header is on line {line}; what stands above it is left out"
@@ -88,7 +88,7 @@ def test_what_may_be_a_header_is_one(place: Place, content: str) -> None:
 def test_a_first_column_without_a_name_is_an_index_if_it_counts(place: Place) -> None:
     index = "the first column has no name and another value in each row: it is an index and left out"
     done = place.ingest(place.write("rows.csv", ",a\n0,5\n1,5\n"))
-    assert (tables.read(place.folder / "out" / "table").columns, done.notes) == (["a"], (index,))
+    assert (tables.read_table(place.folder / "out" / "table").columns, done.notes) == (["a"], (index,))
     assert place.read(place.write("rows.csv", "Unnamed: 0,a\n7,5\n3,5\n")).columns == ["a"]
     assert place.read(place.write("rows.csv", "Unnamed: 0,a\n7,5\n7,5\n")).columns == ["Unnamed: 0", "a"]
     assert place.refused(place.write("rows.csv", ",a\n7,5\n7,5\n")) == (
@@ -169,7 +169,7 @@ def test_a_workbook_is_read_from_its_first_sheet(place: Place) -> None:
     pytest.importorskip("python_calamine")
     done = place.ingest(place.write("rows.xlsx", workbook([["a", "b", "c"], [1, "x", 0.5], [2, "-", "1,5"]], sheets=2)))
 
-    assert tables.read(place.folder / "out" / "table").rows() == [(1, "x", "0.5"), (2, "-", "1,5")]
+    assert tables.read_table(place.folder / "out" / "table").rows() == [(1, "x", "0.5"), (2, "-", "1,5")]
     assert [note.replace(f"{place.folder}/", "") for note in done.notes] == [
         "rows.xlsx: of 2 sheets only the first, 'S1', is read"
     ]
@@ -233,7 +233,7 @@ def test_the_index_that_pandas_wrote_is_left_out(place: Place) -> None:
 
     done = place.ingest(str(place.folder / "x.parquet"))
 
-    assert tables.read(place.folder / "out" / "table").columns == ["x"]
+    assert tables.read_table(place.folder / "out" / "table").columns == ["x"]
     assert done.notes == ("'__index_level_0__', the row index that pandas wrote, is left out",)
     assert place.read(place.parquet("y.parquet", x=[1], __index_level_0__=[7])).columns == ["x", "__index_level_0__"]
 
@@ -246,7 +246,7 @@ def test_an_index_with_a_name_is_a_column_and_said(place: Place) -> None:
 
     done = place.ingest(str(place.folder / "x.parquet"))
 
-    assert tables.read(place.folder / "out" / "table").columns == ["x", "customer"]
+    assert tables.read_table(place.folder / "out" / "table").columns == ["x", "customer"]
     assert done.notes == ("'customer', a row index with a name that pandas wrote, is read as a column",)
     assert place.ingest(str(place.folder / "x.parquet"), drop=["customer"]).notes == ()
 
@@ -270,7 +270,7 @@ def test_texts_that_look_like_numbers_stay_texts_with_a_word_where_files_have_ty
 
     done = place.ingest(str(path))
 
-    assert tables.read(place.folder / "out" / "table").equals(made)
+    assert tables.read_table(place.folder / "out" / "table").equals(made)
     assert done.notes == tuple(
         f"column{'s' * (what == 'numbers')} {listed}: text in the file, and stays text, although its values look like {what}; "
         f"store it as {what}, or as a CSV file, whose texts are read as values"

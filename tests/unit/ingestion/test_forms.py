@@ -24,7 +24,7 @@ def read(tmp_path: Path) -> Read:
         rows = "".join(f'"{text}"{delimiter}row\n' for text in texts)
         (tmp_path / "rows.csv").write_text(f"x{delimiter}other\n{rows}", encoding="utf-8")
         done = ingest(str(tmp_path / "rows.csv"), tmp_path / "table", tmp_path / "quarantine", **options)
-        return tables.read(tmp_path / "table")["x"].to_list(), list(done.notes)
+        return tables.read_table(tmp_path / "table")["x"].to_list(), list(done.notes)
 
     return _read
 
@@ -116,11 +116,11 @@ def test_the_delimiter_the_other_columns_and_many_values_settle_a_comma(read: Re
 
     (tmp_path / "two.csv").write_text('a;b;c\n"1,234";"1,234.5";"1.234"\n"2,000";"7,000.1";"5.678"\n')
     ingest(str(tmp_path / "two.csv"), tmp_path / "table", tmp_path / "quarantine")
-    assert tables.read(tmp_path / "table").rows() == [(1234, 1234.5, 1.234), (2000, 7000.1, 5.678)]
+    assert tables.read_table(tmp_path / "table").rows() == [(1234, 1234.5, 1.234), (2000, 7000.1, 5.678)]
 
     (tmp_path / "two.csv").write_text('a;b;c\n"1,5";"1.234";1.5\n"2,25";"7.000";2.5\n')
     ingest(str(tmp_path / "two.csv"), tmp_path / "table", tmp_path / "quarantine")
-    assert tables.read(tmp_path / "table").rows() == [(1.5, 1234, 1.5), (2.25, 7000, 2.5)]
+    assert tables.read_table(tmp_path / "table").rows() == [(1.5, 1234, 1.5), (2.25, 7000, 2.5)]
 
 
 def test_parameters_settle_what_values_do_not(read: Read) -> None:
@@ -223,7 +223,7 @@ def test_types_are_settled_over_all_files(tmp_path: Path) -> None:
 
     ingest(str(tmp_path / "in"), tmp_path / "table", tmp_path / "quarantine")
 
-    assert tables.read(tmp_path / "table").rows() == [(1234.0, date(2024, 2, 1)), (1234.5, date(2024, 12, 31))]
+    assert tables.read_table(tmp_path / "table").rows() == [(1234.0, date(2024, 2, 1)), (1234.5, date(2024, 12, 31))]
 
 
 WRONG = {
@@ -250,7 +250,7 @@ def test_columns_can_be_left_out(tmp_path: Path) -> None:
 
     ingest(str(tmp_path / "rows.csv"), tmp_path / "table", tmp_path / "quarantine", drop=["a"])
 
-    assert tables.read(tmp_path / "table").equals(pl.DataFrame({"b": ["x"]}))
+    assert tables.read_table(tmp_path / "table").equals(pl.DataFrame({"b": ["x"]}))
     with pytest.raises(InputError) as wrong:
         ingest(str(tmp_path / "rows.csv"), tmp_path / "table", tmp_path / "quarantine", drop=["bb"])
     assert str(wrong.value) == "parameter 'drop' names 'bb', which is not a column of the data (did you mean 'b'?)"

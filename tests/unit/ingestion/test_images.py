@@ -32,7 +32,7 @@ def pets(tmp_path: Path) -> Path:
 
 def read(data: Path | str, tmp_path: Path, **options: str) -> pl.DataFrame:
     ingest(str(data), tmp_path / "table.parquet", tmp_path / "bad.parquet", **options)
-    return tables.read(tmp_path / "table.parquet")
+    return tables.read_table(tmp_path / "table.parquet")
 
 
 def test_folders_are_classes(pets: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_broken_picture_is_named_or_set_aside(pets: Path, tmp_path: Path) -> N
     table = read(pets, tmp_path, on_bad_row="quarantine")
 
     assert table.height == 4
-    bad = tables.read(tmp_path / "bad.parquet")
+    bad = tables.read_table(tmp_path / "bad.parquet")
     assert sorted(bad["text"].to_list()) == ["dog/3.png", "dog/4.png"]
 
 
@@ -152,7 +152,7 @@ def test_parquet_with_images_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_table_of_images_is_validated_and_split(tmp_path: Path) -> None:
-    tables.write(digits_table(), tmp_path / "table.parquet")
+    tables.write_table(digits_table(), tmp_path / "table.parquet")
 
     schema = validate(tmp_path / "table.parquet", tmp_path / "schema.json", tmp_path / "report.html", target="digit")
     parts = [tmp_path / f"{name}.parquet" for name in ("train", "validation", "test")]
@@ -166,7 +166,7 @@ def test_a_table_of_images_is_validated_and_split(tmp_path: Path) -> None:
 
 
 def test_images_of_another_shape_than_expected_do_not_pass(tmp_path: Path) -> None:
-    tables.write(digits_table(), tmp_path / "table.parquet")
+    tables.write_table(digits_table(), tmp_path / "table.parquet")
     expected = {"columns": [{"name": "image", "kind": "image", "shape": [3, 8, 8]}, {"name": "digit"}]}
 
     with pytest.raises(
@@ -181,7 +181,7 @@ def test_images_of_another_shape_than_expected_do_not_pass(tmp_path: Path) -> No
 
 def test_a_repeated_picture_is_counted(tmp_path: Path) -> None:
     digits = digits_table()
-    tables.write(pl.concat([digits, digits.head(7)]), tmp_path / "table.parquet")
+    tables.write_table(pl.concat([digits, digits.head(7)]), tmp_path / "table.parquet")
 
     validate(tmp_path / "table.parquet", tmp_path / "s.json", tmp_path / "r.html", target="digit")
 

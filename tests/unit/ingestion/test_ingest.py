@@ -40,10 +40,10 @@ class Place:
 
     def read(self, data: str, **options: str) -> pl.DataFrame:
         self.ingest(data, **options)
-        return tables.read(self.folder / "out" / "table")
+        return tables.read_table(self.folder / "out" / "table")
 
     def quarantined(self) -> list[tuple]:
-        return tables.read(self.folder / "out" / "quarantine").rows()
+        return tables.read_table(self.folder / "out" / "quarantine").rows()
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def test_a_csv_becomes_a_table_and_an_empty_quarantine(place: Place) -> None:
 
     done = place.ingest(path)
 
-    assert_frame_equal(tables.read(place.folder / "out" / "table"), TABLE)
+    assert_frame_equal(tables.read_table(place.folder / "out" / "table"), TABLE)
     assert done.table == tables.info(place.folder / "out" / "table")
     assert done.source == path
-    empty = tables.read(place.folder / "out" / "quarantine")
+    empty = tables.read_table(place.folder / "out" / "quarantine")
     assert empty.schema == {"file": pl.String, "line": pl.Int64, "reason": pl.String, "text": pl.String}
     assert done.quarantine.rows == len(empty) == 0
 

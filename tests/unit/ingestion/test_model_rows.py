@@ -16,7 +16,7 @@ HEAD = "x,flag,seen,paid\n"
 def read(folder: Path, text: str, **options: Any) -> list[tuple[Any, ...]]:
     (folder / "rows.csv").write_text(text)
     ingest(str(folder / "rows.csv"), folder / "table", folder / "quarantine", kinds=KINDS, **options)
-    return tables.read(folder / "table").rows()
+    return tables.read_table(folder / "table").rows()
 
 
 def test_a_row_is_the_same_whatever_rows_are_beside_it(tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_json_keeps_texts_as_they_are_written(tmp_path: Path) -> None:
     for lines in ('{"x": 1, "flag": 2.0}\n', '{"x": 1, "flag": 2.0}\n{"x": 2, "flag": "n/k"}\n'):
         (tmp_path / "rows.jsonl").write_text(lines)
         ingest(str(tmp_path / "rows.jsonl"), tmp_path / "table", tmp_path / "quarantine", kinds=KINDS)
-        assert tables.read(tmp_path / "table").row(0) == (1, "2.0")
+        assert tables.read_table(tmp_path / "table").row(0) == (1, "2.0")

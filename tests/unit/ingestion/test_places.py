@@ -65,7 +65,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def read(tmp_path: Path, data: str, **options: str) -> tuple[Ingested, list[tuple]]:
     done = ingest(data, tmp_path / "table", tmp_path / "quarantine", **options)
-    return done, tables.read(tmp_path / "table").rows()
+    return done, tables.read_table(tmp_path / "table").rows()
 
 
 def test_a_url_is_read_though_the_server_fails_and_breaks_off(tmp_path: Path, web: Server) -> None:
@@ -136,7 +136,7 @@ def database(tmp_path: Path) -> str:
 def test_a_query_is_streamed_into_a_table(tmp_path: Path, database: str) -> None:
     done, rows = read(tmp_path, database, query="SELECT id, day, price, code FROM sale ORDER BY id")
 
-    table = tables.scan(tmp_path / "table").collect_schema()
+    table = tables.scan_table(tmp_path / "table").collect_schema()
     assert dict(table) == {"id": pl.Int64, "day": pl.Date, "price": pl.Float64, "code": pl.String}
     assert (len(rows), rows[1][2:], rows[3][2]) == (25_000, (0.5, "001"), None)
     assert done.source == database

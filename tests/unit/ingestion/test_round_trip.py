@@ -66,7 +66,7 @@ def test_a_table_survives_csv(table: pl.DataFrame, delimiter: str, exact: bool) 
             ingest(str(folder / "rows.csv"), folder / "table", folder / "quarantine", delimiter=delimiter)
         finally:
             DelimitedFile.__init__ = opened
-        assert_frame_equal(tables.read(folder / "table"), table, check_exact=True)
+        assert_frame_equal(tables.read_table(folder / "table"), table, check_exact=True)
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,4 +84,4 @@ def test_good_and_bad_rows_add_up(rows: list[str]) -> None:
         given_rows = [row for row in rows if row]
         bad = [number for number, row in enumerate(rows, 3) if row in {"3", "4,a,b", "6,\xff"}]
         assert done.table.rows + done.quarantine.rows == 1 + len(given_rows)
-        assert tables.read(folder / "quarantine")["line"].to_list() == bad
+        assert tables.read_table(folder / "quarantine")["line"].to_list() == bad

@@ -28,10 +28,10 @@ def schema_of(table: pl.DataFrame, target: str | None, task: str | None = "binar
 
 
 def parts(folder: Path, table: pl.DataFrame, schema: Schema, **options) -> tuple[Split, list[pl.DataFrame]]:
-    tables.write(table, folder / "table")
+    tables.write_table(table, folder / "table")
     outputs = [folder / name for name in ("train", "validation", "test")]
     done = split(folder / "table", schema, outputs, **options)
-    return done, [tables.read(path) for path in outputs]
+    return done, [tables.read_table(path) for path in outputs]
 
 
 def rows_of(part: pl.DataFrame) -> set[tuple]:
@@ -47,7 +47,7 @@ def test_telco_is_split_by_content_and_keeps_its_order(tmp_path: Path, telco: pl
     shares = [(part["churn"] == "Yes").mean() for part in found]
     assert max(shares) - min(shares) < 0.03
     assert all(part["row"].is_sorted() for part in found)
-    assert pl.concat(found).sort("row").equals(tables.read(tmp_path / "table"))
+    assert pl.concat(found).sort("row").equals(tables.read_table(tmp_path / "table"))
     assert (done.proof.rows_shared, done.proof.groups_shared, done.proof.rows_lost) == (0, 0, 0)
     metadata = done.metadata(1, schema_of(table, "churn"))
     assert json.loads(json.dumps(metadata)) == {
@@ -207,11 +207,11 @@ def test_a_wrong_split_does_not_pass_the_proof(tmp_path: Path) -> None:
     table = pl.DataFrame({"g": [1, 1, 2, 3]})
     outputs = [tmp_path / name for name in ("train", "validation", "test")]
     for path, rows in zip(outputs, ([0, 2], [1], [3]), strict=True):
-        tables.write(table[rows], path)
+        tables.write_table(table[rows], path)
     assignment = np.array([0, 1, 0, 2], np.int8)
 
-    tables.write(table, tmp_path / "table")
-    tables.write(table.with_columns(g=pl.col("g") + 1), tmp_path / "other")
+    tables.write_table(table, tmp_path / "table")
+    tables.write_table(table.with_columns(g=pl.col("g") + 1), tmp_path / "other")
 
     assert prove(tmp_path / "table", assignment, outputs).rows_shared == 0
     for source, rows, group, sentence in (

@@ -19,7 +19,7 @@ from stagewright.components.runtime.schema import Schema, Task
 
 
 def check(folder: Path, table: pl.DataFrame, target: str, **options: Any) -> Schema:
-    tables.write(table, folder / "table")
+    tables.write_table(table, folder / "table")
     return validate(folder / "table", folder / "schema.json", folder / "report.html", target=target, **options)
 
 
@@ -327,7 +327,7 @@ def test_counts_peter_out_and_classes_do_not(tmp_path: Path, case: str) -> None:
     rows, task = COUNTED[case]
     values = [value for value, count in enumerate(rows) for _ in range(count)]
     table = pl.DataFrame({"x": np.random.default_rng(0).normal(size=len(values)), "y": values})
-    tables.write(table, tmp_path / "table")
+    tables.write_table(table, tmp_path / "table")
 
     assert task_of(profile(tmp_path / "table").columns["y"], "auto") == task
 
@@ -349,7 +349,7 @@ def test_rows_without_a_target_and_empty_columns_are_left_out_and_told(
     assert "How the files were read" in page
     assert "read as numbers with a decimal comma" in page
     with rows_with_target(tmp_path / "table", schema) as kept:
-        assert tables.read(kept).height == 100
+        assert tables.read_table(kept).height == 100
     with rows_with_target(tmp_path / "table", schema.model_copy(update={"target": "x"})) as kept:
         assert kept == tmp_path / "table"
 
@@ -384,7 +384,7 @@ def test_a_leak_names_the_option_as_it_is_typed(tmp_path: Path) -> None:
 def test_columns_of_one_value_share_a_sentence(tmp_path: Path, columns: int, told: list[str]) -> None:
     table = pl.DataFrame({f"c{number}": [1] * 40 for number in range(columns)})
     table = table.with_columns(x=pl.Series([0.5 * row for row in range(40)]), left=pl.Series(["yes", "no"] * 20))
-    tables.write(table, tmp_path / "data.parquet")
+    tables.write_table(table, tmp_path / "data.parquet")
 
     figures = profile(tmp_path / "data.parquet")
     found = examine(tmp_path / "data.parquet", figures, inferred(figures, "left", Task.BINARY))

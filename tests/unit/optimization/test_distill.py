@@ -44,9 +44,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _data(folder: Path, table: pl.DataFrame, target: str, task: Task) -> Data:
     """Train, validation and test."""
     data = trainings.split(folder, table, target, task)
-    rest = tables.read(data.validation)
-    tables.write(rest[: rest.height // 2], data.validation)
-    tables.write(rest[rest.height // 2 :], folder / "test.parquet")
+    rest = tables.read_table(data.validation)
+    tables.write_table(rest[: rest.height // 2], data.validation)
+    tables.write_table(rest[rest.height // 2 :], folder / "test.parquet")
     return data
 
 
@@ -82,7 +82,7 @@ def test_student_is_a_model_of_its_own_that_names_its_teacher(forest: Path, chur
     export_model(tmp_path / "student", churn.validation, tmp_path / "exported")
     assert (model.metadata.framework, model.metadata.name, model.metadata.classes) == ("lightgbm", "small", ("No", "Yes"))
     assert model.metadata.params["distillation"]["teacher"]["name"] == "large"
-    assert model.metadata.data["teacher"] == found.teacher.content.digest.removeprefix("sha256:")
+    assert model.metadata.data["teacher"] == found.teacher.fingerprint.digest.removeprefix("sha256:")
     assert model.metadata.run_id == found.run_id
     run = MlflowClient().get_run(found.run_id)
     assert run.data.tags["stagewright.teacher"] == "large (sklearn random_forest, 200 trees)"
@@ -108,7 +108,7 @@ def test_student_of_few_columns_takes_what_its_teacher_takes(forest: Path, churn
     assert len(read_columns(few)) < len(few.taught.model.features.inputs) == 19
     session = onnxruntime.InferenceSession(few.graph)
     assert {given.name for given in session.get_inputs()} == set(found.teacher.signature.names)
-    rows = tables.read(churn.validation)
+    rows = tables.read_table(churn.validation)
     feeds = few.taught.model.features.feeds(rows)
     own = few.taught.model.predict(rows).probabilities
     np.testing.assert_allclose(session.run(["probabilities"], feeds)[0], own, atol=1e-5)
@@ -154,8 +154,8 @@ def test_report_shows_both(forest: Path, churn: Data, recorded: str, tmp_path: P
 
 
 def test_teacher_of_other_data_is_said_to_have_an_advantage(forest: Path, churn: Data, recorded: str, tmp_path: Path) -> None:
-    rows = tables.read(churn.train)
-    tables.write(rows[:-5], tmp_path / "less.parquet")
+    rows = tables.read_table(churn.train)
+    tables.write_table(rows[:-5], tmp_path / "less.parquet")
 
     found = distill_model(
         forest, train=tmp_path / "less.parquet", validation=churn.validation, test=churn.folder / "test.parquet",
@@ -243,7 +243,7 @@ def test_bare_graph_can_teach(wine: pl.DataFrame, recorded: str, tmp_path: Path)
 
     names = {name: f"features_{at}" for at, name in enumerate(wine.columns) if name != "cultivar"}
     data = _data(tmp_path / "data", wine.rename(names), "cultivar", Task.MULTICLASS)
-    rows = tables.read(data.train)
+    rows = tables.read_table(data.train)
     X = rows.select(list(names.values())).to_numpy().astype(np.float32)
     model = RandomForestClassifier(100, random_state=0).fit(X, rows["cultivar"].to_numpy())
     graph = to_onnx(
@@ -327,7 +327,7 @@ def test_network_of_images_teaches_a_smaller_one(recorded: str, tmp_path: Path) 
 def test_transformer_teaches_one_of_fewer_layers(recorded: str, tmp_path: Path) -> None:
     data = deep_models.reviews_data(tmp_path / "data")
     for path, rows in ((data.train, 240), (data.validation, 80)):  # a config on two cores
-        tables.write(tables.read(path).head(rows), path)
+        tables.write_table(tables.read_table(path).head(rows), path)
     teacher = _teacher(data, tmp_path, "transformers", deep_models.REVIEWS_PARAMS)
     options = Options(temperature=2.0, hidden_weight=0.5)
 
@@ -360,13 +360,13 @@ def test_a_student_is_judged_at_the_threshold_of_its_teacher(churn: Data, record
 
     found = _distill(tmp_path / "teacher", churn, tmp_path / "student", student="trees", params={"n_estimators": 15})
 
-    student, test = Model.load(tmp_path / "student"), tables.read(churn.folder / "test.parquet")
+    student, test = Model.load(tmp_path / "student"), tables.read_table(churn.folder / "test.parquet")
     assert (student.metadata.classes, student.metadata.threshold) == (("Yes", "No"), 0.8)
     for outcome in found.outcomes.values():
         assert outcome.labels == ("Yes", "No")
-        decided = outcome.chances[:, 1].astype(np.float32) >= np.float32(0.8)
+        decided = outcome.class_probabilities[:, 1].astype(np.float32) >= np.float32(0.8)
         assert outcome.predicted.tolist() == decided.astype(int).tolist()
-        assert decided.tolist() != (outcome.chances[:, 1] >= 0.5).tolist()
+        assert decided.tolist() != (outcome.class_probabilities[:, 1] >= 0.5).tolist()
     answered = np.array(["Yes", "No"])[found.outcomes["student"].predicted]
     assert answered.tolist() == student.predict(test).labels.tolist()  # type: ignore[union-attr]
     assert found.test.student.values["recall"] == pytest.approx(recall_score(test["churn"], answered, pos_label="No"))

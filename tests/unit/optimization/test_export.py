@@ -56,7 +56,7 @@ def test_graph_takes_raw_columns_and_answers_labels(exported: Path, data: Data) 
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     types = {given.name: given.type for given in session.get_inputs()}
 
-    assert set(types) == set(tables.read(data.validation).columns) - {"churn"}
+    assert set(types) == set(tables.read_table(data.validation).columns) - {"churn"}
     assert (types["tenure"], types["female"], types["contract"], types["joined"], types["region"]) == (
         "tensor(float)", "tensor(float)", "tensor(string)", "tensor(int64)", "tensor(string)",
     )  # fmt: skip
@@ -88,7 +88,7 @@ def test_signature_describes_the_graph(exported: Path) -> None:
 
 
 def test_baseline_is_validation_rows_with_the_models_own_answers(exported: Path, data: Data) -> None:
-    baseline, model = tables.read(exported / "serving" / "baseline.parquet"), Model.load(exported)
+    baseline, model = tables.read_table(exported / "serving" / "baseline.parquet"), Model.load(exported)
     own = model.predict(baseline)
 
     assert baseline.height == 1000  # of 1,250
@@ -98,7 +98,7 @@ def test_baseline_is_validation_rows_with_the_models_own_answers(exported: Path,
     ]  # fmt: skip
     assert baseline["__label__"].to_list() == own.labels.tolist()  # type: ignore[union-attr]
     assert np.array_equal(baseline.select("__probability_0__", "__probability_1__").to_numpy(), own.probabilities)  # type: ignore[arg-type]
-    validation = tables.read(data.validation)
+    validation = tables.read_table(data.validation)
     assert baseline["__target__"][-1] == validation["churn"][-1]
     assert baseline.select(data_columns := ["tenure", "contract", "joined"]).row(0) == validation.select(data_columns).row(0)
 
@@ -127,7 +127,7 @@ def test_regression_answers_a_flat_prediction(diabetes: pl.DataFrame, tmp_path: 
 
     session = onnxruntime.InferenceSession(tmp_path / "exported" / "serving" / "model.onnx")
     assert [(made.name, made.type, len(made.shape)) for made in session.get_outputs()] == [("prediction", "tensor(float)", 1)]
-    baseline = tables.read(tmp_path / "exported" / "serving" / "baseline.parquet")
+    baseline = tables.read_table(tmp_path / "exported" / "serving" / "baseline.parquet")
     assert baseline["__prediction__"].to_numpy() == pytest.approx(Model.load(folder).predict(baseline).values)
     assert baseline["__target__"].dtype == pl.Float64
 
@@ -166,7 +166,7 @@ def test_tolerance_that_is_none_is_refused(model: Path, data: Data, tmp_path: Pa
 
 
 def test_split_without_rows_is_refused(model: Path, data: Data, tmp_path: Path) -> None:
-    tables.write(tables.read(data.validation).head(0), tmp_path / "empty.parquet")
+    tables.write_table(tables.read_table(data.validation).head(0), tmp_path / "empty.parquet")
 
     with pytest.raises(InputError, match="the validation split has no rows"):
         export_model(model, tmp_path / "empty.parquet", tmp_path / "exported")

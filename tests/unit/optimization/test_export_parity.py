@@ -103,7 +103,7 @@ def test_an_export_that_is_shifted_by_a_share_of_the_spread(
     with pytest.raises(GateFailed, match=r"the value of validation row \d+ differs by .* of the target's spread, "):
         export_model(profit, datasets["profit"].validation, tmp_path / "exported")
     export_model(profit, datasets["profit"].validation, tmp_path / "exported", tolerance=1.01 * share)
-    assert tables.read(tmp_path / "exported/serving/baseline.parquet")["__tolerance__"][0] == 1.01 * share
+    assert tables.read_table(tmp_path / "exported/serving/baseline.parquet")["__tolerance__"][0] == 1.01 * share
 
 
 def test_an_export_that_swaps_two_columns_is_refused(
@@ -125,13 +125,13 @@ def test_an_export_that_swaps_two_columns_is_refused(
 def test_the_spread_is_that_of_the_training_rows_even_if_one_row_is_compared(
     profit: Path, datasets: dict[str, Data], tmp_path: Path
 ) -> None:
-    one = tables.read(datasets["profit"].validation).head(1)
-    tables.write(one, tmp_path / "one.parquet")
-    expected = spread(tables.read(datasets["profit"].train)["profit"].cast(pl.Float32).to_numpy())
+    one = tables.read_table(datasets["profit"].validation).head(1)
+    tables.write_table(one, tmp_path / "one.parquet")
+    expected = spread(tables.read_table(datasets["profit"].train)["profit"].cast(pl.Float32).to_numpy())
 
     export_model(profit, tmp_path / "one.parquet", tmp_path / "exported")
 
-    baseline = tables.read(tmp_path / "exported/serving/baseline.parquet")
+    baseline = tables.read_table(tmp_path / "exported/serving/baseline.parquet")
     assert baseline.select("__tolerance__", "__spread__").rows() == [(1e-5, expected)]
     assert 60_000 < expected < 300_000
 
@@ -143,12 +143,12 @@ def test_a_model_of_before_is_judged_by_the_spread_of_the_rows_that_are_there(
 
     old = Path(shutil.copytree(profit, tmp_path / "old"))
     replace(metadata, target_spread=None).write(old)
-    validation = tables.read(datasets["profit"].validation)
-    tables.write(validation.drop("profit"), tmp_path / "unlabelled.parquet")
+    validation = tables.read_table(datasets["profit"].validation)
+    tables.write_table(validation.drop("profit"), tmp_path / "unlabelled.parquet")
 
     for rows, expected in (
         (datasets["profit"].validation, spread(validation["profit"].to_numpy())),
         (tmp_path / "unlabelled.parquet", spread(Model.load(old).predict(validation).values)),  # type: ignore[arg-type]
     ):
         export_model(old, rows, tmp_path / "exported")
-        assert tables.read(tmp_path / "exported/serving/baseline.parquet")["__spread__"][0] == expected
+        assert tables.read_table(tmp_path / "exported/serving/baseline.parquet")["__spread__"][0] == expected

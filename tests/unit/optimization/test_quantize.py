@@ -16,7 +16,7 @@ from stagewright.components.optimization.quantization.result import Quantization
 from stagewright.components.optimization.quantization.variant import RECORD, write
 from stagewright.components.runtime import columns, tables
 from stagewright.components.runtime.errors import BadParameter, GateFailed, InputError
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 from stagewright.components.runtime.signature import Signature
 from stagewright.components.serving import client
 
@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "digits.parquet"
-    tables.write(quantizable.measured(), path)
+    tables.write_table(quantizable.measured(), path)
     return path
 
 
@@ -82,7 +82,7 @@ def test_winner_is_written_with_answers_of_its_own(found: Quantization, model: P
     assert sorted(path.name for path in (tmp_path / "variant").iterdir()) == [RECORD, "serving"]
     serving = tmp_path / "variant/serving"
     assert Signature.read(serving) == Signature.read(model / "serving")
-    baseline = tables.read(serving / "baseline.parquet")
+    baseline = tables.read_table(serving / "baseline.parquet")
     first = baseline.head(client.SMOKE_ROWS)
     session = onnxruntime.InferenceSession(serving / "model.onnx")
     answered = session.run(None, columns.feeds(first, quantizable.SIGNATURE.inputs))
@@ -93,7 +93,7 @@ def test_winner_is_written_with_answers_of_its_own(found: Quantization, model: P
     assert "__target__" in baseline.columns
     record = json.loads((tmp_path / "variant" / RECORD).read_text())
     assert record["method"] == found.winner.name
-    assert record["of"] == content(model).digest != content(tmp_path / "variant").digest
+    assert record["of"] == fingerprint(model).digest != fingerprint(tmp_path / "variant").digest
 
 
 def test_same_request_makes_the_same_variant(found: Quantization, model: Path, data: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_same_request_makes_the_same_variant(found: Quantization, model: Path, d
     write(found, model, data, tmp_path / "first")
     write(again, model, data, tmp_path / "second")
 
-    assert content(tmp_path / "first").digest == content(tmp_path / "second").digest
+    assert fingerprint(tmp_path / "first").digest == fingerprint(tmp_path / "second").digest
 
 
 def test_half_precision_is_judged_without_a_gpu_by_quality_and_size(model: Path, data: Path) -> None:
@@ -118,7 +118,7 @@ def test_method_for_another_variant_is_no_answer(model: Path, data: Path) -> Non
 
 
 def test_fidelity_is_measured_where_there_is_no_target(model: Path, tmp_path: Path) -> None:
-    tables.write(quantizable.measured().drop("digit"), tmp_path / "unlabelled.parquet")
+    tables.write_table(quantizable.measured().drop("digit"), tmp_path / "unlabelled.parquet")
 
     found = quantize(model, tmp_path / "unlabelled.parquet", _request("dynamic"))
 
@@ -151,7 +151,7 @@ def test_linear_model_has_no_layers(tmp_path: Path) -> None:
 
     bunch = load_wine(as_frame=True)
     frame = pl.from_pandas(bunch.data.rename(columns=lambda name: name.replace("/", "_")).assign(cultivar=bunch.target))
-    tables.write(frame, tmp_path / "wine.parquet")
+    tables.write_table(frame, tmp_path / "wine.parquet")
 
     found = quantize(folder, tmp_path / "wine.parquet", Request(seconds=0.5))
 
@@ -174,7 +174,7 @@ def test_report_shows_every_candidate_and_the_limits(found: Quantization, tmp_pa
 
 
 def test_too_few_rows_are_refused(model: Path, tmp_path: Path) -> None:
-    tables.write(quantizable.measured().head(10), tmp_path / "few.parquet")
+    tables.write_table(quantizable.measured().head(10), tmp_path / "few.parquet")
 
     with pytest.raises(InputError, match="the data has 10 usable rows; at least 20 are needed"):
         quantize(model, tmp_path / "few.parquet", Request())

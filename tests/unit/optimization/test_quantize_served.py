@@ -25,7 +25,7 @@ from stagewright.components.runtime.signature import Signature
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("served")
     quantizable.write(made / "model")
-    tables.write(quantizable.measured(), made / "data.parquet")
+    tables.write_table(quantizable.measured(), made / "data.parquet")
     return made
 
 

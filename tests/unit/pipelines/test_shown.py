@@ -19,7 +19,7 @@ from stagewright.pipelines.watch import Step
 @pytest.mark.parametrize("name", ["a", "n" * 15, "n" * 16, "n" * 63])
 def test_status_keeps_a_models_name_and_address_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("STAGEWRIGHT_HOME", str(tmp_path))
-    deployments.write(Deployment(name, "v1.0.0", "s3://m", "http://127.0.0.1:1", 1, "log", "now", Process(0, "")))
+    deployments.write_deployment(Deployment(name, "v1.0.0", "s3://m", "http://127.0.0.1:1", 1, "log", "now", Process(0, "")))
     text = io.StringIO()
 
     status.show(Console(file=text, width=80))

@@ -29,8 +29,8 @@ def trained(tmp_path: Path, tracking: str, wine: pl.DataFrame) -> Path:
     schema = Schema(target="cultivar", task=Task.MULTICLASS, columns=columns)
     schema.write(tmp_path / "schema.json")
     shuffled = wine.sample(fraction=1.0, shuffle=True, seed=1)
-    tables.write(shuffled[:140], tmp_path / "train.parquet")
-    tables.write(shuffled[140:], tmp_path / "validation.parquet")
+    tables.write_table(shuffled[:140], tmp_path / "train.parquet")
+    tables.write_table(shuffled[140:], tmp_path / "validation.parquet")
     features = fit_features(tmp_path / "train.parquet", schema, framework="sklearn", params={"model": "linear"})
     features.save(tmp_path / "features")
     train_model(

@@ -18,7 +18,7 @@ from stagewright.components.registry.register import register
 from stagewright.components.registry.versions import Decision
 from stagewright.components.runtime import tracking as tracker
 from stagewright.components.runtime.errors import ServiceUnavailable
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 
 TESTS = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def test_different_models_get_different_versions(client: MlflowClient, tmp_path:
     assert len(client.search_model_versions("name = 'wine'")) == 4
     for folder, version in zip(folders, versions, strict=True):
         found = client.get_model_version("wine", known[version].number)
-        assert known[version].digest == content(folder).digest == found.tags["digest"]
+        assert known[version].digest == fingerprint(folder).digest == found.tags["digest"]
         assert found.tags["model_uri"].endswith(f"/wine/{version}/")
         files = Path(client.download_artifacts(found.run_id, found.source.rpartition(f"{found.run_id}/artifacts/")[2]))
         assert json.loads((files / "model.json").read_text()) == json.loads((folder / "model.json").read_text())

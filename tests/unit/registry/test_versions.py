@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from stagewright.components.registry.versions import Registered, decide
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.runtime.fingerprint import Content
+from stagewright.components.runtime.fingerprint import Fingerprint
 from stagewright.components.runtime.naming import Version, model_name, published_uri
 
 
-def content(signature: int, recipe: int, data: int) -> Content:
-    return Content(f"{signature}/{recipe}/{data}", str(signature), str(recipe), {"train": str(data)})
+def fingerprint(signature: int, recipe: int, data: int) -> Fingerprint:
+    return Fingerprint(f"{signature}/{recipe}/{data}", str(signature), str(recipe), {"train": str(data)})
 
 
-def register(model: Content, registered: list[Registered]) -> Version:
+def register(model: Fingerprint, registered: list[Registered]) -> Version:
     """Decide, and record the decision as the registry would."""
     decision = decide(model, registered)
     if decision.existing is None:
@@ -25,7 +25,7 @@ def register(model: Content, registered: list[Registered]) -> Version:
 
 def versions(*models: tuple[int, int, int]) -> list[str]:
     registered: list[Registered] = []
-    return [str(register(content(*model), registered)) for model in models]
+    return [str(register(fingerprint(*model), registered)) for model in models]
 
 
 @pytest.mark.parametrize(
@@ -51,29 +51,33 @@ def test_an_earlier_content_keeps_its_version() -> None:
     assert versions((1, 1, 1), (1, 1, 2), (1, 1, 1)) == ["v1.0.0", "v1.0.1", "v1.0.0"]
 
 
-def known(version: str, model: Content, number: str = "") -> Registered:
+def known(version: str, model: Fingerprint, number: str = "") -> Registered:
     return Registered("m", number, Version.parse(version), model.digest, model.signature, model.recipe, "")
 
 
 def test_the_parent_is_the_highest_version_in_whatever_order_they_come() -> None:
     """What was published and never registered comes after what the registry lists."""
-    newest, published = known("v1.2.0", content(1, 2, 1), "1"), known("v1.0.0", content(1, 1, 1))
+    newest, published = known("v1.2.0", fingerprint(1, 2, 1), "1"), known("v1.0.0", fingerprint(1, 1, 1))
 
-    decision = decide(content(1, 2, 2), [newest, published])
+    decision = decide(fingerprint(1, 2, 2), [newest, published])
 
     assert (str(decision.version), decision.change, decision.parent, decision.existing) == ("v1.2.1", "patch", newest, None)
 
 
 def test_a_content_that_stands_under_two_versions_keeps_the_lower() -> None:
-    twice = [known("v1.1.0", content(1, 1, 1)), known("v1.0.0", content(1, 1, 1), "1"), known("v1.2.0", content(1, 2, 1))]
+    twice = [
+        known("v1.1.0", fingerprint(1, 1, 1)),
+        known("v1.0.0", fingerprint(1, 1, 1), "1"),
+        known("v1.2.0", fingerprint(1, 2, 1)),
+    ]
 
-    decision = decide(content(1, 1, 1), twice)
+    decision = decide(fingerprint(1, 1, 1), twice)
 
     assert (str(decision.version), decision.change, decision.existing, decision.parent) == ("v1.0.0", None, twice[1], None)
 
 
 def test_the_first_version_follows_nothing() -> None:
-    decision = decide(content(1, 1, 1), [])
+    decision = decide(fingerprint(1, 1, 1), [])
 
     assert (str(decision.version), decision.change, decision.existing, decision.parent) == ("v1.0.0", None, None, None)
 
@@ -84,7 +88,7 @@ def test_versions_never_decrease_and_belong_to_one_content(models: list[tuple[in
     given_to: dict[tuple[int, int, int], Version] = {}
     newest = Version(0, 0, 0)
     for model in models:
-        version = register(content(*model), registered)
+        version = register(fingerprint(*model), registered)
         if model in given_to:
             assert version == given_to[model]
         else:

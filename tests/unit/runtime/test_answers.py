@@ -9,7 +9,7 @@ import urllib3
 from support import http_servers
 
 from stagewright.components.optimization.cost import prometheus_curve
-from stagewright.components.runtime.answers import object_in, read_answer
+from stagewright.components.runtime.answers import json_object, read_body
 from stagewright.components.runtime.documents import Unreadable
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable
 from stagewright.components.serving import client
@@ -34,15 +34,15 @@ def test_an_answer_is_read_up_to_its_bound(respond: object, most: int, fits: boo
     with http_servers.serving(lambda _: respond(b"x" * 100_000)) as server, urllib3.PoolManager() as pool:  # type: ignore[operator]
         answer = pool.request("GET", server.address, preload_content=False)
         if fits:
-            assert read_answer(answer, most=most) == b"x" * 100_000
+            assert read_body(answer, most=most) == b"x" * 100_000
         else:
             with pytest.raises(Unreadable, match=r"^more than 99999 bytes$"):
-                read_answer(answer, most=most)
+                read_body(answer, most=most)
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"{", DEEP, b"\xff"])
 def test_what_is_no_object_is_none(body: bytes) -> None:
-    assert object_in(body) is None
+    assert json_object(body) is None
 
 
 def test_a_served_model_s_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from stagewright.components.runtime.files import replacing
-from stagewright.components.runtime.folders import new_files, private
+from stagewright.components.runtime.folders import file_mode, private_folder
 
 
 def rights(path: Path) -> int:
@@ -15,7 +15,7 @@ def rights(path: Path) -> int:
 def test_private_folder_is_its_owners_and_its_parents_stay(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o755)
 
-    made = private(tmp_path / "home" / "runs")
+    made = private_folder(tmp_path / "home" / "runs")
 
     assert (rights(made), rights(tmp_path / "home")) == (0o700, 0o755)
 
@@ -23,13 +23,13 @@ def test_private_folder_is_its_owners_and_its_parents_stay(tmp_path: Path) -> No
 def test_private_closes_a_folder_that_was_open(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir(mode=0o755)
 
-    assert rights(private(tmp_path / "runs")) == 0o700
+    assert rights(private_folder(tmp_path / "runs")) == 0o700
 
 
 def test_new_files_have_the_rights_of_the_block(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        with new_files(0o077), replacing(tmp_path / "closed") as file:
+        with file_mode(0o077), replacing(tmp_path / "closed") as file:
             file.write(b"x")
         with replacing(tmp_path / "open") as file:
             file.write(b"x")

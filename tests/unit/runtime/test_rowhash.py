@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from stagewright.components.runtime import learned, rowhash, tables
-from stagewright.components.runtime.learned import Learned
+from stagewright.components.runtime.learned import LearnedRows
 
 TABLE = pl.DataFrame(
     {
@@ -67,7 +67,7 @@ def test_images_are_hashed_by_their_pixels() -> None:
 
 
 def test_blocks_make_no_difference(tmp_path: Path, telco: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables.write(telco, tmp_path / "t")
+    tables.write_table(telco, tmp_path / "t")
     monkeypatch.setattr(rowhash, "BLOCK_ROWS", 1000)
 
     assert rowhash.of_file(tmp_path / "t", telco.columns).tolist() == hashes(telco)
@@ -94,10 +94,10 @@ def test_copies_are_told_apart_and_keep_their_hash() -> None:
 def test_a_record_tells_learned_rows_from_new_ones(tmp_path: Path) -> None:
     table = pl.DataFrame({"a": range(100), "y": [0, 1] * 50})
     for name, part in (("train", table[:60]), ("validation", table[60:80])):
-        tables.write(part, tmp_path / name)
+        tables.write_table(part, tmp_path / name)
 
-    Learned.of((tmp_path / "train", tmp_path / "validation"), ["a"]).write(tmp_path)
-    read = Learned.read(tmp_path)
+    LearnedRows.of((tmp_path / "train", tmp_path / "validation"), ["a"]).write(tmp_path)
+    read = LearnedRows.read(tmp_path)
 
     assert read is not None
     assert (read.rows, read.one_in, read.columns) == (80, 1, {"a": "number"})
@@ -106,9 +106,9 @@ def test_a_record_tells_learned_rows_from_new_ones(tmp_path: Path) -> None:
 
 def test_the_record_of_many_rows_is_a_part_that_decides_exactly(tmp_path: Path) -> None:
     table = pl.DataFrame({"a": range(20_000)})
-    tables.write(table[:10_000], tmp_path / "train")
+    tables.write_table(table[:10_000], tmp_path / "train")
 
-    part = Learned.of((tmp_path / "train",), ["a"], most=1000)
+    part = LearnedRows.of((tmp_path / "train",), ["a"], most=1000)
     new = part.new(table)
 
     assert part.one_in == 16
@@ -118,13 +118,13 @@ def test_the_record_of_many_rows_is_a_part_that_decides_exactly(tmp_path: Path) 
 
 
 def test_why_rows_cannot_be_told_is_said() -> None:
-    record = Learned({"a": "number", "b": "text"}, np.array([1], np.uint64))
+    record = LearnedRows({"a": "number", "b": "text"}, np.array([1], np.uint64))
 
-    assert record.unknowable({"a": pl.Int64(), "b": pl.String(), "c": pl.Int64()}) == ""
-    assert record.unknowable({"a": pl.Float64()}) == (
+    assert record.incompatibility({"a": pl.Int64(), "b": pl.String(), "c": pl.Int64()}) == ""
+    assert record.incompatibility({"a": pl.Float64()}) == (
         "which rows it learned from cannot be told without the column 'b', which the data no longer has"
     )
-    assert record.unknowable({"a": pl.String(), "b": pl.String()}) == (
+    assert record.incompatibility({"a": pl.String(), "b": pl.String()}) == (
         "which rows it learned from cannot be told: column 'a' held numbers then and holds texts now"
     )
 
@@ -134,9 +134,9 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, broken: str, monke
     if broken == "version":
         monkeypatch.setattr(rowhash, "VERSION", 2)
     if broken != "nothing":
-        Learned({"a": "number"}, np.array([1], np.uint64)).write(tmp_path)
+        LearnedRows({"a": "number"}, np.array([1], np.uint64)).write(tmp_path)
         monkeypatch.undo()
     if broken in ("rows.json", "rows.npy"):
         (tmp_path / learned.FOLDER / broken).write_bytes(b"?")
 
-    assert Learned.read(tmp_path) is None
+    assert LearnedRows.read(tmp_path) is None

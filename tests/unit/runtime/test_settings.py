@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stagewright.components.runtime.errors import InputError, MissingSetting
-from stagewright.components.runtime.settings import LocalSettings, StorageSettings, load
+from stagewright.components.runtime.settings import LocalSettings, StorageSettings, load_settings
 
 NAMES = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
@@ -30,7 +30,7 @@ def test_each_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
 
     with pytest.raises(MissingSetting) as caught:
-        load(StorageSettings, "a model is published")
+        load_settings(StorageSettings, "a model is published")
 
     assert str(caught.value) == "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY not set; a model is published"
 
@@ -39,13 +39,13 @@ def test_setting_with_two_names_is_asked_for_by_the_common_one() -> None:
     with pytest.raises(
         MissingSetting, match=r"^AWS_ENDPOINT_URL and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY not set; tests$"
     ):
-        load(StorageSettings, "tests")
+        load_settings(StorageSettings, "tests")
 
 
 def test_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, STORE | {"AWS_SESSION_TOKEN": "token"})
 
-    settings = load(StorageSettings, "tests")
+    settings = load_settings(StorageSettings, "tests")
 
     assert settings.endpoint == "http://store:9000"
     assert settings.secret_key.get_secret_value() == "hush"
@@ -61,7 +61,7 @@ def test_blanks_around_a_value_are_removed(monkeypatch: pytest.MonkeyPatch, name
     given = STORE | {"AWS_REGION": "eu-west-1", "AWS_SESSION_TOKEN": "token"}
     set_all(monkeypatch, given | {name: f"{blank}{given[name]}{blank}"})
 
-    settings = load(StorageSettings, "tests")
+    settings = load_settings(StorageSettings, "tests")
 
     assert settings.session_token is not None
     assert (settings.endpoint, settings.access_key, settings.secret_key.get_secret_value()) == tuple(STORE.values())
@@ -74,7 +74,7 @@ def test_value_that_no_header_may_hold_is_refused_and_not_shown(monkeypatch: pyt
     set_all(monkeypatch, STORE | {name: value})
 
     with pytest.raises(InputError) as caught:
-        load(StorageSettings, "a model is published")
+        load_settings(StorageSettings, "a model is published")
 
     assert str(caught.value) == (
         f"the environment variable {name} cannot be used: it holds a blank, a line break or a character that is not ASCII; "
@@ -91,7 +91,7 @@ def test_endpoint_that_names_no_server_is_refused(monkeypatch: pytest.MonkeyPatc
     set_all(monkeypatch, STORE | {"AWS_ENDPOINT_URL": endpoint})
 
     with pytest.raises(InputError) as caught:
-        load(StorageSettings, "a model is published")
+        load_settings(StorageSettings, "a model is published")
 
     assert str(caught.value) == (
         f"the environment variable AWS_ENDPOINT_URL cannot be used: it is {endpoint!r}; expected a URL without a path, "
@@ -103,14 +103,14 @@ def test_endpoint_that_names_no_server_is_refused(monkeypatch: pytest.MonkeyPatc
 def test_endpoint_of_a_server_is_taken(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     set_all(monkeypatch, STORE | {"AWS_ENDPOINT_URL": endpoint})
 
-    assert load(StorageSettings, "tests").endpoint == endpoint
+    assert load_settings(StorageSettings, "tests").endpoint == endpoint
 
 
 def test_password_in_an_endpoint_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, STORE | {"AWS_ENDPOINT_URL_S3": "http://u:geheim@store:9000"})
 
     with pytest.raises(InputError) as caught:
-        load(StorageSettings, "tests")
+        load_settings(StorageSettings, "tests")
 
     assert str(caught.value) == (
         "the environment variable AWS_ENDPOINT_URL_S3 cannot be used: it holds a user name; give the key in "
@@ -121,4 +121,4 @@ def test_password_in_an_endpoint_is_refused_and_not_shown(monkeypatch: pytest.Mo
 def test_home_is_a_folder_of_the_user_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STAGEWRIGHT_HOME", raising=False)
 
-    assert load(LocalSettings, "tests").home == Path.home() / ".stagewright"
+    assert load_settings(LocalSettings, "tests").home == Path.home() / ".stagewright"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stagewright.components.registry.versions import Registered, decide
-from stagewright.components.runtime.fingerprint import Content, signature_hash
+from stagewright.components.runtime.fingerprint import Fingerprint, signature_hash
 from stagewright.components.runtime.naming import Version
 from stagewright.components.runtime.signature import Input, Signature
 
@@ -48,4 +48,4 @@ def test_what_follows_the_data_is_no_other_signature() -> None:
 def test_a_graph_that_takes_whole_numbers_now_is_a_major_version(other: Signature, expected: str) -> None:
     known = Registered("churn", "1", Version(1, 2, 3), "sha256:a", signature_hash(PLAIN), "recipe", "")
 
-    assert str(decide(Content("sha256:b", signature_hash(other), "recipe"), [known]).version) == expected
+    assert str(decide(Fingerprint("sha256:b", signature_hash(other), "recipe"), [known]).version) == expected

@@ -180,13 +180,15 @@ def test_triton_variant_proves_itself_with_rows_as_the_graph_takes_them(model: P
 
 
 def test_a_variant_of_another_configuration_has_another_digest(model: Path, tmp_path: Path) -> None:
-    from stagewright.components.runtime.fingerprint import content
+    from stagewright.components.runtime.fingerprint import fingerprint
 
     write_variant(model, tmp_path / "one", name="churn", version="v1.0.0")
     write_variant(model, tmp_path / "same", name="churn", version="v1.0.0")
     write_variant(model, tmp_path / "other", name="churn", version="v1.0.0", options=Options(accelerator="tensorrt-fp16"))
 
-    assert content(tmp_path / "one").digest == content(tmp_path / "same").digest != content(tmp_path / "other").digest
+    assert (
+        fingerprint(tmp_path / "one").digest == fingerprint(tmp_path / "same").digest != fingerprint(tmp_path / "other").digest
+    )
     assert pl.read_parquet(tmp_path / "other/serving/baseline.parquet")["__tolerance__"][0] == pytest.approx(0.02)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
-from stagewright.components.serving.targets.gitops import Written, write
+from stagewright.components.serving.targets.gitops import WrittenFiles, write
 from stagewright.components.serving.targets.gitops_tree import CANARY, SERVICE
 
 
@@ -33,7 +33,7 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def put(folder: Path, manifest: str = "kind: A\n", *, commit: bool | None = None, **others: str) -> Written:
+def put(folder: Path, manifest: str = "kind: A\n", *, commit: bool | None = None, **others: str) -> WrittenFiles:
     files = {SERVICE: manifest, **others}
     return write(files, str(folder), namespace="models", name="churn", message="Deploy churn v1.0.0", commit=commit)
 
@@ -43,7 +43,7 @@ def test_a_plain_folder_gets_the_file(tmp_path: Path) -> None:
 
     written = put(tmp_path / "plain")
 
-    assert written == Written(tmp_path / "plain/models/churn", True, "")
+    assert written == WrittenFiles(tmp_path / "plain/models/churn", True, "")
     assert (written.path / SERVICE).read_text() == "kind: A\n"
 
 

@@ -152,7 +152,7 @@ def test_a_record_of_a_reused_pid_is_not_alive(model: Path, baseline: bytes) -> 
     text = state.read_text()
     state.write_text(text.replace(f'"pid": {deployment.process.pid}', f'"pid": {os.getpid()}'))
 
-    found = local.find("wine")
+    found = local.find_deployment("wine")
     assert found is not None
     assert not found.alive
 

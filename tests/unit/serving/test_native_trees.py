@@ -278,7 +278,7 @@ def test_trained_models_answer_the_same_with_either_engine(
     files = model_source.read(str(tmp_path / "exported"))
     ours = OnnxModel.load(files, "m")
     theirs = OnnxModel.load(files, "m", overrides={"tree_engine": "onnxruntime"})
-    rows = tables.read(churn.validation).drop("churn")
+    rows = tables.read_table(churn.validation).drop("churn")
 
     assert (ours.session.trees is not None, theirs.session.trees) == (taken, None)
     for count in (1, native.LEAST_ROWS - 1, native.LEAST_ROWS, len(rows)):

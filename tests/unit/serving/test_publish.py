@@ -9,7 +9,7 @@ import yaml
 from support.exported_models import change_inputs, write_wine_model
 
 from stagewright.components.runtime.errors import BadParameter, InputError
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 from stagewright.components.runtime.storage import ObjectStore, sha256
 from stagewright.components.serving.publish import publish
 
@@ -142,7 +142,7 @@ def test_a_model_that_was_not_exported_is_refused(store: ObjectStore, name: str,
 
 
 def test_content_does_not_depend_on_the_run(tmp_path: Path) -> None:
-    one, other = (content(write_wine_model(tmp_path / run)) for run in "ab")
+    one, other = (fingerprint(write_wine_model(tmp_path / run)) for run in "ab")
 
     assert one.digest == other.digest
     assert one.run_id != other.run_id
@@ -158,7 +158,7 @@ def test_content_depends_on_what_matters(tmp_path: Path) -> None:
     ]
     change_inputs(changed[-1])
 
-    contents = [content(folder) for folder in changed]
+    contents = [fingerprint(folder) for folder in changed]
 
     assert len({one.digest for one in contents}) == len(contents)
     assert contents[-1].signature != contents[0].signature

@@ -15,7 +15,7 @@ from stagewright.components.optimization.quantization.variant import write
 from stagewright.components.registry import published
 from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import BadParameter, InputError
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 from stagewright.components.runtime.manifest import read_manifest
 from stagewright.components.runtime.storage import ObjectStore
 from stagewright.components.serving.publish import publish, publish_variant
@@ -26,7 +26,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model and its int8 variant."""
     root = tmp_path_factory.mktemp("variant")
     model = quantizable.write(root / "model")
-    tables.write(quantizable.measured(), root / "data.parquet")
+    tables.write_table(quantizable.measured(), root / "data.parquet")
     request = Request(methods=("dynamic",), limits=Limits(speedup=0.01), calibration_rows=50, seconds=0.2)
     write(quantize(model, root / "data.parquet", request), model, root / "data.parquet", root / "int8")
     return model, root / "int8"
@@ -50,7 +50,7 @@ def test_variant_lies_below_its_version_with_its_own_manifest(
     assert manifest["variant"] == "cpu-int8"
     assert manifest["method"] == "dynamic"
     assert manifest["of"] == version.digest
-    assert manifest["digest"] == content(int8).digest == done.digest
+    assert manifest["digest"] == fingerprint(int8).digest == done.digest
     assert read_manifest(version.uri, store)["digest"] == version.digest
     assert import_model(done.uri, tmp_path / "back").classes == quantizable.CLASSES
     assert [known.version for known in published.unregistered("variant-below", [])] == [published.Version.parse("v1.0.0")]

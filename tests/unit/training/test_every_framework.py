@@ -36,7 +36,7 @@ def test_model_is_trained_saved_loaded_and_exported(
     folder = data.model(tmp_path / "model", framework, params)
     exported = export_model(folder, data.validation, tmp_path / "exported", tolerance=1e-5)
 
-    model, table = Model.load(folder), tables.read(data.validation)
+    model, table = Model.load(folder), tables.read_table(data.validation)
     assert model.metadata.classes == CLASSES[dataset]
     assert [type(label) for label in model.metadata.classes or ()] == [type(label) for label in CLASSES[dataset] or ()]
     answers = model.predict(table)
@@ -59,7 +59,7 @@ def test_model_is_trained_saved_loaded_and_exported(
 def test_equal_seeds_make_equal_models(small: Data, method: str, tmp_path: Path) -> None:
     framework, params = METHODS[method]
     first, second = (Model.load(small.model(tmp_path / name, framework, params, seed=7)) for name in ("first", "second"))
-    table = tables.read(small.validation)
+    table = tables.read_table(small.validation)
 
     assert np.array_equal(first.predict(table).probabilities, second.predict(table).probabilities)
     assert first.metadata.recipe == second.metadata.recipe
@@ -70,7 +70,7 @@ def test_equal_seeds_make_equal_models(small: Data, method: str, tmp_path: Path)
 def test_another_seed_makes_another_model(small: Data, method: str, tmp_path: Path) -> None:
     framework, params = METHODS[method]
     first, second = (Model.load(small.model(tmp_path / str(seed), framework, params, seed=seed)) for seed in (0, 1))
-    table = tables.read(small.validation)
+    table = tables.read_table(small.validation)
 
     assert not np.array_equal(first.predict(table).probabilities, second.predict(table).probabilities)
 
@@ -79,7 +79,7 @@ def test_another_seed_makes_another_model(small: Data, method: str, tmp_path: Pa
 @pytest.mark.usefixtures("recorded")
 def test_balanced_weights_answer_the_rare_class_more_often(small: Data, method: str, tmp_path: Path) -> None:
     framework, params = METHODS[method]
-    table = tables.read(small.validation)
+    table = tables.read_table(small.validation)
 
     def shares(class_weight: str) -> float:
         model = Model.load(small.model(tmp_path / class_weight, framework, params, class_weight=class_weight))

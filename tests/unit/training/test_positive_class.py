@@ -17,7 +17,7 @@ from stagewright.components.predictor import model_source
 from stagewright.components.predictor.inference.model import OnnxModel
 from stagewright.components.runtime import columns, tables, tracking
 from stagewright.components.runtime.errors import BadParameter
-from stagewright.components.runtime.fingerprint import content
+from stagewright.components.runtime.fingerprint import fingerprint
 from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.positive import check, last, name
 from stagewright.components.runtime.signature import Signature
@@ -75,7 +75,7 @@ def test_model_graph_and_predictor_answer_alike(
     folder = small.model(tmp_path / "model", framework, params, positive_class=positive, threshold=threshold)
     export_model(folder, small.validation, tmp_path / "exported")
 
-    table, model = tables.read(small.validation), Model.load(folder)
+    table, model = tables.read_table(small.validation), Model.load(folder)
     own = model.predict(table)
     served = OnnxModel.load(model_source.read(str(tmp_path / "exported")), "m")
     outputs = served.run(columns.feeds(table, served.signature.inputs))
@@ -94,10 +94,10 @@ def test_model_graph_and_predictor_answer_alike(
     assert own.labels.tolist() != np.where(own.probabilities[:, 1] >= 0.5, order[1], order[0]).tolist()
     same = before.probabilities[:, ::-1] if positive else before.probabilities
     assert np.abs(own.probabilities - same).max() < 0.02
-    baseline = tables.read(tmp_path / "exported" / "serving" / "baseline.parquet")
+    baseline = tables.read_table(tmp_path / "exported" / "serving" / "baseline.parquet")
     assert set(baseline["__label__"]) == {"No", "Yes"}
     triton.write_repository(tmp_path / "exported", tmp_path / "triton", name="m", options=triton.Options())
-    assert (content(tmp_path / "exported").signature == Model.load(plain).metadata.signature) == (not positive)
+    assert (fingerprint(tmp_path / "exported").signature == Model.load(plain).metadata.signature) == (not positive)
 
 
 @pytest.mark.usefixtures("recorded")
@@ -114,7 +114,7 @@ def test_a_signature_of_another_threshold_than_the_graph_cannot_travel(small: Da
 @pytest.mark.usefixtures("recorded")
 def test_metrics_page_and_run_are_of_the_positive_class(small: Data, tmp_path: Path) -> None:
     folder = small.model(tmp_path / "model", "xgboost", PARAMS, positive_class="No", threshold=0.8)
-    table = tables.read(small.validation)
+    table = tables.read_table(small.validation)
     splits = {"train": small.train, "validation": small.validation, "test": small.validation}
 
     found = evaluate(folder, **splits, name="m", compare_with_champion=False)

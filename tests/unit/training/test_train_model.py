@@ -213,7 +213,7 @@ def test_codes_become_embeddings(tmp_path: Path, telco: pl.DataFrame) -> None:
     folder = data.model(tmp_path / "model", "torch", {"max_epochs": 3, "embedding_size": 4})
 
     document = json.loads((folder / "estimator" / "architecture.json").read_text())
-    model, table = Model.load(folder), tables.read(data.validation)
+    model, table = Model.load(folder), tables.read_table(data.validation)
 
     assert max(embedding["cardinality"] for embedding in document["embeddings"]) == 32  # 30 cities, unseen, missing
     assert {embedding["size"] for embedding in document["embeddings"]} == {4}
