@@ -10,7 +10,7 @@ VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q;}' pyproject.toml)
 UNRELEASED := $(shell grep -qE '^.. $(VERSION)( |$$)' CHANGELOG.md || echo $(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-cluster cases lint format golden docs lock bench images test-images manifests clean
+.PHONY: help run test test-fast test-cluster mutants cases lint format golden docs lock bench images test-images manifests clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds ea
 
 test-cluster: $(VENV)/dev.stamp ## Try manifests and deploying on a real API server: that of KUBEBUILDER_ASSETS, or of SHARED/bin.
 	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cluster
+
+mutants: $(VENV)/dev.stamp build/mutation/cosmic_ray ## Change the modules that decide, one place at a time, and count what their tests notice; ARGS="--module parity".
+	PYTHONPATH=build/mutation:tests $(BIN)/python -m mutation $(ARGS)
 
 cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare what it prints with what is right.
 	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cases
@@ -81,6 +84,10 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/python" >&2; exit 2; }
 	@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
+
+build/mutation/cosmic_ray: tests/mutation/requirements.txt | $(BIN)/python
+	@$(PIP) --no-deps --require-hashes --upgrade --target build/mutation -r $<
+	@touch $@
 
 $(VENV)/local.stamp: requirements/local.txt pyproject.toml $(COMPILED) | $(BIN)/python
 	@echo "Installing (about a minute, once) ..."

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from unit.evaluation.outcomes import binary, multiclass, numbers
 from stagewright.components.evaluation import gate
 from stagewright.components.evaluation.champion import Champion
 from stagewright.components.metrics.metrics import METRICS, Measured, measure
+from stagewright.components.metrics.outcome import Outcome, classification
 from stagewright.components.runtime.errors import BadParameter, GateFailed
 from stagewright.components.runtime.schema import Task
 
@@ -119,3 +121,94 @@ def test_a_failing_gate_lists_every_failure() -> None:
         gate.Gate(checks).require("model 'churn'")
     assert len(failed.value.failures) == 2
     assert gate.Gate(()).passed
+
+
+def two_classes(no: int, yes: int) -> Outcome:
+    truth = [0] * no + [1] * yes
+    return classification(Task.BINARY, (0, 1), truth, truth, np.full((no + yes, 2), 0.5), split="test")
+
+
+@pytest.mark.parametrize(("yes", "answer"), [(1, 0), (2, 1), (3, 1)])
+def test_a_baseline_answers_the_second_of_two_classes_from_a_share_of_one_half(yes: int, answer: int) -> None:
+    baseline = gate.baseline_outcome(two_classes(4 - yes, yes), two_classes(1, 1))
+
+    assert baseline.predicted.tolist() == [answer, answer]
+    assert baseline.chances.tolist() == [[1 - yes / 4, yes / 4]] * 2
+
+
+def test_a_baseline_of_many_classes_answers_the_most_frequent() -> None:
+    outcome = multiclass()
+
+    assert set(gate.baseline_outcome(outcome, outcome).predicted) == {int(np.bincount(outcome.truth).argmax())}
+
+
+@pytest.mark.parametrize(
+    ("metric", "ours", "passed", "required"),
+    [("rmse", 1.9, True, "below 2.000"), ("rmse", 2.0, False, "below 2.000"), ("rmse", 2.1, False, "below 2.000"),
+     ("r2", 2.1, True, "above 2.000"), ("r2", 2.0, False, "above 2.000")],
+)  # fmt: skip
+def test_a_baseline_is_beaten_by_less_of_an_error_or_more_of_a_score(
+    metric: str, ours: float, passed: bool, required: str
+) -> None:
+    check = gate.baseline_check(METRICS[metric], Measured({metric: ours}), Measured({metric: 2.0}))
+
+    assert (check.passed, check.required) == (passed, required)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "reason"),
+    [
+        (Measured({}, {"r2": "it is constant"}), Measured({"r2": 1.0}), "it is constant"),
+        (Measured({"r2": 1.0}), Measured({}), "it was not measured"),
+    ],
+)
+def test_what_is_unknown_beats_no_baseline(ours: Measured, theirs: Measured, reason: str) -> None:
+    check = gate.baseline_check(METRICS["r2"], ours, theirs)
+
+    assert check.failure == f"r2 is unknown ({reason}), so it beats no baseline"
+
+
+@pytest.mark.parametrize(
+    ("gain", "interval", "passed", "measured"),
+    [
+        (-0.01, (-0.02, 0.0), True, "-0.01 (-0.02 to +0)"),
+        (-0.01, (-0.02, -1e-9), False, "-0.01 (-0.02 to -1e-09)"),
+        (0.0, None, True, "+0"),
+        (-1e-9, None, False, "-1e-09"),
+    ],
+)
+def test_the_gain_over_a_champion_may_be_zero_and_no_less(
+    gain: float, interval: tuple[float, float] | None, passed: bool, measured: str
+) -> None:
+    check = gate.champion_check(_champion(gain, interval))
+
+    assert check is not None
+    assert (check.passed, check.measured) == (passed, measured)
+    assert check.required == "not below 0 beyond chance"
+
+
+@pytest.mark.parametrize("unknown", [{"comparable": False}, {"metric": None}, {"gain": None}])
+def test_there_is_no_check_where_there_is_nothing_to_compare(unknown: dict[str, object]) -> None:
+    assert gate.champion_check(replace(_champion(0.1, None), **unknown)) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "limit", "shown"),
+    [
+        (0.5, 0.5, "0.5000"),
+        (0.7, 0.8, "0.7000"),
+        (0.80001, 0.8, "0.80001"),
+        (0.799999999, 0.8, "0.799999999"),
+        (0.799999999999, 0.8, "0.799999999999"),
+        (0.8000000000000002, 0.8, "0.8000000000000002"),
+    ],
+)
+def test_a_number_has_as_many_digits_as_tell_it_from_the_limit(found: float, limit: float, shown: str) -> None:
+    assert gate._shown(found, limit) == shown
+
+
+def test_a_gate_as_json_says_of_each_check_whether_it_passed() -> None:
+    found = gate.Gate(tuple(gate.threshold_checks({"roc_auc": 0.8, "log_loss": 0.6}, TEST))).document()
+
+    assert (found["passed"], found["failures"]) == (False, ["roc_auc is 0.7500, at least 0.8 is wanted"])
+    assert [check["passed"] for check in found["checks"]] == [False, True]
