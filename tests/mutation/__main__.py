@@ -65,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [module for module in MODULES if not options.module or any(part in module.name for part in options.module)]
     deadline = time.monotonic() + 60 * options.minutes
     _preload(chosen)
-    before = list(_run([Trial(module, None) for module in chosen], options.processes, defaultdict(lambda: 600.0), deadline))
-    for trial in before:
+    before = {module.tests: Trial(module, None) for module in chosen}
+    for trial in _run(before.values(), options.processes, defaultdict(lambda: 600.0), deadline):
         if trial.outcome != SURVIVED:
             print(f"the tests of {trial.module.name} fail without any change:\n{trial.output[-3000:]}", file=sys.stderr)
             return 2
-    limits = {trial.module.name: max(LEAST_SECONDS, TIMES_BASELINE * trial.seconds) for trial in before}
+    limits = {module.name: max(LEAST_SECONDS, TIMES_BASELINE * before[module.tests].seconds) for module in chosen}
     trials = _trials(chosen, options)
     for number, trial in enumerate(_run(trials, options.processes, limits, deadline), 1):
         if options.verbose:
