@@ -57,7 +57,8 @@ def check_model(model: Any, source: str) -> None:
         if _is_vectorizer(found) and not (type(wanted.get("input")) is str and wanted["input"] == "content"):
             reads = f"{type(found).__name__} that reads files (input={str(wanted.get('input'))[:40]!r})"
             raise InputError(
-                f"{source} holds a {reads}, so that a request could name any file of this machine; fit it with input='content'"
+                f"{source} holds a {reads}, which is not harmless: a request could name any file of this machine; "
+                "fit it with input='content'"
             )
 
 

@@ -29,7 +29,7 @@ from stagewright.components.predictor.models.repository_backend import Catalog
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.harmless import check_archive, check_model
 
-READS = "so that a request could name any file of this machine; fit it with input='content'"
+READS = "which is not harmless: a request could name any file of this machine; fit it with input='content'"
 
 
 @pytest.fixture

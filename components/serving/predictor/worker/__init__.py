@@ -1,0 +1,1 @@
+"""Old address of `stagewright.components.predictor.mlflow_backend`, kept until 0.2."""
