@@ -1,1 +1,1 @@
-"""Pipelines that make models."""
+"""Pipelines that train models."""

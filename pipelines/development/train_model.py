@@ -1,4 +1,4 @@
-"""Train a model on a table, prove that it is good enough, publish it and serve it."""
+"""Train a model, evaluate it, and publish and serve it if it passes the quality gate."""
 
 from typing import Any
 
@@ -8,10 +8,12 @@ from stagewright.components.authoring import documented
 from stagewright.components.features.component import fit_features
 from stagewright.components.ingestion.component import ingest_data, split_data, validate_data
 from stagewright.components.training.component import train_model as train_model_step
+from stagewright.pipelines.inherited_texts import described_by
 from stagewright.pipelines.shared_steps import prove_and_serve
 
 
 @dsl.pipeline(name="train-model", display_name="Train a model")
+@described_by(ingest_data, validate_data, split_data)
 @documented
 def train_model(
     data: str,
@@ -53,58 +55,41 @@ def train_model(
     gitops: str = "",
     seed: int = 0,
 ) -> str:
-    """Train a model on a table, prove that it is good enough, publish it and serve it.
+    """Train a model, evaluate it, and publish and serve it if it passes the quality gate.
 
-    The steps run in this order, and each stops the run with one sentence when something is wrong: ingest, validate, split, fit
-    features, train, evaluate (the gate), export to ONNX (the parity gate), write the model card, register, publish, deploy.
+    Steps: ingest, validate, split, fit features, train, evaluate (quality gate), export to ONNX (parity gate), write the model
+    card, register, publish, deploy. A step that fails stops the run with a one-sentence error.
 
     Args:
-        data: A file, a folder (of data files, or of pictures in folders named after their classes), a glob, an s3:// or http(s)://
-            address, or a SQLAlchemy URL together with `query`.
-        target: Column to predict.
-        name: Name of the model: lower-case letters, digits and dashes; it names the registered model and the service.
-        task: What to predict. One of auto, binary, multiclass, regression.
-        framework: Library to train with; torch_vision reads images, transformers reads texts. One of {frameworks}.
-        params: Hyperparameters of the framework, as JSON; what is not given has a sensible default.
-        query: SQL query, if `data` is a database.
-        format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet, npz,
-            excel, images.
-        encoding: Encoding of text files, such as utf-8 or cp1252; detected if auto.
-        delimiter: What separates the fields of text files; detected if auto.
-        decimal: Decimal sign of text files, . or ,; told from the values if auto.
-        thousands: Sign between thousands in text files: a comma, a point, a blank, an apostrophe, or none; told from the values
-            if auto.
-        missing: Texts that mean a missing value in every column, as a list.
-        date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
-        drop: Columns of the data to leave out, as a list.
-        on_bad_row: What to do with malformed rows and pictures. One of error, quarantine.
-        image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
-        image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
-        schema: Schema to enforce, as JSON; inferred from the data if not given.
-        suite: Great Expectations suite to check as well, as JSON.
-        leakage: What to do when a single column predicts the target almost perfectly. One of error, warn.
-        features: Specification of preprocessing by column kind or column, as JSON; defaults fit the framework.
-        split: How rows are divided; a row keeps its split when the table grows. One of stratified, random, time, group.
-        fractions: Shares of train, validation and test.
-        time_column: Column to order by, for split=time.
-        group_column: Column whose values stay together, for split=group.
-        class_weight: Weight of classes in training. One of none, balanced.
-        positive_class: The one of two classes that the model is about; empty for the second in sorted order, such as yes or 1.
-        threshold: Probability of the positive class from which it is answered, above 0 and below 1.
-        minimum: Thresholds that the test metrics must reach, as JSON; for errors they are the largest value allowed.
-        slices: Columns by whose values metrics are reported.
-        compare_with_champion: Whether the model must not be worse than the one registered as champion, on test rows that
-            neither learned from.
-        tolerance: Largest difference allowed between the model and its export, and what is served: of a probability, or of a
-            value as a share of the target's spread, the distance from its 5% to its 95% quantile.
+        data: File, folder (of data files, or of images in one folder per class), glob, s3:// or http(s):// address, or
+            SQLAlchemy URL with `query`.
+        name: Model name: lower-case letters, digits and dashes. The registered model and the service have this name.
+        task: Prediction task. One of auto, binary, multiclass, regression.
+        framework: Training library; torch_vision trains on images, transformers on texts. One of {frameworks}.
+        params: Hyperparameters of the framework as JSON. Default: sensible values for each framework.
+        on_bad_row: How to handle malformed rows and images: stop with an error, or set them aside. One of error,
+            quarantine.
+        schema: Schema to enforce, as JSON. Default: inferred from the data.
+        leakage: How to handle a column that predicts the target almost perfectly. One of error, warn.
+        features: Preprocessing by column type or column, as JSON. Default: suited to the framework.
+        split: Split method; a row keeps its split when the table grows. One of stratified, random, time, group.
+        time_column: Column to sort rows by, for split=time.
+        group_column: Column whose equal values stay in one split, for split=group.
+        class_weight: Class weights in training. One of none, balanced.
+        minimum: Required test metrics as JSON: minimum for scores, maximum for errors.
+        slices: Columns for which metrics are reported per value.
+        compare_with_champion: Require that the model is not worse than the registered champion, on test rows that neither
+            was trained on.
+        tolerance: Maximum difference between the model and its ONNX export: of a probability, or of a value as a share of
+            the target's spread (5% to 95% quantile).
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
-        mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
-        gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
-        seed: Seed of everything random.
+        mode: KServe deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service. Default: the namespace of the steps.
+        gitops: Folder or git working tree for the manifest, for deploy_to=gitops.
+        seed: Random seed.
 
     Returns:
-        Version under which the model was published, like v1.0.0.
+        Published version, e.g. v1.0.0.
     """
     ingested = ingest_data(
         data=data,

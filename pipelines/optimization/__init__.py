@@ -1,1 +1,1 @@
-"""Pipelines that make models smaller, faster and cheaper."""
+"""Pipelines that make models smaller, faster and cheaper to serve."""

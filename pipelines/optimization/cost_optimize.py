@@ -1,4 +1,4 @@
-"""Find the cheapest way to serve a model within an objective."""
+"""Find the cheapest serving configuration that meets a latency objective."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ from kfp import dsl
 
 from stagewright.components.export.component import import_model
 from stagewright.components.optimization.cost.component import measure_size, optimize_cost, plan_sizes
+from stagewright.pipelines.inherited_texts import described_by
 
 
-@dsl.pipeline(name="cost-optimize", display_name="Find what serving costs, and could cost")
+@dsl.pipeline(name="cost-optimize", display_name="Optimize serving cost")
+@described_by(optimize_cost)
 def cost_optimize(
     model: str,
     name: str,
@@ -30,37 +32,20 @@ def cost_optimize(
     seconds: float = 2.0,
     rounds: int = 3,
 ) -> float:
-    """Find the cheapest way to serve a model within an objective.
+    """Find the cheapest serving configuration that meets a latency objective.
 
-    The steps: import the model; measure the predictor under several CPU limits, each in a step that has this limit (or ask
-    Prometheus); cost the load hour by hour, and write requests, limits, replicas and autoscaling as a patch of the
-    InferenceService, with a report. Nothing is changed.
+    Steps: import the model; measure the model server under several CPU limits, one step per limit (or query Prometheus);
+    calculate the cost of the load per hour; write a report and a patch of the InferenceService with requests, limits, replicas
+    and autoscaling. The patch is not applied.
 
     Args:
-        model: A model folder, an .onnx file, an s3:// address (of a variant too), or a registered model such as
+        model: Model folder, .onnx file, s3:// address (also of a variant), or registered model, e.g.
             models:/churn@champion.
-        name: The service's name.
-        trace: The load: requests a second as a number, a table with the columns time and requests_per_second, or the folder or
-            s3:// prefix of a payload log. With prometheus, empty takes the load that it has seen.
-        data: Rows to ask for: a file, an s3:// or http(s):// address; by default the model's own baseline.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
-        cpu_limits: Sizes to try, as Kubernetes quantities.
-        prices: Prices of a CPU and a GiB for an hour, of a machine, or the name of an example machine, as JSON.
-        present: The present InferenceService, a YAML file or its text; by default what deploying asks for by itself.
-        mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
-        headroom: Share of a load that must fit on top of it.
-        longest_wait_seconds: Longest that the first request after a pause may wait for a replica; 0 never scales to zero.
-        pod_start_seconds: Seconds until a container begins to run on the cluster, which is not measured.
-        sampled: Share of the requests that the payload log given as trace holds.
-        prometheus: Address of a Prometheus whose figures are used in place of a measurement here.
-        queries: PromQL in place of our own, by name, as JSON: requests, replicas, p99_ms, cpus, memory.
-        hours: How many hours Prometheus is asked back.
-        seconds: How long each rate is measured in each round.
-        rounds: How often each rate is measured.
+        mode: KServe deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service. Default: the namespace of the steps.
 
     Returns:
-        Cost of a million predictions.
+        Cost per million predictions.
     """
     planned = plan_sizes(
         name=name,
@@ -79,7 +64,7 @@ def cost_optimize(
         rounds=rounds,
     )
     imported = import_model(source=model).after(planned)
-    # On a cluster all at once, where it has room; local runs take one after the other.
+    # On a cluster the sizes are measured in parallel, in local runs one after another.
     with dsl.ParallelFor(planned.output, name="sizes") as size:
         sized = measure_size(
             model=imported.outputs["model"],

@@ -1,4 +1,4 @@
-"""Find how a model is served best on this CPU, publish it with these settings and serve it."""
+"""Tune serving settings for this CPU, and publish and serve the model with them."""
 
 from kfp import dsl
 
@@ -6,10 +6,12 @@ from stagewright.components.export.component import import_model
 from stagewright.components.optimization.serving_settings.component import benchmark_model
 from stagewright.components.registry.component import register_model
 from stagewright.components.serving.component import publish_model
+from stagewright.pipelines.inherited_texts import described_by
 from stagewright.pipelines.shared_steps import deploy_and_promote
 
 
-@dsl.pipeline(name="optimize-inference", display_name="Find how a model is served best")
+@dsl.pipeline(name="optimize-inference", display_name="Tune serving settings")
+@described_by(benchmark_model)
 def optimize_inference(
     model: str,
     name: str,
@@ -26,29 +28,21 @@ def optimize_inference(
     namespace: str = "",
     gitops: str = "",
 ) -> str:
-    """Find how a model is served best on this CPU, publish it with these settings and serve it.
+    """Tune serving settings for this CPU, and publish and serve the model with them.
 
-    The steps: import the model, try settings and prove the best of them on the real predictor (the gate), register what came of
-    it as a patch version, publish, deploy. Where nothing is proved to be better the model keeps its version.
+    Steps: import the model, try settings and verify the best ones on the model server (gate), register the model with them as a
+    patch version, publish, deploy. If no settings are better, the model keeps its version.
 
     Args:
-        model: A model folder, an .onnx file, an s3:// address, or a registered model such as models:/churn@champion.
-        name: Name under which to publish and serve it: lower-case letters, digits and dashes.
-        data: Rows to measure with: a file, an s3:// or http(s):// address; by default the model's own baseline.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
-        batch_sizes: Batch sizes to try.
-        threads: Numbers of threads of one inference to try; none: 1, 2, 4 and so on up to the CPUs.
-        batch_milliseconds: Longest waits of a request for others to try beside the predictor's own 2.
-        request_rows: Rows in each request that is sent.
-        seconds: How long each rate is asked for; up to three times as long for a slow model.
-        rounds: How often the largest rate is looked for in the proof; at least 5, and 8 can bear one that was disturbed.
+        model: Model folder, .onnx file, s3:// address, or registered model, e.g. models:/churn@champion.
+        name: Model name to register and serve: lower-case letters, digits and dashes.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
-        mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
-        gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
+        mode: KServe deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service. Default: the namespace of the steps.
+        gitops: Folder or git working tree for the manifest, for deploy_to=gitops.
 
     Returns:
-        Version under which the model was published, like v1.0.1.
+        Published version, e.g. v1.0.1.
     """
     imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     measured = benchmark_model(

@@ -1,4 +1,4 @@
-"""Make a served model smaller and faster with fewer bits, and serve what passes as a variant of its version."""
+"""Quantize a model to make it smaller and faster, and serve the result as a variant of its version."""
 
 from kfp import dsl
 
@@ -7,10 +7,12 @@ from stagewright.components.ingestion.component import ingest_data
 from stagewright.components.optimization.quantization.component import quantize_model
 from stagewright.components.registry.component import register_model
 from stagewright.components.serving.component import publish_model
+from stagewright.pipelines.inherited_texts import described_by
 from stagewright.pipelines.shared_steps import deploy_and_promote
 
 
 @dsl.pipeline(name="quantize", display_name="Quantize a model")
+@described_by(quantize_model, ingest_data)
 def quantize(
     model: str,
     data: str,
@@ -40,44 +42,26 @@ def quantize(
     gitops: str = "",
     seed: int = 0,
 ) -> bool:
-    """Make a served model smaller and faster with fewer bits, and serve what passes as a variant of its version.
+    """Quantize a model to make it smaller and faster, and serve the result as a variant of its version.
 
-    The model's version is published first if it is not yet. Where nothing is to be gained, as with ensembles of trees, the
-    report says so with figures, and nothing is registered, published or deployed.
+    The model's version is published first if necessary. If quantization gains nothing, as for tree ensembles, the report shows
+    the measurements, and nothing is registered, published or deployed.
 
     Args:
-        model: A model folder, an .onnx file, an s3:// address, or a registered model such as models:/churn@champion.
-        data: Rows that the model was not trained on: a file, a folder, a glob, an s3:// or http(s):// address, or a SQLAlchemy
-            URL together with `query`.
-        name: Name under which the model is registered and served: lower-case letters, digits and dashes.
-        variant: What to make. One of cpu-int8, gpu-fp16.
-        methods: Methods to try, as JSON; those that suit the model if not given.
-        target: Column of the data with the true values; the one that the model names if not given.
-        tolerance: Points that may be lost: hundredths of accuracy and a binary model's ROC AUC, percent of a regressor's RMSE.
-        minimum_speedup: How many times faster a variant for CPUs must be, for single rows and for batches.
-        minimum_size_ratio: How many times smaller it must be.
-        calibration_rows: Rows on which the ranges of activations are found.
-        rows: Most rows on which quality is measured.
-        batch_rows: Rows of the batch whose speed is measured.
-        threads: Threads of one inference when speed is measured; as the predictor serves the model if 0.
-        seconds: Time for measuring speed.
-        require: Whether a model with nothing to gain fails the run.
-        query: SQL query, if `data` is a database.
-        format: Format of the files, if their names do not tell. One of auto, csv, tsv, jsonl, parquet.
-        decimal: Decimal sign of text files, . or ,; told from the values if auto.
-        thousands: Sign between thousands in text files: a comma, a point, a blank, an apostrophe, or none; told from the values
-            if auto.
-        missing: Texts that mean a missing value in every column, as a list.
-        date_format: How text files write dates, such as %d.%m.%Y; told from the values if auto.
-        drop: Columns of the data to leave out, as a list.
+        model: Model folder, .onnx file, s3:// address, or registered model, e.g. models:/churn@champion.
+        data: Rows that the model was not trained on: file, folder, glob, s3:// or http(s):// address, or SQLAlchemy URL
+            with `query`.
+        name: Model name to register and serve: lower-case letters, digits and dashes.
+        require: Fail the run if no variant is better than the model.
+        format: File format. Default: inferred from the file extension. One of auto, csv, tsv, jsonl, parquet.
         deploy_to: Where to serve the variant. One of local, cluster, gitops, none.
-        mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
-        gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
-        seed: Seed of everything random.
+        mode: KServe deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service. Default: the namespace of the steps.
+        gitops: Folder or git working tree for the manifest, for deploy_to=gitops.
+        seed: Random seed.
 
     Returns:
-        Whether there is a variant; there is none where nothing is to be gained.
+        Whether a variant was made; false if quantization gains nothing.
     """
     imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     ingested = ingest_data(

@@ -1,14 +1,16 @@
-"""Publish a model that exists already and serve it."""
+"""Publish and serve an existing model."""
 
 from kfp import dsl
 
 from stagewright.components.export.component import import_model
 from stagewright.components.registry.component import register_model
 from stagewright.components.serving.component import publish_model
+from stagewright.pipelines.inherited_texts import described_by
 from stagewright.pipelines.shared_steps import deploy_and_promote
 
 
 @dsl.pipeline(name="serving-setup", display_name="Serve an existing model")
+@described_by(import_model)
 def serving_setup(
     model: str,
     name: str,
@@ -17,18 +19,18 @@ def serving_setup(
     namespace: str = "",
     gitops: str = "",
 ) -> str:
-    """Publish a model that exists already and serve it.
+    """Publish and serve an existing model.
 
     Args:
-        model: A model folder, an .onnx file, an s3:// address, or a registered model such as models:/churn@champion.
-        name: Name under which to publish and serve it: lower-case letters, digits and dashes.
+        model: Model folder, .onnx file, s3:// address, or registered model, e.g. models:/churn@champion.
+        name: Model name to register and serve: lower-case letters, digits and dashes.
         deploy_to: Where to serve the model. One of local, cluster, gitops, none.
-        mode: KServe's deployment mode. One of Standard, Knative.
-        namespace: Kubernetes namespace of the service; empty for the one that the steps run in.
-        gitops: Folder or git working tree that receives the manifest, for deploy_to=gitops.
+        mode: KServe deployment mode. One of Standard, Knative.
+        namespace: Kubernetes namespace of the service. Default: the namespace of the steps.
+        gitops: Folder or git working tree for the manifest, for deploy_to=gitops.
 
     Returns:
-        Version under which the model was published, like v1.0.0.
+        Published version, e.g. v1.0.0.
     """
     imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
     registered = register_model(model=imported.outputs["model"], name=name)

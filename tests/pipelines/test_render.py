@@ -183,7 +183,9 @@ def test_what_cannot_be_rendered_is_one_sentence(tmp_path: Path, changes: dict[s
 
 def test_the_mode_of_a_service_that_is_there_is_kept(tmp_path: Path) -> None:
     render(churn(), str(tmp_path))
-    with pytest.raises(BadParameter, match="parameter 'mode' is 'Knative'; expected Standard, as in the files that are there"):
+    with pytest.raises(
+        BadParameter, match="parameter 'mode' is 'Knative'; expected Standard, the mode of the existing service"
+    ):
         render(churn(settings={"mode": "Knative"}), str(tmp_path))
 
 
