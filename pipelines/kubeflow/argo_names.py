@@ -1,9 +1,9 @@
-"""Names that Argo Workflows gives to what a run is made of: nodes, the attempts of a step that is retried, and their pods.
+"""Names that Argo Workflows gives to nodes, retry attempts and pods of a run.
 
-A node's id is the workflow's name and a hash (FNV-1a, 32 bits) of the node's own name, which is a path:
-`WORKFLOW.root.STEP.executor`, and with an attempt's number behind it, `(0)`, where Kubeflow retries the step. Kubeflow's API
-tells ids and not names. But this hash is made byte by byte: from an id's hash follow those of longer names and, as every byte
-can be taken back, those of shorter ones.
+A node's id consists of the workflow's name and a 32-bit FNV-1a hash of the node's name, which is a path:
+`WORKFLOW.root.STEP.executor`, followed by the attempt number, `(0)`, if Kubeflow retries the step. Kubeflow's API returns ids
+but no names. The hash is computed byte by byte and each byte can be undone, so the hashes of longer and shorter names can be
+derived from an id.
 """
 
 from collections.abc import Collection
@@ -22,7 +22,7 @@ class Node:
 
     Attributes:
         id: As Kubeflow's API and Argo name it.
-        retried: Whether it is one of the attempts of a step.
+        retried: Whether it is a retry attempt of a step.
     """
 
     id: str
@@ -30,19 +30,19 @@ class Node:
 
     @property
     def pods(self) -> tuple[str, ...]:
-        """What its pod may be called, the likeliest first; Argo before 3.4 called it as the node."""
+        """Possible pod names, most likely first; before version 3.4, Argo used the node's id."""
         workflow, _, number = self.id.rpartition("-")
         templates = (RETRIED, IMPLEMENTATION) if self.retried else (IMPLEMENTATION, RETRIED)
         return (*(f"{workflow}-{template}-{number}" for template in templates), self.id)
 
 
 def executors(step: str, children: Collection[str], ids: Collection[str]) -> list[Node]:
-    """The nodes in which a step's code runs, the last attempt first.
+    """Nodes that run a step's code, last attempt first.
 
     Args:
         step: Name of the step.
-        children: Ids of the nodes below the step's own; nodes of later steps may be among them.
-        ids: Ids of all the run's nodes that the API tells of.
+        children: Ids of the step's child nodes; may include nodes of later steps.
+        ids: Ids of all nodes of the run that the API returns.
     """
     known = set(ids)
     mine = [child for child in children if _other(child, f"{step}.executor", f"{step}-driver") in known] or list(children)
@@ -50,18 +50,18 @@ def executors(step: str, children: Collection[str], ids: Collection[str]) -> lis
 
 
 def node_id(workflow: str, *path: str) -> str:
-    """The id of a node of a workflow, by its path."""
+    """Id of a workflow's node, from its path."""
     return f"{workflow}-{_hash('.'.join((workflow, *path)))}"
 
 
 def _attempts(node: str, ids: Collection[str]) -> list[Node]:
-    """A node's attempts that are known, the last first; itself if it has none."""
+    """Known attempts of a node, last first; the node itself if there are none."""
     attempts = [_other(node, "", f"({number})") for number in range(ATTEMPTS)]
     return [Node(one, retried=True) for one in reversed(attempts) if one and one in ids] or [Node(node)]
 
 
 def _other(node: str, ending: str, instead: str) -> str:
-    """The id of the node whose name has another ending; the same one if it is no id of Argo's."""
+    """Id of the node whose name has `instead` in place of `ending`; unchanged if it is not an Argo id."""
     workflow, _, number = node.rpartition("-")
     if not number.isdecimal():
         return node if ending == instead else ""

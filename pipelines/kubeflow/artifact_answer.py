@@ -1,4 +1,4 @@
-"""An artifact as Kubeflow's API hands it out: base64 in a JSON object, read piece by piece; packed or not."""
+"""Decode an artifact from Kubeflow's API as a stream: base64 in a JSON object, with or without gzip."""
 
 import base64
 import binascii
@@ -10,7 +10,7 @@ _HEAD = 64
 
 
 def decoded(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes of an artifact, of which no more than a piece is held."""
+    """Decode an artifact chunk by chunk, with bounded memory."""
     unpack, first = None, True
     for piece in filter(None, _content(chunks)):
         if first and piece.startswith(_GZIP):
@@ -20,14 +20,14 @@ def decoded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unpacked(unpack: "zlib._Decompress", piece: bytes) -> Iterator[bytes]:
-    """What a piece unpacks to, a megabyte at a time: it may be a thousand times as much."""
+    """Decompress a chunk, at most 1 MiB at a time: the output can be a thousand times larger."""
     while piece:
         yield unpack.decompress(piece, 1 << 20)
         piece = unpack.unconsumed_tail
 
 
 def _content(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The text behind `"data":"`, out of base64 in groups of four characters."""
+    """Decode the base64 text after `"data":"`, in groups of four characters."""
     inside, rest = False, b""
     for chunk in chunks:
         rest += chunk

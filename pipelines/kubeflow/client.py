@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines' API v2beta1 as this project uses it: experiments, pipelines and their versions, runs, recurring runs."""
+"""Client for Kubeflow Pipelines' API v2beta1: experiments, pipelines, versions, runs, recurring runs."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An uploaded version of a pipeline; `new` is False when the same content was there before."""
+    """An uploaded version of a pipeline; `new` is False if the same content was uploaded before."""
 
     pipeline_id: str
     version_id: str
@@ -30,11 +30,11 @@ class Version:
 
 
 class Kubeflow:
-    """An installation that was reached.
+    """A connected Kubeflow Pipelines installation.
 
     Attributes:
-        connection: How; with its host.
-        namespace: The user's namespace; None where users have none of their own.
+        connection: The resolved connection.
+        namespace: The user's namespace; None in a single-user installation.
     """
 
     def __init__(self, connection: Connection, namespace: str | None) -> None:
@@ -47,7 +47,7 @@ class Kubeflow:
         self._schedules = kfp_server_api.RecurringRunServiceApi(self._client)
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment of this name, which is made if there is none."""
+        """Get the id of an experiment by name; create it if necessary."""
         found = self._experiments.experiment_service_list_experiments(
             filter=_equals("display_name", name), **self._in_namespace()
         )
@@ -58,14 +58,14 @@ class Kubeflow:
         return str(self._experiments.experiment_service_create_experiment(experiment=wanted).experiment_id)
 
     def version(self, package: Path, *, pipeline: str, title: str, version: str, label: str) -> Version:
-        """The version of a pipeline with this name, uploaded if there is none.
+        """Get a version of a pipeline by name; upload it if necessary.
 
         Args:
             package: The compiled pipeline.
-            pipeline: Its name; it is made if there is none.
-            title: The pipeline's name for people.
-            version: A name that follows from the content, so that equal content is not uploaded twice.
-            label: The version's name for people.
+            pipeline: Name of the pipeline, created if necessary.
+            title: Display name of the pipeline.
+            version: Name derived from the content, so that equal content is not uploaded twice.
+            label: Display name of the version.
         """
         pipeline_id = self._pipeline(pipeline)
         if pipeline_id is None:
@@ -79,11 +79,11 @@ class Kubeflow:
             there = self._version(pipeline_id, version) if error.status == CONFLICT else None
             if there is None:
                 raise
-            return Version(pipeline_id, there, version, new=False)  # somebody uploaded the same at the same time
+            return Version(pipeline_id, there, version, new=False)  # another client uploaded the same version concurrently
         return Version(pipeline_id, str(made.pipeline_version_id), version, new=True)
 
     def _first_version(self, package: Path, *, pipeline: str, title: str, version: str, label: str) -> Version:
-        """Make the pipeline without a version: an upload would name the first one itself."""
+        """Create the pipeline without a version, because an upload would name the first version itself."""
         wanted = kfp_server_api.V2beta1Pipeline(name=pipeline, display_name=title, namespace=self.namespace)
         try:
             self._pipelines.pipeline_service_create_pipeline(pipeline=wanted)
@@ -102,7 +102,7 @@ class Kubeflow:
         return str(found.pipeline_id)
 
     def _version(self, pipeline_id: str, name: str) -> str | None:
-        """The id of a version; the names are compared here too, as older servers know one name where newer know two."""
+        """Id of a version; names are compared here too, because older servers have one name field instead of two."""
         versions = self._pages(
             lambda **page: self._pipelines.pipeline_service_list_pipeline_versions(
                 pipeline_id, sort_by="created_at desc", filter=_equals("name", name), **page
@@ -116,18 +116,18 @@ class Kubeflow:
         return self._runs.run_service_create_run(run=run)
 
     def run(self, run_id: str) -> kfp_server_api.V2beta1Run:
-        """A run as it is now.
+        """Get a run's current state.
 
         Raises:
-            InputError: If there is none.
+            InputError: If the run does not exist.
         """
         with self._unknown(
-            f"no run '{run_id}' at {connections.where(self.connection)}; its id is on its page of the dashboard"
+            f"no run '{run_id}' at {connections.where(self.connection)}; find the id on the run's page of the dashboard"
         ):
             return self._runs.run_service_get_run(run_id)
 
     def spec(self, run: kfp_server_api.V2beta1Run) -> dict[str, Any]:
-        """The pipeline spec that a run follows; empty if the installation no longer has it."""
+        """Pipeline spec of a run; empty if the installation no longer has it."""
         spec, reference = run.pipeline_spec, run.pipeline_version_reference
         if not spec and reference:
             try:
@@ -143,7 +143,7 @@ class Kubeflow:
         return found_spec
 
     def namespace_of(self, run: kfp_server_api.V2beta1Run) -> str | None:
-        """The namespace that a run is filed under; None where users have none of their own."""
+        """Namespace of a run; None in a single-user installation."""
         try:
             found = self._experiments.experiment_service_get_experiment(run.experiment_id)
         except kfp_server_api.ApiException:
@@ -151,20 +151,20 @@ class Kubeflow:
         return found.namespace or self.namespace
 
     def log(self, run_id: str, pod: str) -> Iterator[bytes]:
-        """What a step wrote, piece by piece; the API has it under an older version only, and not in the generated client."""
+        """Stream a step's log; only the API's older version has it, and the generated client lacks it."""
         return self.stream(f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")
 
     def dashboard_log(self, run_id: str, pod: str, namespace: str | None) -> Iterator[bytes]:
-        """What a step wrote, if it is the dashboard that is asked: it does not pass the API's older versions on."""
+        """Stream a step's log from the dashboard, which does not forward the API's older version."""
         place = {"podnamespace": namespace} if namespace else {}
         return self.stream("/k8s/pod/logs", podname=pod, runid=run_id, **place)
 
     def archived_log(self, run_id: str, node: str) -> Iterator[bytes]:
-        """What a step wrote, as Argo kept it when its pod ended."""
+        """Stream a step's log that Argo archived when the pod ended."""
         return decoded(self.stream(f"/apis/v2beta1/runs/{run_id}/nodes/{node}/artifacts/main-logs:read"))
 
     def stream(self, path: str, **query: str) -> Iterator[bytes]:
-        """An answer that the generated client does not know, piece by piece."""
+        """Stream a response that the generated client does not support."""
         response = self._client.call_api(
             path,
             "GET",
@@ -179,7 +179,7 @@ class Kubeflow:
             response.close()
 
     def schedules(self) -> list[kfp_server_api.V2beta1RecurringRun]:
-        """Every recurring run of the namespace, in the order they were made."""
+        """All recurring runs of the namespace, oldest first."""
         return list(
             self._pages(
                 lambda **page: self._schedules.recurring_run_service_list_recurring_runs(
@@ -190,19 +190,19 @@ class Kubeflow:
         )
 
     def schedule(self, wanted: kfp_server_api.V2beta1RecurringRun) -> kfp_server_api.V2beta1RecurringRun:
-        """Make a recurring run."""
+        """Create a recurring run."""
         return self._schedules.recurring_run_service_create_recurring_run(recurring_run=wanted)
 
     def pause(self, schedule_id: str) -> None:
-        """Start no more runs."""
+        """Pause a recurring run."""
         self._schedules.recurring_run_service_disable_recurring_run(schedule_id)
 
     def resume(self, schedule_id: str) -> None:
-        """Start runs again."""
+        """Resume a recurring run."""
         self._schedules.recurring_run_service_enable_recurring_run(schedule_id)
 
     def remove(self, schedule_id: str) -> None:
-        """Delete a recurring run; the runs that it started stay."""
+        """Delete a recurring run; its runs are kept."""
         self._schedules.recurring_run_service_delete_recurring_run(schedule_id)
 
     def _in_namespace(self) -> dict[str, str]:
@@ -229,11 +229,11 @@ class Kubeflow:
 
 
 def reach(connection: Connection, namespace: str | None = None) -> Kubeflow:
-    """The installation behind a connection, after a first question to it.
+    """Connect to an installation and check that it responds.
 
     Raises:
-        InputError: For an unusable connection, a refused credential, or a missing namespace.
-        ServiceUnavailable: If nothing answers, or something else.
+        InputError: For an invalid connection, a rejected credential, or a missing namespace.
+        ServiceUnavailable: If nothing responds, or the server is not Kubeflow Pipelines.
     """
     resolved = connections.resolved(connection)
     with connections.explained(resolved):

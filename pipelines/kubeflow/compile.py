@@ -1,7 +1,7 @@
-"""Compile pipelines for a cluster: the same functions, the images of a registry, the settings of a profile.
+"""Compile pipelines for a cluster, with the images of a registry and the settings of a profile.
 
-A pipeline is traced when its module is imported, before anybody could choose a profile. Compiling therefore traces its function
-again, while `authoring.configured` hands every new task to the profile.
+A pipeline is traced when its module is imported, before a profile is chosen. Compiling therefore traces its function again;
+`authoring.configured` passes each new task to the profile.
 """
 
 import hashlib
@@ -49,9 +49,9 @@ class Target:
     """Where a pipeline will run.
 
     Args:
-        registry: Prefix of the images, `host[:port][/path]`; empty for images of the node itself.
-        tag: Tag of the images; empty for the installed version.
-        profile: A profile, its name or its file; None for KFP's own defaults.
+        registry: Image prefix, `host[:port][/path]`; empty for images that are on the nodes.
+        tag: Image tag; empty for the installed version.
+        profile: Profile, profile name or file; None for KFP's defaults.
     """
 
     registry: str = ""
@@ -64,19 +64,19 @@ class Target:
         if self.tag and not _TAG.fullmatch(self.tag):
             raise BadParameter("tag", got=self.tag, expected="an image tag: letters, digits, '_', '.' and '-', at most 128")
         if self.tag == "latest":
-            raise BadParameter("tag", got=self.tag, expected="a tag that always means the same image, such as a version")
+            raise BadParameter("tag", got=self.tag, expected="a fixed tag, such as a version")
 
     @property
     def resolved_profile(self) -> Profile | None:
-        """The profile, read if it was named."""
+        """The profile, loaded if given by name or file."""
         return self.profile if isinstance(self.profile, Profile) or self.profile is None else profiles.load(self.profile)
 
 
 def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
-    """Trace a pipeline's function again for a target; name, description and settings stay what its decorator said.
+    """Trace a pipeline's function again for a target; name, description and settings of its decorator are kept.
 
     Raises:
-        InputError: For an unusable target, or a task that no profile can reach: one of a nested pipeline, or of a
+        InputError: For an invalid target, or a task that profiles cannot configure: a task of a nested pipeline, or of a
             component that was not declared with `authoring.component`.
     """
     reached: Counter[str] = Counter()
@@ -105,8 +105,8 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
     unreached = _container_tasks(traced) - reached
     if unreached:
         raise InputError(
-            f"pipeline '{info.name}' has a task that no profile reaches, '{min(unreached)}'; declare its component with "
-            "stagewright.components.authoring.component, and call it in the pipeline itself"
+            f"pipeline '{info.name}' has a task that profiles cannot configure, '{min(unreached)}'; declare its component with "
+            "stagewright.components.authoring.component and call it directly in the pipeline"
         )
     if profile:
         _check_names(profile, {*used, *catalog.COMPONENTS})
@@ -114,7 +114,7 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
 
 
 def described(pipeline: GraphComponent) -> str:
-    """A pipeline's description with what must be filled in before all else: a form lists parameters by the alphabet."""
+    """A pipeline's description, preceded by its required parameters: the dashboard's form sorts parameters by name."""
     text = pipeline.description or ""
     required = [name for name, given in (pipeline.component_spec.inputs or {}).items() if not given.optional]
     first = f"Required: {', '.join(required)}."
@@ -131,22 +131,22 @@ def compile_pipelines(
     format: str = "spec",  # noqa: A002
     namespace: str = "",
 ) -> list[Path]:
-    """Compile pipelines into a folder, one file each; equal inputs give equal bytes.
+    """Compile pipelines into a folder, one file each; equal inputs produce equal bytes.
 
     Args:
-        names: Names of pipelines, or pipelines; nothing for all there are.
-        output: Folder to write to, made if it is missing.
-        registry: Prefix of every image.
-        tag: Tag of every image; empty for the installed version.
-        profile: Name or file of a profile; None for images only.
-        format: "spec" for a file that KFP's page, client and API take; "kubernetes" for Pipeline and PipelineVersion objects.
-        namespace: Namespace of those objects; empty to leave it to whoever applies them.
+        names: Pipelines or their names; empty for all.
+        output: Output folder, created if necessary.
+        registry: Image prefix.
+        tag: Image tag; empty for the installed version.
+        profile: Profile name or file; None for images only.
+        format: "spec" for KFP's dashboard, client and API; "kubernetes" for Pipeline and PipelineVersion objects.
+        namespace: Namespace of the Kubernetes objects; empty to omit it.
 
     Returns:
         The files, in the order of the names.
 
     Raises:
-        InputError: For an unknown pipeline, an unusable target, an unwritable folder, or a spec that breaks a rule.
+        InputError: For an unknown pipeline, an invalid target, an unwritable folder, or a spec that breaks a rule.
     """
     one_of("format", format, FORMATS)
     if namespace and not _DNS_LABEL.fullmatch(namespace):
@@ -166,14 +166,14 @@ def _resolve(pipeline: str | GraphComponent) -> GraphComponent:
 
 
 def _check_names(profile: Profile, components: Collection[str]) -> None:
-    """A misspelled component would silently keep the defaults."""
+    """Check component names: a misspelled one would silently keep the defaults."""
     for name in profile.components:
         if name not in components:
-            raise InputError(f"profile '{profile.name}': components.{name} is no component{did_you_mean(name, components)}")
+            raise InputError(f"profile '{profile.name}': components.{name} is not a component{did_you_mean(name, components)}")
 
 
 def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None:
-    """Change the defaults of the parameters that the pipeline has."""
+    """Set the default values of the pipeline's parameters."""
     spec, _ = spec_of(pipeline)
     fields = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     checked = {name: check_value(from_spec(name, fields[name]), value) for name, value in defaults.items() if name in fields}
@@ -181,14 +181,14 @@ def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None
 
 
 def _keep_names_apart(pipeline: GraphComponent) -> None:
-    """Give a step's component of the pipeline's own name another."""
+    """Rename a component label that equals the pipeline's name."""
     spec, platform = kept_apart(*spec_of(pipeline))
     pipeline.component_spec.implementation.graph = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     pipeline.component_spec.platform_spec = json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
 
 
 def _container_tasks(pipeline: GraphComponent) -> Counter[str]:
-    """Names of the tasks that run in a container, those of every nested graph too; each as often as it occurs."""
+    """Count the container tasks by name, including nested graphs."""
     spec, _ = spec_of(pipeline)
     components, executors = spec["components"], spec["deploymentSpec"]["executors"]
     graphs = [spec["root"]["dag"], *(component["dag"] for component in components.values() if "dag" in component)]
@@ -200,14 +200,14 @@ def _writable(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"output folder {folder} cannot be made: {error.strerror or error}") from None
+        raise InputError(f"output folder {folder} cannot be created: {error.strerror or error}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"output folder {folder} is not writable; choose another one with --output")
     return folder
 
 
 def _write(pipeline: GraphComponent, folder: Path, *, format: str, namespace: str, tag: str) -> Path:  # noqa: A002
-    """Write one pipeline under its name, all of it or nothing."""
+    """Write one pipeline atomically to NAME.yaml."""
     path = folder / f"{pipeline.name}.yaml"
     options = _objects(pipeline, namespace=namespace, tag=tag) if format == "kubernetes" else None
     try:
@@ -227,7 +227,7 @@ def _write(pipeline: GraphComponent, folder: Path, *, format: str, namespace: st
 
 
 def _write_anew(path: Path) -> None:
-    """Write what kfp wrote as everything of ours is: its text may be a number to the next reader."""
+    """Rewrite kfp's YAML with the project's writer, which quotes text that other readers parse as a number."""
     text = path.read_text(encoding="utf-8")
     comments = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     path.write_text(comments + to_yaml(*yaml.safe_load_all(text), sort_keys=True), encoding="utf-8")
@@ -235,19 +235,19 @@ def _write_anew(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VersionName:
-    """What a pipeline's version is called: `name` for the API and for Kubernetes, `label` for people."""
+    """Names of a pipeline version: `name` for the API and Kubernetes, `label` for display."""
 
     name: str
     label: str
 
 
 def version_name(pipeline: str, documents: Any, tag: str) -> VersionName:
-    """The name of a version: it carries the hash of its content, so that equal content has one name and one name one content.
+    """Name a version by the hash of its content: equal content has the same name, different content another.
 
     Args:
         pipeline: The pipeline's name.
-        documents: Its pipeline spec and its platform spec.
-        tag: Tag of the images; empty for the installed version.
+        documents: Pipeline spec and platform spec.
+        tag: Image tag; empty for the installed version.
     """
     digest = hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()[:10]
     label = re.sub(r"[^a-z0-9.]+", "-", (tag or version("stagewright")).lower()).strip("-.")
@@ -256,7 +256,7 @@ def version_name(pipeline: str, documents: Any, tag: str) -> VersionName:
 
 
 def _objects(pipeline: GraphComponent, *, namespace: str, tag: str) -> KubernetesManifestOptions:
-    """Names of the Kubernetes objects; a version's content may not change in a cluster."""
+    """Names of the Kubernetes objects; a version's content must not change in a cluster."""
     named = version_name(pipeline.name, spec_of(pipeline), tag)
     return KubernetesManifestOptions(
         pipeline_name=pipeline.name,

@@ -1,4 +1,4 @@
-"""How to reach Kubeflow Pipelines, and in one sentence why it cannot be reached or refuses."""
+"""Connect to Kubeflow Pipelines, and explain connection failures in one sentence."""
 
 import contextlib
 import json
@@ -19,23 +19,23 @@ TOKEN_FILE = Path("/var/run/secrets/kubeflow/pipelines/token")  # where Kubeflow
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _TIMEOUT = (5, 20)  # seconds to connect, to answer
-NOT_FOUND = 5  # of gRPC, in the body of an answer
+NOT_FOUND = 5  # gRPC status in a response body
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to reach Kubeflow Pipelines.
+    """Connection settings for Kubeflow Pipelines.
 
     Args:
-        host: Address of the API, or of the dashboard's `/pipeline`; None for KF_PIPELINES_ENDPOINT or, in a pod, the service of
+        host: URL of the API, or of the dashboard's `/pipeline`; None for KF_PIPELINES_ENDPOINT or, in a pod, the service of
             this cluster.
         token: Bearer token.
-        cookie: `Cookie` header of a signed-in browser: "authservice_session=...".
-        token_file: Service-account token bound to the audience of Kubeflow Pipelines, read again when it is renewed; None for
-            KF_PIPELINES_SA_TOKEN_PATH or, where it exists, the file that Kubeflow mounts into notebooks.
-        kube_context: Context of the kubeconfig whose API server's proxy to go through, instead of a host.
-        installation: Namespace that Kubeflow Pipelines itself is installed in.
-        certificate: File of the authority that signed the host's certificate.
+        cookie: `Cookie` header of an authenticated browser session: "authservice_session=...".
+        token_file: Service-account token file for the audience of Kubeflow Pipelines, read before each request; None for
+            KF_PIPELINES_SA_TOKEN_PATH or, if it exists, the file that Kubeflow mounts into notebooks.
+        kube_context: Kubeconfig context; connects through its API server's proxy instead of a host.
+        installation: Namespace of the Kubeflow Pipelines installation.
+        certificate: CA certificate file to verify the host.
     """
 
     host: str | None = None
@@ -48,13 +48,13 @@ class Connection:
 
 
 def resolved(connection: Connection) -> Connection:
-    """The connection with its host, and the token file where there is one and nothing else was given.
+    """Resolve the host and, if no other credential is given, the token file.
 
     Raises:
-        InputError: If there is no host or more than one, or a file that it names does not exist.
+        InputError: If there is no host or more than one, or a file does not exist.
     """
     if connection.host and connection.kube_context:
-        raise InputError(f"host {connection.host} and context '{connection.kube_context}' are two ways to one place; give one")
+        raise InputError(f"host {connection.host} and context '{connection.kube_context}' exclude each other; give one of them")
     host = connection.host
     if not connection.kube_context:
         host = host or os.environ.get(HOST_VARIABLE) or _service_of_this_cluster(connection)
@@ -68,24 +68,24 @@ def resolved(connection: Connection) -> Connection:
 def _service_of_this_cluster(connection: Connection) -> str:
     if not SERVICE_ACCOUNT.exists():
         raise InputError(
-            "no Kubeflow Pipelines host; give --host URL, or set KFP_HOST (after "
+            "no Kubeflow Pipelines host; set --host or KFP_HOST (after "
             "'kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80' it is http://localhost:8080)"
         )
     return f"http://ml-pipeline.{connection.installation}.svc.cluster.local:8888"
 
 
 def _token_file(connection: Connection) -> str | None:
-    """The token file that was named, or the one that is mounted if no other credential was given."""
+    """The configured token file, or the mounted one if there is no other credential."""
     if connection.token or connection.cookie or connection.kube_context:
         return None
     named = connection.token_file or os.environ.get(TOKEN_VARIABLE)
     if named and not Path(named).is_file():
-        raise InputError(f"service-account token {named} does not exist; mount one with audience pipelines.kubeflow.org")
+        raise InputError(f"service-account token {named} does not exist; mount a token with audience pipelines.kubeflow.org")
     return named or (str(TOKEN_FILE) if TOKEN_FILE.is_file() else None)
 
 
 class _Client(kfp_server_api.ApiClient):
-    """The API's generated client, which would wait for an answer for ever, with a limit to its patience."""
+    """The generated API client with a timeout; without one it waits forever."""
 
     def request(self, *arguments: Any, **keywords: Any) -> Any:
         keywords["_request_timeout"] = keywords.get("_request_timeout") or _TIMEOUT
@@ -93,15 +93,15 @@ class _Client(kfp_server_api.ApiClient):
 
 
 def client(connection: Connection) -> kfp_server_api.ApiClient:
-    """The client of the API for a resolved connection; every request carries its credential and has a time limit."""
+    """Make an API client for a resolved connection; every request has its credential and a timeout."""
     return _Client(_configuration(connection), cookie=connection.cookie)
 
 
 def user_namespace(namespace: str | None, connection: Connection) -> str | None:
-    """The namespace to use. This is the first question to the API: it also shows whether it can be reached.
+    """Get the namespace to use. As the first request to the API, this also checks that it responds.
 
     Raises:
-        InputError: If users have namespaces of their own and none is given.
+        InputError: If the installation is multi-user and no namespace is given.
     """
     health = _health(connection)
     if not health.multi_user:
@@ -109,12 +109,12 @@ def user_namespace(namespace: str | None, connection: Connection) -> str | None:
     own = SERVICE_ACCOUNT / "namespace"
     namespace = namespace or (own.read_text(encoding="utf-8").strip() if own.is_file() else None)
     if not namespace:
-        raise InputError(f"{where(connection)} has a namespace for each user; give yours with --kubeflow-namespace")
+        raise InputError(f"{where(connection)} is a multi-user installation; set your namespace with --kubeflow-namespace")
     return namespace
 
 
 def _health(connection: Connection) -> kfp_server_api.V2beta1GetHealthzResponse:
-    """Ask for the API's health, as bytes: what answers may be a page to sign in, or another server."""
+    """Get the API's health as bytes: the response may be a sign-in page or come from another server."""
     response = kfp_server_api.HealthzServiceApi(client(connection)).healthz_service_get_healthz(_preload_content=False)
     body = response.data
     try:
@@ -144,7 +144,7 @@ def _configuration(connection: Connection) -> kfp_server_api.Configuration:
 
 
 def _from_file(configuration: kfp_server_api.Configuration, file: Path) -> None:
-    """Read the token before each request: the kubelet renews it while a run is followed."""
+    """Read the token before each request, because the kubelet renews it during a run."""
 
     def read(fresh: kfp_server_api.Configuration) -> None:
         try:
@@ -158,7 +158,7 @@ def _from_file(configuration: kfp_server_api.Configuration, file: Path) -> None:
 
 
 def _through_proxy(configuration: kfp_server_api.Configuration, connection: Connection) -> None:
-    """Reach the service through the API server, with the kubeconfig's own credentials."""
+    """Connect through the Kubernetes API server with the kubeconfig's credentials."""
     from kubernetes import config
 
     try:
@@ -179,7 +179,7 @@ def _through_proxy(configuration: kfp_server_api.Configuration, connection: Conn
 
 @contextlib.contextmanager
 def explained(connection: Connection) -> Iterator[None]:
-    """Turn what the client raises into one sentence."""
+    """Convert the client's exceptions into one-sentence errors."""
     try:
         yield
     except kfp_server_api.ApiException as error:
@@ -188,7 +188,7 @@ def explained(connection: Connection) -> Iterator[None]:
         reason = getattr(error, "reason", None) or error
         text = str(reason).rpartition(": ")[2]
         raise ServiceUnavailable(
-            f"{where(connection)} does not answer ({text}); check the address, and that its port is forwarded or reachable"
+            f"{where(connection)} does not respond ({text}); check the address and that the port is reachable or forwarded"
         ) from None
 
 
@@ -198,14 +198,14 @@ def _refusal(error: kfp_server_api.ApiException, connection: Connection) -> Exce
     if error.status == 404:
         return _no_such_api(connection)
     if error.status == 400:
-        return InputError(f"{where(connection)} does not accept this: {_message(error)}")
+        return InputError(f"{where(connection)} rejected the request: {_message(error)}")
     if error.status == 0 or error.status is None:
-        return ServiceUnavailable(f"{where(connection)} cannot be reached safely: {error.reason}")
+        return ServiceUnavailable(f"{where(connection)} failed the TLS connection: {error.reason}")
     return ServiceUnavailable(f"{where(connection)} failed with status {error.status}: {_message(error)}")
 
 
 def _refused_credential(error: kfp_server_api.ApiException, connection: Connection) -> InputError:
-    """Which credential was not enough, and which to give."""
+    """Name the rejected credential and what to do."""
     if connection.kube_context:
         what = f"the credential of context '{connection.kube_context}'"
     elif connection.token:
@@ -217,33 +217,33 @@ def _refused_credential(error: kfp_server_api.ApiException, connection: Connecti
     else:
         return _not_signed_in(connection)
     if error.status == 401:
-        return InputError(f"{where(connection)} does not accept {what} (401): it has expired or is meant for another audience")
+        return InputError(f"{where(connection)} rejected {what} (401): it has expired or has another audience")
     return InputError(
-        f"{what} may not do this there (403): {_message(error)}; check --kubeflow-namespace and the role binding in it"
+        f"{what} lacks permission (403): {_message(error)}; check --kubeflow-namespace and the role binding in it"
     )
 
 
 def _not_signed_in(connection: Connection) -> InputError:
     return InputError(
-        f"{where(connection)} wants to know who you are; give --token, --cookie with the cookie of a signed-in browser, or "
-        "--service-account-token with the file of a service account's token of audience pipelines.kubeflow.org"
+        f"{where(connection)} requires authentication; set --token, --cookie (of an authenticated browser session) or "
+        "--service-account-token (file of a token with audience pipelines.kubeflow.org)"
     )
 
 
 def _no_such_api(connection: Connection) -> ServiceUnavailable:
     return ServiceUnavailable(
-        f"{where(connection)} answers, but has no Kubeflow Pipelines API v2beta1; give the address of Kubeflow Pipelines 2 "
+        f"{where(connection)} responds, but has no Kubeflow Pipelines API v2beta1; use the address of Kubeflow Pipelines 2 "
         "itself, or its dashboard's with /pipeline"
     )
 
 
 def is_unknown(error: kfp_server_api.ApiException) -> bool:
-    """Whether the API itself says that there is no such thing, rather than a server that has no such path."""
+    """Whether the API itself reports that the object does not exist, not another server that the path does not exist."""
     return error.status == 404 and _body(error).get("code") == NOT_FOUND
 
 
 def _message(error: kfp_server_api.ApiException) -> str:
-    """The server's own words."""
+    """The server's error message."""
     body = _body(error)
     return " ".join(str(body.get("message") or body.get("error") or error.reason).split())[:300]
 
@@ -257,10 +257,10 @@ def _body(error: kfp_server_api.ApiException) -> dict[str, Any]:
 
 
 def where(connection: Connection) -> str:
-    """The place as a message names it."""
+    """The installation's name in messages."""
     return connection.host or f"Kubeflow Pipelines in context '{connection.kube_context}'"
 
 
 def run_page(connection: Connection, run_id: str) -> str | None:
-    """A run's page on the dashboard; None where only the API is reached."""
+    """URL of a run's dashboard page; None if only the API is reachable."""
     return f"{connection.host}/#/runs/details/{run_id}" if connection.host else None

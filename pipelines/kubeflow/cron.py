@@ -1,4 +1,4 @@
-"""Times written as cron: checked here, in the words of whoever wrote them, and rewritten as Kubeflow Pipelines reads them."""
+"""Parse and check cron expressions, and convert them to the form of Kubeflow Pipelines."""
 
 import re
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
 )
 EXAMPLE = "minute hour day month weekday, such as '0 3 * * *' (every day at 3:00)"
 _PART = re.compile(r"(?P<first>[a-z0-9]+|\*)(-(?P<last>[a-z0-9]+))?(/(?P<step>\d+))?")
-_YEARS = 8  # 29 February does not come in some eight years' first seven
+_YEARS = 8  # up to eight years can pass between two 29 Februaries
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Moments at which to run.
+    """A parsed cron expression.
 
     Attributes:
-        text: As it was written.
-        parts: Its five fields as they were written.
-        fields: For each field the values that fit.
+        text: The original text.
+        parts: The five fields as text.
+        fields: The matching values of each field.
     """
 
     text: str
@@ -45,14 +45,14 @@ class Cron:
 
     @classmethod
     def parse(cls, text: str) -> "Cron":
-        """Read five fields, or a name such as `@daily`.
+        """Parse five fields, or a name such as `@daily`.
 
         Raises:
-            BadParameter: Naming the field that is wrong, or saying that the moment never comes.
+            BadParameter: For an invalid field, or an expression that never matches.
         """
         parts = ALIASES.get(text.strip().lower(), text).lower().split()
         if len(parts) != len(FIELDS):
-            extra = "; the seconds, which are 0, are not written" if len(parts) == len(FIELDS) + 1 else ""
+            extra = "; omit the seconds, which are always 0" if len(parts) == len(FIELDS) + 1 else ""
             raise BadParameter("cron", got=text, expected=f"five fields, {EXAMPLE}{extra}")
         fields = tuple(_values(text, part, *field) for part, field in zip(parts, FIELDS, strict=True))
         made = cls(text, tuple(parts), fields)
@@ -72,7 +72,7 @@ class Cron:
         return " ".join(["0", *map(_written, self.parts, self.fields, (False, False, False, False, True))])
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first fitting minute after a moment, in the moment's own time zone; None if there is none."""
+        """The first matching minute after a moment, in its time zone; None if there is none."""
         minutes, hours, *_ = self.fields
         start = (moment + timedelta(minutes=1)).replace(second=0, microsecond=0)
         day = start.replace(hour=0, minute=0)
@@ -87,7 +87,7 @@ class Cron:
         return None
 
     def _fits(self, day: datetime) -> bool:
-        """Day and weekday are alternatives when both are given: cron has always read them so."""
+        """If both day and weekday are restricted, either may match, as in standard cron."""
         _, _, days, months, weekdays = self.fields
         if day.month not in months:
             return False
@@ -100,7 +100,7 @@ def _values(text: str, field: str, name: str, lowest: int, highest: int, names: 
     for part in field.split(","):
         found = _PART.fullmatch(part)
         if not found:
-            raise BadParameter("cron", got=text, expected=f"something like 5, 1-5, */5 or 1,3,5 for the {name}, not '{part}'")
+            raise BadParameter("cron", got=text, expected=f"a value such as 5, 1-5, */5 or 1,3,5 for the {name}, not '{part}'")
         step = int(found["step"] or 1)
         if found["first"] == "*":
             first, last = lowest, min(highest, 6) if name == "weekday" else highest
@@ -111,7 +111,7 @@ def _values(text: str, field: str, name: str, lowest: int, highest: int, names: 
             if name == "weekday" and found["last"] and last == 0 < first:
                 last = 7  # fri-sun
         if step < 1 or first > last:
-            raise BadParameter("cron", got=text, expected=f"a range that counts upwards for the {name}, not '{part}'")
+            raise BadParameter("cron", got=text, expected=f"an ascending range for the {name}, not '{part}'")
         values.update(range(first, last + 1, step))
     if name == "weekday":
         values = {value % 7 for value in values}
@@ -127,6 +127,6 @@ def _number(text: str, written: str, name: str, lowest: int, highest: int, names
 
 
 def _written(part: str, values: tuple[int, ...], is_weekday: bool) -> str:
-    """A field without names, and without the 7 that only some take for Sunday."""
+    """Format a field with numbers only, and with 0 for Sunday, because not every parser accepts 7."""
     plain = not re.search(r"[a-z]", part) and not (is_weekday and "7" in part)
     return part if plain else ",".join(str(value) for value in values)

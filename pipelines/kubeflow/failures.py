@@ -1,8 +1,8 @@
-"""What a step on a cluster said (notices, why it failed): from whoever kept its log, else what Kubernetes says of its pod.
+"""Find a cluster step's notices and error message: in its log, from several sources, or in its pod's state in Kubernetes.
 
-Kubeflow's API has no word of it (2.17). It reads the log of a pod by the pod's name, which it does not tell. The dashboard's
-server does not pass that question on and answers one of its own. Once a pod is gone, its log is an artifact of its node if Argo
-archives logs; Kubeflow's launcher has copied it to the object store, beside the step's outputs.
+Kubeflow's API (2.17) does not return them. It returns a pod's log by pod name, but not the name. The dashboard's server does
+not forward that request and has its own. After a pod is deleted, its log is an artifact of its node if Argo archives logs, and
+Kubeflow's launcher has copied it to the object store with the step's outputs.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ from stagewright.pipelines.kubeflow.run_pods import Pods
 from stagewright.pipelines.kubeflow.step_logs import TAIL, Said, said_in
 from stagewright.pipelines.kubeflow.task_states import Task
 
-UNEXPLAINED = "the step ended without saying why; its log on the dashboard has the rest"
+UNEXPLAINED = "the step ended without an error message; see its log on the dashboard"
 DEFAULT_ROOT = "s3://pipelines/runs"  # as manifests/base/pipelines sets it
 EXECUTOR_LOGS = "executor-logs"
-_PATIENCE = 5.0  # seconds for an object store that may not be reachable from here
+_PATIENCE = 5.0  # seconds, for an object store that may be unreachable from here
 
 
 class Listener:
-    """Answers what a step of a run said.
+    """Finds notices and error messages of a run's steps.
 
     Args:
-        kubeflow: Where it ran.
+        kubeflow: Installation of the run.
         run: The run.
-        spec: The pipeline spec that it follows; empty if it is not known.
-        namespace: That it is filed under; None where users have none of their own.
-        pods: Asked for pods, in this order.
+        spec: Pipeline spec of the run; empty if unknown.
+        namespace: Namespace of the run; None in a single-user installation.
+        pods: Returns the sources of pods, in order of precedence.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Listener:
         self._no_store = False
 
     def hear(self, task: Task, *, failed: bool) -> Said:
-        """What a step that has ended said, whatever happens on the way to it; a failed one has a sentence always."""
+        """Notices and error message of an ended step; a failed step always has an error message. Never raises."""
         error = task.error or None
         notices: tuple[str, ...] = ()
         for source in (self._of_pods, self._of_the_api, self._of_the_store):
@@ -65,14 +65,14 @@ class Listener:
                 yield from _while_it_answers(_read(log))
 
     def _logs(self, node: Node) -> Iterator[Iterator[bytes]]:
-        """Where the API and the dashboard may have a node's log; nothing is asked before it is read."""
+        """Possible sources of a node's log in the API and dashboard; requests are sent on reading."""
         run_id, kubeflow = self._run.run_id, self._kubeflow
         yield from (kubeflow.log(run_id, pod) for pod in node.pods)
         yield kubeflow.archived_log(run_id, node.id)
         yield from (kubeflow.dashboard_log(run_id, pod, self._namespace) for pod in node.pods)
 
     def _of_pods(self, task: Task) -> Iterator[Said]:
-        """From the pods themselves: what they wrote, else what ended them."""
+        """From the pods: their logs, else why they ended."""
         for source in self._pods():
             for pod in _of(task, source.of(task.nodes)):
                 said = next(_while_it_answers(_read(source.log(pod))), None)
@@ -81,14 +81,16 @@ class Listener:
                     yield Said(error, said.notices if said else ())
 
     def _of_the_store(self, task: Task) -> Iterator[Said]:
-        """From the copies of the launcher, if the environment names the object store; the last comes first."""
+        """From the launcher's copies of logs, newest first, if the object store is configured."""
         root = (self._run.runtime_config and self._run.runtime_config.pipeline_root) or DEFAULT_ROOT
         scheme, _, place = root.partition("://")
         pipeline = (self._spec.get("pipelineInfo") or {}).get("name")
         if scheme not in ("s3", "minio") or not pipeline or self._no_store:
             return
-        self._no_store = True  # until it has answered: who waited for it in vain once, need not after each step
-        store = ObjectStore(settings.load_settings(settings.StorageSettings, "it has the step's log"), patience=_PATIENCE)
+        self._no_store = True  # until it responds: do not wait for an unreachable store after each step
+        store = ObjectStore(
+            settings.load_settings(settings.StorageSettings, "the step's log is in the object store"), patience=_PATIENCE
+        )
         folder = f"s3://{place.rstrip('/')}/{pipeline}/{self._run.run_id}/{task.name}/"
         logs = [one for one in store.list(folder) if one.uri.endswith(f"/{EXECUTOR_LOGS}")]
         self._no_store = False
@@ -98,14 +100,14 @@ class Listener:
 
 
 def _read(log: Iterable[bytes]) -> Iterator[Said]:
-    """What a log says, if there is one."""
+    """Notices and error message in a log, if it is not empty."""
     said = said_in(log)
     if not said.empty:
         yield said
 
 
 def _of(task: Task, pods: Iterable[Pod]) -> list[Pod]:
-    """The pods of a step, the last attempt first."""
+    """Pods of a step, last attempt first."""
     order = {name: place for place, node in enumerate(task.nodes) for name in (node.id, *node.pods)}
     mine = [pod for pod in pods if pod.node in order or pod.name in order]
     if not mine:
@@ -121,7 +123,7 @@ def _tail(store: ObjectStore, uri: str) -> Iterator[bytes]:
 
 
 def _while_it_answers(said: Iterator[Said]) -> Iterator[Said]:
-    """Answers that are good to have, until there is an error instead of one."""
+    """Yield results until a source fails; failures are ignored because the information is optional."""
     with contextlib.suppress(
         kfp_server_api.ApiException, urllib3.exceptions.HTTPError, StagewrightError, OSError, ValueError, EOFError
     ):

@@ -1,4 +1,4 @@
-"""Follow a run on a cluster to its end: its steps as a local run has them, through outages of the API."""
+"""Follow a run on a cluster to its end; its steps are reported like those of a local run, and API outages are tolerated."""
 
 import time
 from collections.abc import Callable, Collection
@@ -25,12 +25,12 @@ STEP_ENDED = {"SUCCEEDED": SUCCEEDED, "FAILED": FAILED, "CANCELED": CANCELED}
 
 @dataclass(slots=True)
 class RemoteRun:
-    """A run on a cluster as far as it was followed.
+    """State of a followed run.
 
     Attributes:
         status: pending, running, succeeded, failed, canceled or skipped.
-        seconds: From its creation to its end, or to now.
-        error: Why it failed, if that was no step.
+        seconds: Time from creation to end, or until now.
+        error: Error message if the run failed outside a step.
     """
 
     run_id: str
@@ -63,15 +63,15 @@ def follow(
     """Wait for the end of a run.
 
     Args:
-        watch: Called with a step and an event whenever one begins or ends, as for a local run.
-        notice: Called with a sentence when the API stops answering, when it answers again, and when a pod does not begin.
-        interval: Seconds between two looks; None for INTERVAL.
-        patience: Seconds that the API may be silent.
-        into: Where to keep what is known; whoever interrupts this function still has it.
+        watch: Called with a step and an event when a step starts or ends, as for a local run.
+        notice: Called with a sentence when the API stops or resumes responding, and when a pod does not start.
+        interval: Polling interval in seconds; None for INTERVAL.
+        patience: Maximum API outage in seconds.
+        into: Object to update, so that the state is available after an interrupt.
 
     Raises:
-        InputError: If there is no such run, or the credential is refused.
-        ServiceUnavailable: If the API stays silent; the run goes on.
+        InputError: If the run does not exist, or the credential is rejected.
+        ServiceUnavailable: If the API outage lasts too long; the run continues.
     """
     seen = into if into is not None else RemoteRun(run_id)
     seen.url = connections.run_page(kubeflow.connection, run_id)
@@ -97,7 +97,7 @@ def follow(
 
 
 class _Look:
-    """Questions to the API that outlast its outages."""
+    """Requests to the API that are repeated during outages."""
 
     def __init__(self, kubeflow: Kubeflow, notice: Callable[[str], None], interval: float, patience: float) -> None:
         self._connection, self._notice = kubeflow.connection, notice
@@ -113,18 +113,18 @@ class _Look:
                 now = time.monotonic()
                 if silent_since is None:
                     silent_since = now
-                    self._notice(f"{error}; still trying")
+                    self._notice(f"{error}; retrying")
                 elif now - silent_since > self._patience:
                     raise
                 time.sleep(self._interval)
                 continue
             if silent_since is not None:
-                self._notice(f"{connections.where(self._connection)} answers again")
+                self._notice(f"{connections.where(self._connection)} responds again")
             return answer
 
 
 class _Follower:
-    """Turns what the API says of tasks, each time anew and all of it, into steps and what happens to them."""
+    """Converts the API's complete task list, at each poll, into steps and their events."""
 
     def __init__(self, run: RemoteRun, names: Collection[str], watch: Watch | None, listener: Listener) -> None:
         self._run, self._names, self._watch, self._listener = run, names, watch, listener
@@ -148,12 +148,12 @@ class _Follower:
         self.running = [task for task in tasks if task.key in self._steps and self._steps[task.key].status == "running"]
         working = next((step for step in run.steps if step.status == "running"), None)
         if finished and working:
-            self._tell(working, "started")  # the view shows one at a time
+            self._tell(working, "started")  # the view shows one current step
         run.status = over or ("running" if run.steps or found.state == "RUNNING" else "pending")
         run.seconds = _seconds(found)
 
     def _end(self, step: Step, task: Task, over: str | None) -> bool:
-        """End a step that has ended; the server may forget to say so of one whose run has."""
+        """End a step that has ended; the server may not report the end of a step whose run has ended."""
         status = STEP_ENDED.get(task.state) or (over and (SUCCEEDED if over == SUCCEEDED else CANCELED))
         if status is None:
             return False
@@ -170,20 +170,20 @@ class _Follower:
 
 
 def _why(found: kfp_server_api.V2beta1Run) -> str:
-    """Why a run failed in which no step did: its own error, or the part of it that failed."""
+    """Error message of a run that failed outside a step: its own error, or the failed part."""
     histories = [status.error for status in found.state_history or [] if status.error]
     for error in [found.error, *reversed(histories)]:
         if error is not None and error.message:
             return " ".join(error.message.split())
     details = found.run_details.task_details or [] if found.run_details else []
     failed = [task.display_name for task in details if task.state == "FAILED" and task.display_name]
-    return f"{failed[-1]} failed before its step began" if failed else "the run failed before any step began"
+    return f"{failed[-1]} failed before its step started" if failed else "the run failed before any step started"
 
 
 def _seconds(found: kfp_server_api.V2beta1Run) -> float:
     if found.created_at is None:
         return 0.0
     end = found.finished_at
-    if end is None or end < found.created_at:  # the server writes 1970 for what is not known yet
+    if end is None or end < found.created_at:  # the server returns 1970 for unknown times
         end = datetime.now(UTC)
     return max(0.0, (end - found.created_at).total_seconds())

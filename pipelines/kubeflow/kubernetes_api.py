@@ -1,4 +1,4 @@
-"""Questions to a Kubernetes API, with the credentials of the kubeconfig or of this pod: objects as they come, in plain JSON."""
+"""Minimal Kubernetes API client with the kubeconfig's or pod's credentials; objects are plain JSON."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _CHUNK = 1 << 16
 
 
 class Refused(Exception):
-    """The API answers, but not with what was asked for; `status` is HTTP's."""
+    """The API rejected a request; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class KubernetesApi:
     """A Kubernetes API.
 
     Attributes:
-        namespace: That the kubeconfig's context or this pod is in; None if neither says so.
+        namespace: Namespace of the kubeconfig's context or of this pod; None if unknown.
     """
 
     client: "ApiClient"
@@ -39,15 +39,15 @@ class KubernetesApi:
 
     @classmethod
     def connect(cls, context: str | None = None) -> "KubernetesApi":
-        """The API of the kubeconfig's context, or of the cluster that this pod runs in.
+        """Connect to the kubeconfig context's cluster, or to this pod's cluster.
 
         Raises:
-            InputError: If there is neither.
+            InputError: If there is no cluster.
         """
         from kubernetes import client, config
 
         configuration = client.Configuration()
-        files = os.environ.get("KUBECONFIG") or "~/.kube/config"  # the library looks at KUBECONFIG only when it is imported
+        files = os.environ.get("KUBECONFIG") or "~/.kube/config"  # the library reads KUBECONFIG only on import
         try:
             if in_cluster() and not context:
                 config.load_incluster_config(client_configuration=configuration)
@@ -65,20 +65,20 @@ class KubernetesApi:
         return str(self.client.configuration.host)
 
     def get(self, path: str, **query: Any) -> Document:
-        """An object or a list.
+        """Get an object or a list.
 
         Raises:
-            Refused: If the API says no.
-            ServiceUnavailable: If it does not answer.
+            Refused: If the API rejects the request.
+            ServiceUnavailable: If the API does not respond.
         """
         return self._json(self._call("GET", path, query))
 
     def post(self, path: str, body: Document) -> Document:
-        """What the API answers to a question that is an object itself, such as a review of rights."""
+        """Post an object that is a query, such as an access review, and return the response."""
         return self._json(self._call("POST", path, {}, body))
 
     def stream(self, path: str, **query: Any) -> Iterator[bytes]:
-        """An answer piece by piece."""
+        """Stream a response."""
         answer = self._call("GET", path, query)
         try:
             yield from answer.stream(_CHUNK)
@@ -99,7 +99,7 @@ class KubernetesApi:
             raise Refused(error.status or 0, _said(error)) from None
         except HTTPError as error:
             reason = str(getattr(error, "reason", None) or error).rpartition(": ")[2]
-            raise ServiceUnavailable(f"the Kubernetes API at {self.host} does not answer ({reason})") from None
+            raise ServiceUnavailable(f"the Kubernetes API at {self.host} does not respond ({reason})") from None
 
     @staticmethod
     def _json(answer: Any) -> Document:
@@ -108,7 +108,7 @@ class KubernetesApi:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Refused(answer.status, "the answer is no object of Kubernetes'")
+            raise Refused(answer.status, "the response is not a Kubernetes object")
         return found
 
 

@@ -1,4 +1,4 @@
-"""What a pod's object and its events say in one sentence: why it waits, or what ended it. Written as Kubernetes writes them."""
+"""Explain a pod in one sentence, from its state and events: why it waits, or why it ended."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -35,12 +35,12 @@ class Pod:
 
     @property
     def node(self) -> str:
-        """Id of its Argo node; empty if it does not say."""
+        """Id of its Argo node; empty if unknown."""
         return str(self._metadata.get("annotations", {}).get(_NODE_ID, ""))
 
     @property
     def step(self) -> str:
-        """The step that it belongs to, or what else it does: `train-model`, `train-model-driver`."""
+        """The step or driver that the pod belongs to: `train-model`, `train-model-driver`."""
         return step_of(str(self._metadata.get("annotations", {}).get(_NODE_NAME, ""))) or self.name
 
     @property
@@ -49,7 +49,7 @@ class Pod:
 
     @property
     def waits(self) -> bool:
-        """Whether its main container has not begun."""
+        """Whether the pod has not started."""
         return self._status.get("phase", "Pending") == "Pending" and "deletionTimestamp" not in self._metadata
 
     @property
@@ -63,10 +63,10 @@ class Pod:
         return found
 
     def why_it_waits(self, events: Iterable[Document] = ()) -> str | None:
-        """Why its main container does not begin; None if Kubernetes does not say.
+        """Why the main container does not start; None if Kubernetes gives no reason.
 
         Args:
-            events: Events about it, in any order.
+            events: Events of the pod, in any order.
         """
         for condition in self._status.get("conditions") or []:
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
@@ -78,13 +78,13 @@ class Pod:
         return warning_in(events)
 
     def what_ended_it(self) -> str | None:
-        """What Kubernetes says ended it; None if it was its own doing."""
+        """Why Kubernetes ended the pod; None if it ended by itself."""
         if self._status.get("reason"):  # Evicted, DeadlineExceeded, Preempting, NodeLost ...
             return f"the pod was ended: {_clause(self._status.get('message'), self._status['reason'])}"
         return next((found for container in self._containers() if (found := _what_ended(container))), None)
 
     def last_words(self) -> str | None:
-        """The sentence with which its step failed, where Kubernetes keeps the end of the log in the pod's own state."""
+        """The step's error message, if the pod's state contains the end of the log."""
         for container in self._containers():
             ended = (container.get("state") or {}).get("terminated") or {}
             if said := sentence_in([str(ended.get("message") or "").encode()]):
@@ -92,13 +92,13 @@ class Pod:
         return None
 
     def _containers(self) -> list[Document]:
-        """Statuses of its containers, in the order they begin; the main one before its companions."""
+        """Container statuses in start order; the main container before sidecars."""
         ours = sorted(self._status.get("containerStatuses") or [], key=lambda one: one.get("name") != MAIN)
         return [*(self._status.get("initContainerStatuses") or []), *ours]
 
 
 def step_of(node_name: str) -> str:
-    """The step that an Argo node belongs to, or what else it does.
+    """The step or driver that an Argo node belongs to.
 
     >>> step_of("train-model-x7k2.root.register-model.executor(1)"), step_of("train-model-x7k2.root.split-data-driver")
     ('register-model', 'split-data-driver')
@@ -110,7 +110,7 @@ def step_of(node_name: str) -> str:
 
 
 def warning_in(events: Iterable[Document]) -> str | None:
-    """What the last of the warnings says."""
+    """Text of the latest warning event."""
     warnings = [event for event in events if event.get("type") == "Warning"]
     if not warnings:
         return None
@@ -119,7 +119,7 @@ def warning_in(events: Iterable[Document]) -> str | None:
 
 
 def moment(text: Any) -> datetime:
-    """A time as Kubernetes writes it; the beginning of time if it is none."""
+    """Parse a Kubernetes timestamp; the earliest datetime if it is invalid."""
     try:
         return datetime.fromisoformat(str(text))
     except ValueError:

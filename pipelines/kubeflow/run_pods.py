@@ -1,4 +1,4 @@
-"""The pods of a run on a cluster, as Kubernetes' API tells of them, or Kubeflow's dashboard, which asks it for its users."""
+"""Pods of a run, from the Kubernetes API or from Kubeflow's dashboard."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -19,27 +19,27 @@ TAIL_LINES = 2000
 NO_SUCH_PAGE = 404
 _ARGO = "/apis/argoproj.io/v1alpha1"
 _LIMIT = 500
-_UNDER_WAY = {"PodInitializing", "ContainerCreating", ""}  # what Argo says of a node whose pod begins
+_UNDER_WAY = {"PodInitializing", "ContainerCreating", ""}  # Argo's messages for a starting pod
 
 
 class Pods(Protocol):
-    """Whoever can be asked about pods; an answer is empty where there is none."""
+    """A source of pods; results are empty if nothing is found."""
 
     def of(self, nodes: Iterable[Node]) -> list[Pod]:
-        """The pods of the run: all of it, or at least of these nodes; the last made comes first."""
+        """Pods of the run, newest first: all of them, or at least those of the nodes."""
 
     def events(self, pod: Pod) -> list[Any]:
-        """What Kubernetes tells of a pod."""
+        """Kubernetes events of a pod."""
 
     def log(self, pod: Pod) -> Iterator[bytes]:
-        """The end of what its main container wrote."""
+        """The end of the main container's log."""
 
     def unmade(self) -> list[tuple[str, str]]:
-        """Parts of the run whose pods cannot even be made, each with the reason: a quota, say."""
+        """Parts of the run whose pods cannot be created, with the reason, e.g. a quota."""
 
 
 class KubernetesPods:
-    """Pods of a run, from Kubernetes itself."""
+    """Pods of a run, from the Kubernetes API."""
 
     def __init__(self, api: KubernetesApi, namespace: str, run_id: str) -> None:
         self.namespace = namespace
@@ -48,13 +48,13 @@ class KubernetesPods:
 
     @classmethod
     def find(cls, api: KubernetesApi, run_id: str, namespaces: Iterable[str]) -> "KubernetesPods | None":
-        """The pods in whichever namespace the run is; None if the API knows of no such run, or allows no look at it.
+        """Find the namespace of a run; None if the API does not have the run or denies access.
 
         Args:
-            namespaces: Where to look if not everywhere may be looked at.
+            namespaces: Namespaces to search if cluster-wide access is denied.
 
         Raises:
-            ServiceUnavailable: If the API does not answer.
+            ServiceUnavailable: If the API does not respond.
         """
         places = ["", *(f"/namespaces/{namespace}" for namespace in namespaces)]
         for path in (f"{base}{place}/{kind}" for place in places for base, kind in (("/api/v1", "pods"), (_ARGO, "workflows"))):
@@ -104,7 +104,7 @@ class KubernetesPods:
 
 
 class DashboardPods:
-    """Pods of a run, from the dashboard's own server; it knows them by name only."""
+    """Pods of a run, from the dashboard's server, which finds them by name only."""
 
     def __init__(self, kubeflow: Kubeflow, run_id: str, namespaces: Iterable[str]) -> None:
         self._kubeflow, self._run_id, self._namespaces = kubeflow, run_id, list(namespaces)
@@ -115,7 +115,7 @@ class DashboardPods:
         found = []
         for namespace, name in asked:
             if answer := self._ask("/k8s/pod", namespace, name):
-                self._namespaces = [namespace]  # all pods of a run are in one
+                self._namespaces = [namespace]  # all pods of a run are in one namespace
                 found.append(Pod(answer))
         return found
 
@@ -131,7 +131,7 @@ class DashboardPods:
         return []
 
     def _ask(self, path: str, namespace: str, name: str) -> Any:
-        """An object, or None where the server has no such page, no such pod, or no leave to look."""
+        """Get an object; None if the server has no such route or pod, or denies access."""
         if not self._there:
             return None
         try:
@@ -141,7 +141,7 @@ class DashboardPods:
             self._there = error.status != NO_SUCH_PAGE
             return None
         except ValueError:
-            self._there = False  # a page for people
+            self._there = False  # an HTML page
             return None
         except urllib3.exceptions.HTTPError:
             return None
@@ -149,7 +149,7 @@ class DashboardPods:
 
 
 class RunPods:
-    """Whoever can be asked about the pods of a run, found once and kept: Kubernetes if it can be reached and has them."""
+    """The source of a run's pods, found once: Kubernetes if it is reachable and has the run, else the dashboard."""
 
     def __init__(self, kubeflow: Kubeflow, run_id: str, namespace: str | None) -> None:
         self._kubeflow, self._run_id, self._namespace = kubeflow, run_id, namespace
@@ -173,11 +173,11 @@ class RunPods:
             self._api = self._api or KubernetesApi.connect(self._kubeflow.connection.kube_context)
             return KubernetesPods.find(self._api, self._run_id, self._namespaces())
         except (InputError, ServiceUnavailable):
-            self._reachable = False  # somebody who follows by the API alone has no kubeconfig, or one of another cluster
+            self._reachable = False  # no kubeconfig, or one of another cluster
             return None
 
     def _namespaces(self) -> list[str]:
-        """Where a run may be, the likeliest first."""
+        """Possible namespaces of a run, most likely first."""
         of_context = self._api.namespace if self._api else None
         places = (self._namespace, of_context, self._kubeflow.connection.installation, OUR_NAMESPACE)
         return list(dict.fromkeys(place for place in places if place))

@@ -1,4 +1,4 @@
-"""Recurring runs on Kubeflow Pipelines: made, listed, paused, resumed, removed."""
+"""Create, list, pause, resume and remove recurring runs on Kubeflow Pipelines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Schedule:
     """A recurring run.
 
     Attributes:
-        cron: The five fields of cron, or `every N s` for one that somebody made with an interval.
-        active: False while it is paused.
-        next_run: In UTC; None while it is paused, or where the moment is not by cron.
+        cron: Five cron fields, or `every N s` for an interval schedule.
+        active: False while paused.
+        next_run: In UTC; None while paused, or if it is not a cron schedule.
     """
 
     schedule_id: str
@@ -42,7 +42,7 @@ class Schedule:
 
     @classmethod
     def of(cls, found: kfp_server_api.V2beta1RecurringRun) -> "Schedule":
-        """As the API tells it."""
+        """Make a schedule from the API's object."""
         cron = _cron(found)
         active = found.status == ENABLED
         return cls(
@@ -51,7 +51,7 @@ class Schedule:
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The schedule as JSON."""
         return {
             "id": self.schedule_id,
             "name": self.name,
@@ -78,20 +78,20 @@ def create(
     pipeline_root: str | None = None,
     service_account: str | None = None,
 ) -> Schedule:
-    """Run a version of a pipeline again and again.
+    """Create a recurring run of a pipeline.
 
     Args:
         arguments: The pipeline's parameters by name.
-        cron: Five fields, read in the installation's time zone: UTC, unless its administrator chose another.
-        name: None for the pipeline's.
-        run_namespace: The user's namespace, where users have their own.
-        settings: How the pipeline is compiled.
-        max_concurrency: Runs at a time, 1 to 10.
-        catch_up: Whether runs that were missed, while it was paused say, are made up for.
+        cron: Five cron fields in the installation's time zone, by default UTC.
+        name: Name of the schedule; None for the pipeline's name.
+        run_namespace: The user's namespace in a multi-user installation.
+        settings: Compile settings.
+        max_concurrency: Maximum concurrent runs, 1 to 10.
+        catch_up: Whether to start runs that were missed, e.g. while paused.
 
     Raises:
-        InputError: For a wrong parameter or cron, or a name that is taken.
-        ServiceUnavailable: If the host does not answer.
+        InputError: For an invalid parameter or cron expression, or an existing name.
+        ServiceUnavailable: If the host does not respond.
     """
     made = pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
     checked = check_arguments(parameters(made), arguments, of=f"pipeline '{made.name}'")
@@ -127,16 +127,16 @@ def create(
 
 
 def schedules(kubeflow: Kubeflow) -> list[Schedule]:
-    """Every recurring run of the namespace."""
+    """All recurring runs of the namespace."""
     with connections.explained(kubeflow.connection):
         return [Schedule.of(found) for found in kubeflow.schedules()]
 
 
 def find(kubeflow: Kubeflow, wanted: str) -> Schedule:
-    """A recurring run by its name or id.
+    """Find a recurring run by name or id.
 
     Raises:
-        InputError: If there is none, naming the nearest, or more than one.
+        InputError: If there is none, or more than one.
     """
     known = schedules(kubeflow)
     found = [one for one in known if wanted in (one.schedule_id, one.name)]
@@ -144,8 +144,8 @@ def find(kubeflow: Kubeflow, wanted: str) -> Schedule:
         return found[0]
     if found:
         ids = ", ".join(one.schedule_id for one in found)
-        raise InputError(f"{len(found)} schedules are called '{wanted}'; give the id of one: {ids}")
-    there = "there is none" if not known else "'stagewright schedule list' shows what there is"
+        raise InputError(f"{len(found)} schedules have the name '{wanted}'; use the id of one: {ids}")
+    there = "there are no schedules" if not known else "run 'stagewright schedule list' to see all"
     raise InputError(
         f"no schedule '{wanted}' at {connections.where(kubeflow.connection)}"
         f"{did_you_mean(wanted, [one.name for one in known])}; {there}"
@@ -153,7 +153,7 @@ def find(kubeflow: Kubeflow, wanted: str) -> Schedule:
 
 
 def pause(kubeflow: Kubeflow, wanted: str) -> Schedule:
-    """Start no more runs until it is resumed; one that is under way goes on."""
+    """Pause a recurring run; a current run continues."""
     found = find(kubeflow, wanted)
     with connections.explained(kubeflow.connection):
         kubeflow.pause(found.schedule_id)
@@ -161,7 +161,7 @@ def pause(kubeflow: Kubeflow, wanted: str) -> Schedule:
 
 
 def resume(kubeflow: Kubeflow, wanted: str) -> Schedule:
-    """Start runs again."""
+    """Resume a recurring run."""
     found = find(kubeflow, wanted)
     with connections.explained(kubeflow.connection):
         kubeflow.resume(found.schedule_id)
@@ -169,7 +169,7 @@ def resume(kubeflow: Kubeflow, wanted: str) -> Schedule:
 
 
 def remove(kubeflow: Kubeflow, wanted: str) -> Schedule:
-    """Delete a recurring run; the runs that it started stay."""
+    """Delete a recurring run; its runs are kept."""
     found = find(kubeflow, wanted)
     with connections.explained(kubeflow.connection):
         kubeflow.remove(found.schedule_id)
@@ -180,7 +180,7 @@ def _check_free(name: str, known: list[Schedule]) -> None:
     for schedule in known:
         if schedule.name == name:
             raise InputError(
-                f"schedule '{name}' exists ({schedule.cron}); give another name, or remove it with "
+                f"schedule '{name}' exists ({schedule.cron}); choose another name, or remove it with "
                 f"'stagewright schedule remove {name}'"
             )
 
@@ -199,4 +199,4 @@ def _next(cron: str) -> datetime | None:
     try:
         return Cron.parse(cron.replace("?", "*")).next_after(datetime.now(UTC))
     except BadParameter:
-        return None  # made by somebody else, in words that we do not read
+        return None  # created by another tool, in an unsupported form

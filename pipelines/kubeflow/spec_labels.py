@@ -1,7 +1,7 @@
-"""Labels inside a compiled pipeline: none is that of the pipeline itself.
+"""Rename component labels in a compiled pipeline that equal the pipeline's name.
 
-kfp, loading a compiled file to make it a step of another pipeline, looks for a component named after the pipeline first. Where
-a step has the pipeline's name, it would take this step's inputs for the pipeline's.
+To use a compiled file as a step of another pipeline, kfp first looks for a component with the pipeline's name. If a step has
+that name, kfp would use the step's inputs instead of the pipeline's.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ _HOLDERS, _REFERENCES = ("root", "components", "deploymentSpec"), ("name", "exec
 
 
 def kept_apart(spec: Document, platform: Document) -> tuple[Document, Document]:
-    """A pipeline spec and its platform spec in which no label of a component is the pipeline's."""
+    """Return both specs without a component label that equals the pipeline's name."""
     name = spec["pipelineInfo"]["name"]
     new = {f"{kind}-{name}": f"{kind}-{name}-step" for kind in ("comp", "exec")}
     if not new.keys() & {*spec["components"], *spec["deploymentSpec"]["executors"]}:
@@ -20,7 +20,7 @@ def kept_apart(spec: Document, platform: Document) -> tuple[Document, Document]:
 
 
 def _renamed(value: Any, new: dict[str, str]) -> Any:
-    """Labels that stand as keys, and where they are referred to."""
+    """Rename labels in keys and references."""
     if isinstance(value, list):
         return [_renamed(inner, new) for inner in value]
     if not isinstance(value, dict):

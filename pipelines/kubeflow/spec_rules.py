@@ -1,6 +1,6 @@
-"""What a compiled pipeline may contain, so that it runs the same locally, in containers and on a cluster.
+"""Rules for compiled pipelines, so that they run the same locally, in containers and on a cluster.
 
-KFP compiles more than every runner can run; what is refused here compiles and then fails, or is skipped without a word.
+KFP compiles more than every runner supports; what these rules reject would fail later or be skipped silently.
 """
 
 import json
@@ -12,7 +12,7 @@ from kfp import dsl
 
 from stagewright.components.runtime.errors import GateFailed
 
-SIZE_BUDGET = 1_000_000  # bytes; the API server refuses an object of 1.5 MB, and a run's object holds the spec and more
+SIZE_BUDGET = 1_000_000  # bytes; the API server's limit for an object is 1.5 MB, and a run's object contains the spec and more
 
 UNSUPPORTED_PLACEHOLDERS = (
     dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
@@ -27,20 +27,20 @@ _CONDITION_INPUT = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
 
 
 class SpecRefused(GateFailed):
-    """A compiled pipeline breaks rules; the failures name the place of each."""
+    """A compiled pipeline breaks rules; each failure names the place."""
 
     exit_code = 2
 
 
 def check_spec(spec: Tree, platform: Tree | None = None) -> None:
-    """Refuse a compiled pipeline that would not run everywhere.
+    """Reject a compiled pipeline that would not run everywhere.
 
     Args:
-        spec: The pipeline spec, as its JSON has it.
+        spec: The pipeline spec as JSON.
         platform: The platform spec, if there is one.
 
     Raises:
-        SpecRefused: Naming every rule that is broken, and where.
+        SpecRefused: For broken rules; the message names each rule and place.
     """
     failures = list(failures_of(spec, platform or {}))
     if failures:
@@ -48,7 +48,7 @@ def check_spec(spec: Tree, platform: Tree | None = None) -> None:
 
 
 def failures_of(spec: Tree, platform: Tree) -> Iterator[str]:
-    """One clause for each broken rule."""
+    """Describe each broken rule in one clause."""
     yield from _size(spec, platform)
     yield from _executors(spec)
     for name, dag in _dags(spec):
@@ -72,9 +72,9 @@ def _executors(spec: Tree) -> Iterator[str]:
             yield f"{name} is neither a container nor an importer"
             continue
         if "--function_to_execute" not in container.get("args", []):
-            yield f"{name} is no Python component, which is all that runs without containers"
+            yield f"{name} is not a Python component; only Python components run without containers"
         if any("pip install" in part for part in container.get("command", [])):
-            yield f"{name} installs packages when it runs: put them into its image"
+            yield f"{name} installs packages at run time: add them to its image"
         tag = container["image"].rpartition("/")[2].rpartition(":")[2] if ":" in container["image"].rpartition("/")[2] else ""
         if tag in ("", "latest") and "@sha256:" not in container["image"]:
             yield f"{name} runs in image '{container['image']}', whose content may change: give it a tag"
@@ -90,27 +90,27 @@ def _dags(spec: Tree) -> Iterator[tuple[str, Tree]]:
 def _dag(name: str, dag: Tree, spec: Tree) -> Iterator[str]:
     for output, selectors in dag.get("outputs", {}).get("artifacts", {}).items():
         if len(selectors.get("artifactSelectors", [])) > 1:
-            yield f"artifact '{output}' of {name} comes from one of several branches: merge them inside a component"
+            yield f"artifact '{output}' of {name} comes from one of several branches: merge the branches inside a component"
     tasks = dag.get("tasks", {})
     conditional = {key for key, task in tasks.items() if task.get("triggerPolicy", {}).get("condition")}
     for key, task in tasks.items():
         for before in sorted(conditional.intersection(task.get("dependentTasks", []))):
             if before not in _producers(task):
-                yield f"{key} waits for {before}, which may be skipped: on a cluster it would then be skipped too"
+                yield f"{key} waits for {before}, which may be skipped: on a cluster, {key} would then be skipped too"
         if key in conditional:
             yield from _condition(key, task, spec)
 
 
 def _condition(key: str, task: Tree, spec: Tree) -> Iterator[str]:
-    """A string that a task made is compared as text in one place and as an expression in another: only a parameter is safe."""
+    """Check a condition: runners compare a task's string output differently, so only parameters may be compared as strings."""
     definitions = spec["components"][task["componentRef"]["name"]].get("inputDefinitions", {}).get("parameters", {})
     given = task.get("inputs", {}).get("parameters", {})
     for name in _CONDITION_INPUT.findall(task["triggerPolicy"]["condition"]):
         is_text = definitions.get(name, {}).get("parameterType") == "STRING"
         if is_text and "taskOutputParameter" in given.get(name, {}):
-            yield f"{key} depends on a text that a task made: compare numbers or booleans"
+            yield f"{key} depends on a task's string output: compare numbers or booleans"
     if set("'\"") & set(_QUOTED.sub("", _CONDITION_INPUT.sub("", task["triggerPolicy"]["condition"]))):
-        yield f"{key} compares with a text that holds a quote, which counts as false when run locally"
+        yield f"{key} compares with a string that contains a quote, which is always false in a local run"
 
 
 def _producers(task: Tree) -> set[str]:
@@ -124,4 +124,4 @@ def _placeholders(spec: Tree) -> Iterator[str]:
     text = json.dumps(spec)
     for placeholder in UNSUPPORTED_PLACEHOLDERS:
         if placeholder in text:
-            yield f"placeholder {placeholder} is not filled in by a local run: pass a run id or a date as a parameter"
+            yield f"placeholder {placeholder} is not supported in a local run: pass a run id or a date as a parameter"

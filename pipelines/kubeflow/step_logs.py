@@ -1,7 +1,7 @@
-"""What a step's log says to people, whoever kept it: the sentence with which the step failed, and its notices.
+"""Extract a step's error message and notices from its log.
 
-Our steps write JSON objects, each in a line of its own. What stands around them differs: Kubeflow's launcher writes on after
-us, a container runtime puts the time before each line or the line into an object of its own, and a log may be cut in two.
+Steps write one JSON object per line. The surrounding text differs: Kubeflow's launcher adds lines, a container runtime prefixes
+each line with a time or wraps it in another object, and a log may be truncated.
 """
 
 import json
@@ -12,10 +12,10 @@ from typing import Any
 
 from stagewright.components.runtime.errors import LONGEST, shortened
 
-TAIL = 1 << 20  # bytes from a log's end; our line is among the last
+TAIL = 1 << 20  # bytes from the end of a log; the error message is near the end
 LONGEST_LINE = 1 << 20
 MOST_NOTICES = 50  # of a step
-_FAILED, _NOTICE = ("step_failed", "error"), ("notice", "message")  # an event, and the field that holds its sentence
+_FAILED, _NOTICE = ("step_failed", "error"), ("notice", "message")  # event, and the field with its text
 _ENDS_TRACEBACK = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))(: .*)?")
 _PLACES = 64
 _SHOWN = 600
@@ -23,12 +23,12 @@ _SHOWN = 600
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a log says.
+    """Error message and notices of a log.
 
     Attributes:
-        error: The last sentence with which the step says that it failed; else how its last traceback ends; else None.
-        notices: The first MOST_NOTICES of what it said to the person who started the run.
-        empty: Whether there is no log at all.
+        error: The step's last error message; else the last line of the last traceback; else None.
+        notices: The first MOST_NOTICES messages to the user.
+        empty: Whether the log is empty.
     """
 
     error: str | None = None
@@ -37,10 +37,10 @@ class Said:
 
 
 def said_in(chunks: Iterable[bytes]) -> Said:
-    """Read a log.
+    """Parse a log.
 
     Args:
-        chunks: The log, in pieces of any size; bytes that are no UTF-8 are replaced. No more than a line is kept.
+        chunks: The log in chunks of any size; invalid UTF-8 is replaced. At most one line is kept in memory.
     """
     said = raised = None
     notices: list[str] = []
@@ -59,12 +59,12 @@ def said_in(chunks: Iterable[bytes]) -> Said:
 
 
 def sentence_in(chunks: Iterable[bytes]) -> str | None:
-    """The sentence with which a step failed, as `Said.error`."""
+    """A step's error message, as `Said.error`."""
     return said_in(chunks).error
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines, of each at most its first LONGEST_LINE bytes."""
+    """Lines, truncated to LONGEST_LINE bytes."""
     rest = b""
     for chunk in chunks:
         *lines, last = chunk.split(b"\n")
@@ -78,7 +78,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _sentence(line: str, wanted: tuple[str, str]) -> str | None:
-    """What the first object in a line says that is the wanted event, or holds one as text."""
+    """Text of the first object in a line that is the wanted event, or contains it as a string."""
     decoder = json.JSONDecoder()
     start = line.find("{")
     for _ in range(_PLACES):
@@ -104,7 +104,7 @@ def _of_entry(entry: dict[str, Any], wanted: tuple[str, str]) -> str | None:
 
 
 def _end_of_traceback(line: bytes) -> str | None:
-    """The exception, which is the first line behind a traceback's frames."""
+    """The exception line after a traceback's frames."""
     text = line.decode(errors="replace").rstrip()
     found = _ENDS_TRACEBACK.search(text)
     if not found or text.startswith(("  ", "\t")):

@@ -1,4 +1,4 @@
-"""Start a run of a pipeline on Kubeflow Pipelines."""
+"""Submit a run of a pipeline to Kubeflow Pipelines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ __all__ = ["Connection", "Submitted", "submit"]
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A run that was started.
+    """A submitted run.
 
     Attributes:
-        url: Its page on the dashboard; None where only the API is reached.
-        version: The version of the pipeline that it runs.
-        kubeflow: Where it runs, for following it.
-        unchecked: Why the cluster could not be looked at before, in one sentence; None if it was, or was not to be.
+        url: Dashboard page of the run; None if only the API is reachable.
+        version: Pipeline version of the run.
+        kubeflow: Installation of the run, for following it.
+        unchecked: One sentence if the cluster could not be checked before; None if it was, or checks are off.
     """
 
     run_id: str
@@ -44,7 +44,7 @@ class Submitted:
 
     @property
     def message(self) -> str:
-        """One line for whoever started it."""
+        """One line for the user."""
         return f"started '{self.name}', run {self.run_id}" + (f": {self.url}" if self.url else "")
 
 
@@ -69,32 +69,32 @@ def submit(
     use_cache: bool | None = None,
     checks: bool = True,
 ) -> Submitted:
-    """Compile a pipeline, see that the cluster has what it needs, upload it unless it is there already, and start a run.
+    """Compile a pipeline, check the cluster, upload the pipeline if it is new, and start a run.
 
     Args:
-        pipeline: Name of a pipeline, or a pipeline.
-        arguments: Its parameters by name, as values.
-        host: Address of the API, or of the dashboard's `/pipeline`; None as in `Connection`.
-        experiment: Experiment that the run belongs to, made if it does not exist.
-        run_name: Name of the run; None for the pipeline's and the time.
-        run_namespace: The user's namespace, where users have their own; None in a pod for the pod's.
+        pipeline: Pipeline or its name.
+        arguments: Parameter values by name.
+        host: URL of the API, or of the dashboard's `/pipeline`; None as in `Connection`.
+        experiment: Experiment of the run, created if necessary.
+        run_name: Name of the run; None for the pipeline's name and the time.
+        run_namespace: The user's namespace in a multi-user installation; None in a pod for the pod's namespace.
         token: Bearer token.
-        cookie: `Cookie` header of a signed-in browser.
-        service_account_token: File with a service account's token; None as in `Connection`.
-        kube_context: Context of the kubeconfig to go through, instead of a host.
-        certificate: File of the authority that signed the host's certificate.
-        profile: Settings of the cluster, as for compiling.
-        registry: Prefix of every image.
-        tag: Tag of every image.
-        pipeline_root: Where artifacts go; None for the installation's default.
-        service_account: Identity of the steps; None for the installation's default.
-        use_cache: False to run every step again; None for what each component declares.
-        checks: Whether to look first for what is missing on the cluster, as far as the kubeconfig allows.
+        cookie: `Cookie` header of an authenticated browser session.
+        service_account_token: File with a service-account token; None as in `Connection`.
+        kube_context: Kubeconfig context to connect through instead of a host.
+        certificate: CA certificate file to verify the host.
+        profile: Cluster settings, as for compiling.
+        registry: Image prefix.
+        tag: Image tag.
+        pipeline_root: Storage location for artifacts; None for the installation's default.
+        service_account: Service account of the steps; None for the installation's default.
+        use_cache: False to run every step again; None for each component's setting.
+        checks: Whether to check the cluster first, as far as the kubeconfig allows.
 
     Raises:
-        InputError: For a wrong pipeline, parameter or target, a missing host, credential or namespace, or anything that the run
-            would fail for on the cluster.
-        ServiceUnavailable: If the host does not answer, or is no Kubeflow Pipelines of version 2.
+        InputError: For an invalid pipeline, parameter or target, a missing host, credential or namespace, or a missing object
+            on the cluster.
+        ServiceUnavailable: If the host does not respond, or is not Kubeflow Pipelines 2.
     """
     made = pipeline if isinstance(pipeline, GraphComponent) else catalog.pipeline(pipeline)
     checked = check_arguments(parameters(made), arguments, of=f"pipeline '{made.name}'")

@@ -1,8 +1,8 @@
-"""The tasks of a run on a cluster, read from what the API tells of them.
+"""Extract the steps of a run from the API's task list.
 
-The API lists every node of the workflow: drivers, groups, retries, and for each step a group of the step's name around a pod
-called `executor`. A step is what the pipeline's spec runs in a container; the rest is machinery and left out. A node names
-those below it, by Argo's ids and not by their pods, and never itself. Why a step failed belongs into `error`, which servers up
+The API lists every node of the workflow: drivers, groups, retries, and for each step a group with the step's name that contains
+a pod named `executor`. Only container tasks of the pipeline's spec are steps; the other nodes are ignored. A node lists its
+child nodes by Argo id, not by pod, and does not contain its own id. A step's error message belongs in `error`, which servers up
 to 2.18 leave empty.
 """
 
@@ -16,7 +16,7 @@ import kfp_server_api
 
 from stagewright.pipelines.kubeflow.argo_names import Node, executors
 
-# What is left out where the spec is not known any more.
+# Nodes to ignore if the spec is unknown.
 _MACHINERY = re.compile(
     r"(root|executor|.*-driver|(condition|condition-branches|for-loop|iteration|exit-handler)(-.*)?)(\(.*\))?"
 )
@@ -24,12 +24,12 @@ _MACHINERY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A step as the API sees it.
+    """A step in the API's task list.
 
     Attributes:
-        key: Its own among the run's tasks; a step of a loop occurs once for each item.
-        nodes: In which its code runs or ran, the last attempt first.
-        error: Why it failed; empty if the API does not say.
+        key: Unique key within the run; a step of a loop occurs once per item.
+        nodes: Nodes of the step's code, last attempt first.
+        error: Error message; empty if the API has none.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Task:
 
 
 def container_tasks(spec: Mapping[str, Any]) -> set[str]:
-    """Names of the tasks that run in a container, those of every nested graph too; empty for an empty spec."""
+    """Names of the container tasks, including nested graphs; empty for an empty spec."""
     components = spec.get("components", {})
     executors = spec.get("deploymentSpec", {}).get("executors", {})
     graphs = [part["dag"] for part in [spec.get("root", {}), *components.values()] if "dag" in part]
@@ -54,10 +54,10 @@ def container_tasks(spec: Mapping[str, Any]) -> set[str]:
 
 
 def tasks_of(run: kfp_server_api.V2beta1Run, names: Collection[str]) -> list[Task]:
-    """The steps among a run's tasks, in the order they began.
+    """Steps of a run in start order.
 
     Args:
-        names: As `container_tasks` finds them; empty to leave out what looks like machinery.
+        names: Result of `container_tasks`; if empty, infrastructure nodes are recognized by name.
     """
     details = (run.run_details.task_details if run.run_details else None) or []
     chosen = [detail for detail in details if _is_step(detail.display_name or "", names)]
@@ -67,7 +67,7 @@ def tasks_of(run: kfp_server_api.V2beta1Run, names: Collection[str]) -> list[Tas
 
 
 def pending(run: kfp_server_api.V2beta1Run) -> list[str]:
-    """Names of the nodes whose pods wait, as the API sees them: `train-model-driver`, or `executor` for a step's own."""
+    """Names of the nodes with a pending pod: `train-model-driver`, or `executor` for a step's own pod."""
     details = (run.run_details.task_details if run.run_details else None) or []
     return [detail.display_name or "" for detail in details if detail.state == "PENDING" and not _children(detail)]
 
@@ -102,7 +102,7 @@ def _errors(details: list[Any]) -> Iterator[str]:
 
 
 def _began(detail: kfp_server_api.V2beta1PipelineTaskDetail) -> datetime | None:
-    """When a task began; the server writes 1970 for what is not known yet."""
+    """Start time of a task; the server returns 1970 if it is unknown."""
     for moment in (detail.start_time, detail.create_time):
         if moment is not None and moment.year > 1970:
             return moment  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""A pipeline on an installation: compiled for it, and uploaded as a version that its content names."""
+"""Compile a pipeline for an installation and upload it as a version named after its content."""
 
 import tempfile
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from stagewright.pipelines.profiles import Profile
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How a pipeline is compiled for an installation.
+    """Compile settings for an installation.
 
     Attributes:
-        profile: Settings of the cluster.
-        registry: Prefix of every image.
-        tag: Tag of every image; empty for the installed version.
-        use_cache: False to run every step again; None for what each component declares.
+        profile: Cluster settings.
+        registry: Image prefix.
+        tag: Image tag; empty for the installed version.
+        use_cache: False to run every step again; None for each component's setting.
     """
 
     profile: str | Path | Profile | None = "default"
@@ -34,7 +34,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A compiled pipeline: its documents (pipeline spec, and platform spec if it has one), and what its version is called."""
+    """A compiled pipeline: its documents (pipeline spec and, if present, platform spec) and version name."""
 
     pipeline: str
     title: str
@@ -47,7 +47,7 @@ def build(pipeline: GraphComponent, settings: Build) -> Package:
     """Compile a pipeline.
 
     Raises:
-        InputError: For an unusable target or profile, or a spec that breaks a rule.
+        InputError: For an invalid target or profile, or a spec that breaks a rule.
     """
     with tempfile.TemporaryDirectory() as folder:
         (path,) = compile_pipelines([pipeline], folder, profile=settings.profile, registry=settings.registry, tag=settings.tag)
@@ -61,7 +61,7 @@ def build(pipeline: GraphComponent, settings: Build) -> Package:
 
 
 def upload(package: Package, kubeflow: Kubeflow) -> Version:
-    """Upload a compiled pipeline, unless the installation has the same already."""
+    """Upload a compiled pipeline if the installation does not have it yet."""
     with tempfile.TemporaryDirectory() as folder, connections.explained(kubeflow.connection):
         path = Path(folder) / f"{package.pipeline}.yaml"
         path.write_text(to_yaml(*package.documents, sort_keys=True), encoding="utf-8")
@@ -71,7 +71,7 @@ def upload(package: Package, kubeflow: Kubeflow) -> Version:
 
 
 def _set_caching(spec: dict[str, Any], use: bool) -> None:
-    """Set the choice on every task; a run of an uploaded version has no choice of its own."""
+    """Set caching on every task, because a run of an uploaded version cannot override it."""
     graphs = [spec["root"]["dag"], *(part["dag"] for part in spec["components"].values() if "dag" in part)]
     for graph in graphs:
         for task in graph["tasks"].values():

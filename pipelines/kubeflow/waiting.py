@@ -1,4 +1,4 @@
-"""Tells why pods of a run that is followed do not begin, as soon as Kubernetes says so: an image, a quota, a ConfigMap."""
+"""Report why pods of a followed run do not start, e.g. a missing image or ConfigMap, or a quota."""
 
 import time
 from collections.abc import Callable, Collection
@@ -10,19 +10,19 @@ from stagewright.pipelines.kubeflow.pod_states import Pod
 from stagewright.pipelines.kubeflow.run_pods import Pods
 from stagewright.pipelines.kubeflow.task_states import Task, pending
 
-ASK_EVERY = 5.0  # seconds between two questions about pods
-BEGINS_WITHIN = 10.0  # seconds in which a pod usually begins; after them there is something to tell
-SILENT_AFTER = 30.0  # seconds after which it is said that nobody can tell
+ASK_EVERY = 5.0  # seconds between two pod requests
+BEGINS_WITHIN = 10.0  # seconds in which a pod normally starts; later it is reported
+SILENT_AFTER = 30.0  # seconds after which an unknown cause is reported
 
 
 class Waiting:
-    """Watches for pods that wait.
+    """Reports waiting pods.
 
     Args:
         run_id: The run.
-        namespace: Where it runs, for the command that is recommended; None if that is not known.
-        pods: Who can be asked, anew each time.
-        notice: Gets each sentence, once.
+        namespace: Namespace of the run, for the suggested command; None if unknown.
+        pods: Returns the current sources of pods.
+        notice: Called once with each sentence.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Waiting:
         self._next = 0.0
 
     def look(self, run: kfp_server_api.V2beta1Run, running: Collection[Task]) -> None:
-        """Ask about the pods, if it is time; tell what is new.
+        """Check the pods if the interval has passed, and report news.
 
         Args:
-            run: As the API tells of it now.
-            running: Its steps that have neither ended nor failed.
+            run: Current state of the run.
+            running: Steps that have not ended.
         """
         now = time.monotonic()
         if now < self._next:
@@ -58,7 +58,7 @@ class Waiting:
                     if self._after(step, now, BEGINS_WITHIN):
                         self._tell(step, f"{step} waits: {why}")
         except StagewrightError:
-            pass  # following goes on without
+            pass  # following continues without this information
         if not waits:
             self._guess(run, running, now, known=known)
 
@@ -69,10 +69,10 @@ class Waiting:
         if why:
             self._tell(pod.name, f"{pod.step} waits: {why}")
         elif self._after(pod.name, now, SILENT_AFTER):
-            self._tell(pod.name, f"{pod.step} waits, and Kubernetes does not say why; look there: {self._command()}")
+            self._tell(pod.name, f"{pod.step} waits, and Kubernetes gives no reason; to see its state: {self._command()}")
 
     def _guess(self, run: kfp_server_api.V2beta1Run, running: Collection[Task], now: float, *, known: bool) -> None:
-        """Where no pod can be looked at, or none was made: what the API says waits."""
+        """Report pending nodes from the API if no pod can be read or none was created."""
         names = pending(run)
         if run.state == "PENDING" and not names:
             names = ["the run"]
@@ -83,11 +83,11 @@ class Waiting:
                 continue
             steps = " or ".join(sorted({task.name for task in running}))
             what = steps if name.startswith("executor") and steps else name
-            cannot = "Kubernetes has no pod of it" if known else "its pod cannot be looked at from here"
-            self._tell(name, f"{what} has not begun, and {cannot}; see why: {self._command()}")
+            cannot = "Kubernetes has no pod for it" if known else "its pod cannot be read from here"
+            self._tell(name, f"{what} has not started, and {cannot}; to see its state: {self._command()}")
 
     def _after(self, what: str, now: float, seconds: float) -> bool:
-        """Whether something has waited for so long."""
+        """Whether something has waited for this long."""
         return now - self._since.setdefault(what, now) >= seconds
 
     def _tell(self, what: str, sentence: str) -> None:

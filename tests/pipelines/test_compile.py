@@ -239,7 +239,7 @@ def test_output_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     [
         (
             "components: {trian_model: {}}",
-            r"profile 'mine': components.trian_model is no component \(did you mean 'train_",
+            r"profile 'mine': components.trian_model is not a component \(did you mean 'train_",
         ),
         ("parameters: {rows: many}", "parameter 'rows' is 'many'; expected a value of type int"),
         ("parameters: {deploy_to: clutser}", r"parameter 'deploy_to' is 'clutser'; expected one of local, cluster, none"),
@@ -288,9 +288,9 @@ def test_task_that_no_profile_reaches_is_refused() -> None:
         small_one(factor=1.0)
         count_rows(table=made.outputs["table"], factor=1.0)
 
-    with pytest.raises(InputError, match=r"pipeline 'mixed' has a task that no profile reaches, 'foreign'"):
+    with pytest.raises(InputError, match=r"pipeline 'mixed' has a task that profiles cannot configure, 'foreign'"):
         retrace(mixed, Target())
-    with pytest.raises(InputError, match=r"pipeline 'nested' has a task that no profile reaches, 'count-rows'"):
+    with pytest.raises(InputError, match=r"pipeline 'nested' has a task that profiles cannot configure, 'count-rows'"):
         retrace(nested, Target())
 
 

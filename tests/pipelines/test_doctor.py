@@ -61,8 +61,8 @@ def test_a_cluster_that_has_everything(cluster: KubernetesServer, doctor: Doctor
     assert code == 0
     assert list(found)[1:4] == ["Kubernetes", "namespace stagewright", "ServiceAccount stagewright/stagewright-runner"]
     assert found["Kubernetes"].says == f"v1.34.4 at {cluster.address}"
-    assert found["KServe's deployment mode"].says == "Standard by default; Standard can be chosen; Knative is not installed"
-    assert found["Service stagewright/mlflow"].says == "has pods that are ready"
+    assert found["KServe's deployment mode"].says == "Standard by default; Standard is available; Knative is not installed"
+    assert found["Service stagewright/mlflow"].says == "has ready pods"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_missing_is_named(cluster: KubernetesServer, doctor: Doctor, col
     cluster.objects[collection] = [one for one in cluster.objects[collection] if one["metadata"]["name"] != name]
     code, found = doctor()
     assert code == 1
-    assert (found[what].state, found[what].says) == (MISSING, "is not there")
+    assert (found[what].state, found[what].says) == (MISSING, "does not exist")
     assert found[what].advice
     assert [one.what for one in found.values() if one.state == MISSING] == [what]
 
@@ -138,7 +138,7 @@ def test_what_may_not_be_looked_at_is_unknown(cluster: KubernetesServer, doctor:
 def test_a_service_without_pods_is_missing(cluster: KubernetesServer, doctor: Doctor) -> None:
     cluster.objects[f"{CORE}/endpoints"][1]["subsets"] = [{"notReadyAddresses": [{"ip": "10.0.0.1"}]}]
     code, found = doctor()
-    assert (code, found["Service stagewright/mlflow"].says) == (1, "has no pod that is ready")
+    assert (code, found["Service stagewright/mlflow"].says) == (1, "has no ready pod")
 
 
 def test_services_that_can_be_asked_are_asked(
@@ -172,7 +172,7 @@ def test_a_kubeflow_that_is_not_there_is_missing(
         cli.main()
     lines = capsys.readouterr().out.splitlines()
     assert ended.value.code == 1
-    assert lines[0].startswith("missing  Kubeflow Pipelines: http://127.0.0.1:1 does not answer")
+    assert lines[0].startswith("missing  Kubeflow Pipelines: http://127.0.0.1:1 does not respond")
     assert lines[2] == "ok       namespace stagewright"
 
 

@@ -102,7 +102,7 @@ def test_a_failed_step_says_why_wherever_it_is_told(serve: Serve, told_in: str, 
 def test_a_failed_step_that_says_nothing_points_to_its_log(serve: Serve) -> None:
     run, _ = to_the_end(serve(plan=Plan(fails={"count-rows": SENTENCE}, told_in="nowhere")))
     assert run.failed_step is not None
-    assert run.failed_step.error == "the step ended without saying why; its log on the dashboard has the rest"
+    assert run.failed_step.error == "the step ended without an error message; see its log on the dashboard"
 
 
 def test_a_run_that_fails_before_its_step_begins_says_where(serve: Serve) -> None:
@@ -126,8 +126,8 @@ def test_an_outage_is_outlasted(serve: Serve, status: int | None) -> None:
     assert run.status == "succeeded"
     assert told == [(event, name) for name in STEPS for event in ("started", "finished")]
     assert len(heard) == 2
-    assert heard[0].endswith("; still trying")
-    assert heard[1] == f"{server.address} answers again"
+    assert heard[0].endswith("; retrying")
+    assert heard[1] == f"{server.address} responds again"
 
 
 def test_an_outage_that_lasts_ends_following(serve: Serve) -> None:
@@ -160,7 +160,9 @@ def test_a_token_that_is_gone_is_named(serve: Serve, tmp_path: Path) -> None:
 
 def test_an_unknown_run_is_named(serve: Serve) -> None:
     server = serve()
-    with pytest.raises(InputError, match=rf"no run 'nothing' at {server.address}; its id is on its page of the dashboard"):
+    with pytest.raises(
+        InputError, match=rf"no run 'nothing' at {server.address}; find the id on the run's page of the dashboard"
+    ):
         follow(Kubeflow(Connection(server.address), None), "nothing")
 
 
@@ -233,8 +235,8 @@ def test_follow_command_tells_of_an_outage_apart_from_its_result(
     started = start(server)
     code, out, err = command(capsys, monkeypatch, "follow", started.run_id, "--host", server.address)
     assert code == 0
-    assert "still trying" not in out
-    assert err.splitlines()[0].endswith("upstream connect error; still trying")
+    assert "retrying" not in out
+    assert err.splitlines()[0].endswith("upstream connect error; retrying")
 
 
 def test_a_token_that_expires_while_following_says_how_to_go_on(
@@ -252,7 +254,7 @@ def test_a_token_that_expires_while_following_says_how_to_go_on(
     words = ("follow", started.run_id, "--host", server.address, "--token", "abc")
     code, _, err = command(capsys, monkeypatch, *words)
     assert code == 2
-    assert "does not accept the token (401)" in err
+    assert "rejected the token (401)" in err
     assert f"The run continues; to follow it again: stagewright follow {started.run_id} --host {server.address}" in err
     assert "abc" not in err
 
@@ -261,9 +263,9 @@ def test_a_token_that_expires_while_following_says_how_to_go_on(
     ("arguments", "code", "sentence"),
     [
         (("follow", "nothing", "--host", "HOST"), 2, "error: no run 'nothing' at"),
-        (("follow", "nothing", "--host", "HOST", "--token", "wrong"), 2, "does not accept the token (401)"),
+        (("follow", "nothing", "--host", "HOST", "--token", "wrong"), 2, "rejected the token (401)"),
         (("follow", "nothing", "--host", "localhost:1"), 2, "host 'localhost:1' has no scheme"),
-        (("follow", "nothing"), 2, "no Kubeflow Pipelines host; give --host URL"),
+        (("follow", "nothing"), 2, "no Kubeflow Pipelines host; set --host or KFP_HOST"),
     ],
 )
 def test_what_cannot_be_followed_is_one_sentence(

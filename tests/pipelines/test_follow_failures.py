@@ -162,7 +162,7 @@ def test_a_step_without_a_word_points_to_its_log(serve: Serve, kubernetes: Kuber
         kubernetes.add(PODS, pod(workflow, "count-rows", 0, ended("Error", 1)))
 
     run, _ = followed(serve(plan=Plan(fails=FAILS, told_in="nowhere", attempts=1)), put)
-    assert error_of(run) == "the step ended without saying why; its log on the dashboard has the rest"
+    assert error_of(run) == "the step ended without an error message; see its log on the dashboard"
 
 
 def test_what_a_pod_waits_for_is_told_once_by_kubernetes(serve: Serve, kubernetes: KubernetesServer) -> None:
@@ -222,7 +222,7 @@ def test_where_nobody_can_be_asked_the_command_that_tells_is_said(serve: Serve, 
     server = serve(plan=Plan(waits={"count-rows": (3, MINIO_CA)}))
     run, heard = followed(server)
     assert heard[-1] == (
-        "count-rows has not begun, and its pod cannot be looked at from here; see why: "
+        "count-rows has not started, and its pod cannot be read from here; to see its state: "
         f"kubectl -A describe workflows,pods -l pipeline/runid={run.run_id}"
     )
 

@@ -84,15 +84,15 @@ def test_cron_is_rewritten_with_seconds(text: str, with_seconds: str, next_run: 
         ("", "expected five fields, minute hour day month weekday, such as"),
         ("daily", "expected five fields"),
         ("0 3 * *", "expected five fields"),
-        ("0 0 3 * * *", "the seconds, which are 0, are not written"),
+        ("0 0 3 * * *", "omit the seconds, which are always 0"),
         ("61 * * * *", "expected 0 to 59 for the minute, not '61'"),
         ("0 24 * * *", "expected 0 to 23 for the hour, not '24'"),
         ("0 0 0 * *", "expected 1 to 31 for the day, not '0'"),
         ("0 0 * foo *", "expected 1 to 12 or jan to dec for the month, not 'foo'"),
         ("0 0 * * 8", "expected 0 to 7 or sun to sat for the weekday, not '8'"),
-        ("5-1 * * * *", "expected a range that counts upwards for the minute, not '5-1'"),
-        ("*/0 * * * *", "expected a range that counts upwards for the minute, not '[*]/0'"),
-        ("0 3 * * 1-", "expected something like 5, 1-5, [*]/5 or 1,3,5 for the weekday, not '1-'"),
+        ("5-1 * * * *", "expected an ascending range for the minute, not '5-1'"),
+        ("*/0 * * * *", "expected an ascending range for the minute, not '[*]/0'"),
+        ("0 3 * * 1-", "expected a value such as 5, 1-5, [*]/5 or 1,3,5 for the weekday, not '1-'"),
         ("0 0 31 2 *", "expected a day that exists in one of its months"),
         ("0 0 30,31 feb *", "expected a day that exists in one of its months"),
     ],
@@ -152,7 +152,7 @@ def test_a_schedule_by_interval_is_listed_too(serve: Serve) -> None:
 
 def test_an_unknown_schedule_names_the_nearest(serve: Serve) -> None:
     server = serve()
-    with pytest.raises(InputError, match=rf"no schedule 'nightly' at {server.address}; there is none"):
+    with pytest.raises(InputError, match=rf"no schedule 'nightly' at {server.address}; there are no schedules"):
         schedule.pause(at(server), "nightly")
     make(server, name="nightly")
     with pytest.raises(
@@ -168,7 +168,7 @@ def test_a_name_that_is_taken_is_refused_and_one_that_two_have_asks_for_an_id(se
         make(server, name="nightly")
     make(server, name="other")
     server.schedules[1].display_name = "nightly"
-    with pytest.raises(InputError, match="2 schedules are called 'nightly'; give the id of one: "):
+    with pytest.raises(InputError, match="2 schedules have the name 'nightly'; use the id of one: "):
         schedule.remove(at(server), "nightly")
     assert len(server.schedules) == 2
 
@@ -199,7 +199,7 @@ def test_namespace_and_token_go_with_every_call(serve: Serve) -> None:
     assert [one.status for one in server.schedules] == ["DISABLED", "ENABLED"]
     assert {headers.get("authorization") for _, _, headers in server.requests} == {"Bearer abc"}
     assert [one.namespace for one in server.schedules] == ["team", "others"]
-    with pytest.raises(InputError, match="has a namespace for each user; give yours with --kubeflow-namespace"):
+    with pytest.raises(InputError, match="is a multi-user installation; set your namespace with --kubeflow-namespace"):
         at(server)
 
 
@@ -213,9 +213,9 @@ def test_cookie_and_mounted_token_work_too(serve: Serve, tmp_path: Path) -> None
 
 def test_a_refused_schedule_is_one_sentence(serve: Serve) -> None:
     server = serve(token="x", multi_user=True, allowed=False)
-    with pytest.raises(InputError, match=r"the token may not do this there \(403\): User may not list recurring runs in team"):
+    with pytest.raises(InputError, match=r"the token lacks permission \(403\): User may not list recurring runs in team"):
         make(server, token="x", run_namespace="team")
-    with pytest.raises(InputError, match=r"does not accept the token \(401\)"):
+    with pytest.raises(InputError, match=r"rejected the token \(401\)"):
         reach(Connection(server.address, "y"))
 
 
@@ -255,7 +255,7 @@ def test_commands_from_the_first_to_the_last(
             ("create", "serving-setup", "--model", "s3://m/x", "--name", "churn", "--deploy-to", "none", "--cron", "noon"),
             2, "parameter 'cron' is 'noon'; expected five fields",
         ),
-        (("remove", "nightly", "--host", "http://127.0.0.1:9"), 1, "http://127.0.0.1:9 does not answer"),
+        (("remove", "nightly", "--host", "http://127.0.0.1:9"), 1, "http://127.0.0.1:9 does not respond"),
     ],
 )  # fmt: skip
 def test_wrong_commands_are_one_sentence(
@@ -267,5 +267,5 @@ def test_wrong_commands_are_one_sentence(
 
 
 def test_a_host_that_does_not_answer_is_named() -> None:
-    with pytest.raises(ServiceUnavailable, match=r"http://127.0.0.1:9 does not answer \(.*\); check the address"):
+    with pytest.raises(ServiceUnavailable, match=r"http://127.0.0.1:9 does not respond \(.*\); check the address"):
         reach(Connection("http://127.0.0.1:9"))

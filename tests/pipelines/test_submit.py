@@ -216,16 +216,16 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(serve: Serve, argum
 @pytest.mark.parametrize(
     ("server", "given", "kind", "message"),
     [
-        ({"token": "x"}, {}, InputError, "wants to know who you are; give --token, --cookie"),
-        ({"login_page": True}, {}, InputError, "wants to know who you are"),
-        ({"token": "x"}, {"token": "y"}, InputError, r"does not accept the token \(401\): it has expired"),
-        ({"cookie": "a=x"}, {"cookie": "a=y"}, InputError, r"does not accept the cookie \(401\)"),
+        ({"token": "x"}, {}, InputError, "requires authentication; set --token, --cookie"),
+        ({"login_page": True}, {}, InputError, "requires authentication; "),
+        ({"token": "x"}, {"token": "y"}, InputError, r"rejected the token \(401\): it has expired"),
+        ({"cookie": "a=x"}, {"cookie": "a=y"}, InputError, r"rejected the cookie \(401\)"),
         (
             {"token": "x", "multi_user": True, "allowed": False}, {"token": "x", "run_namespace": "other"}, InputError,
-            r"the token may not do this there \(403\): User may not list experiments in other; check --kubeflow-namespace",
+            r"the token lacks permission \(403\): User may not list experiments in other; check --kubeflow-namespace",
         ),
-        ({"multi_user": True}, {}, InputError, "has a namespace for each user; give yours with --kubeflow-namespace"),
-        ({"api": "v1beta1"}, {}, ServiceUnavailable, "answers, but has no Kubeflow Pipelines API v2beta1"),
+        ({"multi_user": True}, {}, InputError, "is a multi-user installation; set your namespace with --kubeflow-namespace"),
+        ({"api": "v1beta1"}, {}, ServiceUnavailable, "responds, but has no Kubeflow Pipelines API v2beta1"),
         ({"broken": True}, {}, ServiceUnavailable, "failed with status 500: database is gone"),
     ],
 )  # fmt: skip
@@ -244,15 +244,15 @@ def test_host_that_does_not_answer_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ServiceUnavailable, match=rf"{host} does not answer \(.*Connection refused\); check the address"):
+        with pytest.raises(ServiceUnavailable, match=rf"{host} does not respond \(.*Connection refused\); check the address"):
             submit(small_one, {"factor": 1.0}, host=host)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "no Kubeflow Pipelines host; give --host URL"),
-        ({"host": "http://x", "kube_context": "y"}, "host http://x and context 'y' are two ways to one place; give one"),
+        ({}, "no Kubeflow Pipelines host; set --host or KFP_HOST"),
+        ({"host": "http://x", "kube_context": "y"}, "host http://x and context 'y' exclude each other; give one of them"),
         ({"host": "localhost:8080"}, "host 'localhost:8080' has no scheme; write http://localhost:8080 or https"),
         (
             {"host": "http://x", "service_account_token": "/nowhere/token"},
@@ -291,7 +291,7 @@ def test_command_does_not_follow_where_no_terminal_watches(
     code, out, err = command(capsys, monkeypatch, *GIVEN, "--host", server.address)
     (run,) = server.runs
     assert code == 0
-    assert [line.split(": ")[0] for line in err.splitlines()] == ["submitted without a look at the cluster"]  # no kubeconfig
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["submitted without checking the cluster"]  # no kubeconfig
     started, uploaded, later = out.splitlines()
     assert started.startswith("started 'serving-setup ")
     assert uploaded == f"uploaded version {server.versions[0].name}"

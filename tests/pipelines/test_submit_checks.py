@@ -71,12 +71,16 @@ def test_a_cluster_that_has_everything_gets_the_run(cluster: KubernetesServer, k
 @pytest.mark.parametrize(
     ("collection", "name", "says"),
     [
-        (f"{CORE}/secrets", "stagewright-storage", "Secret stagewright/stagewright-storage is not there; stagewright secrets"),
-        (f"{CORE}/configmaps", "stagewright-config", "ConfigMap stagewright/stagewright-config is not there; kubectl apply"),
-        (f"{CORE}/serviceaccounts", "stagewright-runner", "ServiceAccount stagewright/stagewright-runner is not there"),
-        (f"{CORE}/serviceaccounts", "stagewright-predictor", "ServiceAccount stagewright/stagewright-predictor is not there"),
-        ("/apis/serving.kserve.io", "v1beta1", "KServe's InferenceService (v1beta1) is not there; install KServe"),
-        (RUNTIMES, "stagewright-predictor", "ServingRuntime stagewright/stagewright-predictor is not there"),
+        (
+            f"{CORE}/secrets",
+            "stagewright-storage",
+            "Secret stagewright/stagewright-storage does not exist; stagewright secrets",
+        ),
+        (f"{CORE}/configmaps", "stagewright-config", "ConfigMap stagewright/stagewright-config does not exist; kubectl apply"),
+        (f"{CORE}/serviceaccounts", "stagewright-runner", "ServiceAccount stagewright/stagewright-runner does not exist"),
+        (f"{CORE}/serviceaccounts", "stagewright-predictor", "ServiceAccount stagewright/stagewright-predictor does not exist"),
+        ("/apis/serving.kserve.io", "v1beta1", "KServe's InferenceService (v1beta1) does not exist; install KServe"),
+        (RUNTIMES, "stagewright-predictor", "ServingRuntime stagewright/stagewright-predictor does not exist"),
     ],
 )
 def test_what_is_missing_is_one_sentence_and_nothing_is_submitted(
@@ -86,7 +90,7 @@ def test_what_is_missing_is_one_sentence_and_nothing_is_submitted(
     code, (line,) = submit("--deploy-to", "cluster")
     assert code == 2
     assert line.startswith(f"error: the run would fail on the cluster at {cluster.address}: {says}")
-    assert line.endswith("; --no-checks submits it all the same")
+    assert line.endswith("; use --no-checks to submit anyway")
     assert (kubeflow.runs, kubeflow.versions) == ([], [])
 
 
@@ -96,7 +100,7 @@ def test_everything_that_is_missing_is_in_the_sentence(cluster: KubernetesServer
     code, (line,) = submit("--deploy-to", "none")
     assert code == 2
     assert (
-        "Secret stagewright/stagewright-storage is not there and ConfigMap stagewright/stagewright-config has no key " in line
+        "Secret stagewright/stagewright-storage does not exist and ConfigMap stagewright/stagewright-config has no key " in line
     )
 
 
@@ -133,7 +137,7 @@ def test_a_model_of_another_namespace_needs_rights_there(cluster: KubernetesServ
     cluster.review = lambda spec: asked.append(spec) or {"allowed": True}  # type: ignore[func-returns-value]
     code, (line,) = submit("--deploy-to", "cluster", "--namespace", "serving")
     assert code == 2
-    assert "ServingRuntime serving/stagewright-predictor is not there" in line
+    assert "ServingRuntime serving/stagewright-predictor does not exist" in line
     assert {spec["user"] for spec in asked} == {"system:serviceaccount:stagewright:stagewright-runner"}
     places = {spec["resourceAttributes"]["resource"]: spec["resourceAttributes"]["namespace"] for spec in asked}
     assert places == {"workflowtaskresults": "stagewright", "inferenceservices": "serving", "pods": "serving"}
@@ -151,7 +155,7 @@ def test_without_a_kubeconfig_it_is_submitted_with_one_notice(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     code, (line,) = submit("--deploy-to", "cluster")
     assert code == 0
-    assert line.startswith("submitted without a look at the cluster: no Kubernetes cluster: ")
+    assert line.startswith("submitted without checking the cluster: no Kubernetes cluster: ")
     assert len(kubeflow.runs) == 1
 
 
@@ -161,7 +165,7 @@ def test_a_kubernetes_that_does_not_answer_is_one_notice(
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "http://127.0.0.1:1")))
     code, (line,) = submit("--deploy-to", "cluster")
     assert (code, len(kubeflow.runs)) == (0, 1)
-    assert line.startswith("submitted without a look at the cluster: the Kubernetes API at http://127.0.0.1:1 does not answer")
+    assert line.startswith("submitted without checking the cluster: the Kubernetes API at http://127.0.0.1:1 does not respond")
 
 
 def test_a_cluster_without_kubeflow_is_another_one(cluster: KubernetesServer, kubeflow: KfpServer, submit: Submit) -> None:
@@ -196,7 +200,7 @@ def test_a_user_s_namespace_is_that_of_the_run(
     with serving(KfpServer(multi_user=True)) as shared:
         code, (line,) = submit("--host", shared.address, "--kubeflow-namespace", "team", "--deploy-to", "none")
         assert (code, shared.runs) == (2, [])
-        assert "Secret team/stagewright-storage is not there" in line
+        assert "Secret team/stagewright-storage does not exist" in line
         cluster.objects["/api/v1/namespaces"] = []
         code, (line,) = submit("--host", shared.address, "--kubeflow-namespace", "team", "--deploy-to", "none")
         assert (code, len(shared.runs)) == (0, 1)

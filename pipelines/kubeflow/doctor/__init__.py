@@ -1,4 +1,4 @@
-"""Finds what is missing on a cluster before a run does."""
+"""Checks a cluster for everything that runs need."""
 
 from stagewright.pipelines.kubeflow.doctor.examine import Place, examine
 from stagewright.pipelines.kubeflow.doctor.finding import MISSING, OK, UNKNOWN, Finding

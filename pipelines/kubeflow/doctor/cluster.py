@@ -1,4 +1,4 @@
-"""What Kubernetes has of what runs and models need: namespace, accounts and their rights, Secrets, ConfigMaps, KServe."""
+"""Check the Kubernetes objects that runs and models need: namespace, accounts, permissions, Secrets, ConfigMaps, KServe."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -20,16 +20,16 @@ _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A namespace of a cluster that is examined."""
+    """A namespace of a cluster to check."""
 
     api: KubernetesApi
     namespace: str
 
     def findings(self, needs: Needs, account: str) -> Iterator[Finding]:
-        """Everything that can be looked at.
+        """Run all checks.
 
         Raises:
-            ServiceUnavailable: If the API does not answer.
+            ServiceUnavailable: If the API does not respond.
         """
         there = self._object(f"namespace {self.namespace}", f"/api/v1/namespaces/{self.namespace}", self._make_namespace())
         yield there
@@ -40,27 +40,27 @@ class Cluster:
         yield from self.kserve()
 
     def mounted(self, needs: Needs) -> Iterator[Finding]:
-        """Secrets and ConfigMaps, with the keys that are read from them."""
+        """Check Secrets and ConfigMaps and their required keys."""
         yield from self._objects("secrets", "Secret", needs.secrets, _SECRETS.format(namespace=self.namespace))
         yield from self._objects("configmaps", "ConfigMap", needs.config_maps, _APPLY)
 
     def service(self, name: str) -> Finding:
-        """Whether anything stands behind a Service, for who cannot ask it from here."""
+        """Check that a Service has ready pods; used if the Service is not reachable from here."""
         what = f"Service {self.namespace}/{name}"
         found = self._read(f"{self._core}/endpoints/{name}")
         if isinstance(found, Refused):
             return self._refused(what, found, _APPLY)
         ready = any(subset.get("addresses") for subset in found.get("subsets") or [])
         advice = f"kubectl -n {self.namespace} get pods; kubectl -n {self.namespace} describe pods"
-        return ok(what, "has pods that are ready") if ready else missing(what, "has no pod that is ready", advice)
+        return ok(what, "has ready pods") if ready else missing(what, "has no ready pod", advice)
 
     def address_of(self, variable: str) -> str:
-        """What the steps' ConfigMap says of a service; empty if it does not."""
+        """A service's address in the steps' ConfigMap; empty if it is not set."""
         found = self._read(f"{self._core}/configmaps/stagewright-config")
         return "" if isinstance(found, Refused) else str((found.get("data") or {}).get(variable, ""))
 
     def images(self) -> set[str] | None:
-        """Names of the images that the nodes have; None if they may not be looked at."""
+        """Names of the images on the nodes; None if reading nodes is denied."""
         found = self._read("/api/v1/nodes")
         if isinstance(found, Refused):
             return None
@@ -77,17 +77,17 @@ class Cluster:
         )  # fmt: skip
 
     def account(self, account: str, rights: Iterable[Right]) -> Iterator[Finding]:
-        """Whether an account of the namespace is there, and what it may not do."""
+        """Check that a service account exists and has its permissions."""
         there = self._object(f"ServiceAccount {self.namespace}/{account}", f"{self._core}/serviceaccounts/{account}", _APPLY)
         yield there
         if there.state != "missing":
             yield from self.rights(account, rights, home=self.namespace)
 
     def rights(self, account: str, rights: Iterable[Right], *, home: str) -> Iterator[Finding]:
-        """What an account may not do in this namespace.
+        """Check an account's permissions in this namespace.
 
         Args:
-            home: The account's own namespace.
+            home: Namespace of the account.
         """
         user = f"system:serviceaccount:{home}:{account}"
         lacking: list[str] = []
@@ -95,7 +95,7 @@ class Cluster:
             allowed = self._may(user, home, right)
             if isinstance(allowed, Refused):
                 command = f"kubectl auth can-i --list -n {self.namespace} --as {user}"
-                yield unknown(f"rights of {account}", f"may not be asked for ({allowed})", f"somebody who may: {command}")
+                yield unknown(f"rights of {account}", f"cannot be checked ({allowed})", f"as an administrator, run: {command}")
                 return
             lacking += [] if allowed else [str(right)]
         what = f"rights of {account}"
@@ -103,10 +103,10 @@ class Cluster:
             advice = f"bind the Role of manifests/base/pipelines/runner.yaml to it in namespace {self.namespace}"
             yield missing(what, f"it may not {', '.join(lacking)}", advice)
         else:
-            yield ok(what, "everything that runs ask for")
+            yield ok(what, "all permissions that runs need")
 
     def _may(self, user: str, home: str, right: Right) -> bool | Refused:
-        """Whether an account has a right, asked cluster-wide or else within the namespace."""
+        """Whether an account has a permission, by a cluster-wide review or else one in the namespace."""
         spec = {
             "user": user,
             "groups": ["system:serviceaccounts", f"system:serviceaccounts:{home}", "system:authenticated"],
@@ -129,7 +129,7 @@ class Cluster:
         return refused
 
     def _objects(self, plural: str, kind: str, wanted: dict[str, set[str]], advice: str) -> Iterator[Finding]:
-        """Secrets or ConfigMaps, with the keys that are read from them."""
+        """Check Secrets or ConfigMaps and their required keys."""
         for name, keys in sorted(wanted.items()):
             what = f"{kind} {self.namespace}/{name}"
             found = self._read(f"{self._core}/{plural}/{name}")
@@ -138,10 +138,10 @@ class Cluster:
                 continue
             lacking = sorted(keys - {*(found.get("data") or {}), *(found.get("binaryData") or {})})
             says = f"has no key {', '.join(lacking)}"
-            yield missing(what, says, f"add it, or delete the {kind} and make it anew: {advice}") if lacking else ok(what)
+            yield missing(what, says, f"add it, or delete the {kind} and create it again: {advice}") if lacking else ok(what)
 
     def kserve(self) -> Iterator[Finding]:
-        """KServe's kinds, its mode, and what serves a model in the namespace."""
+        """Check KServe's resource types, deployment mode, and the runtime and service account of models."""
         versions = {"InferenceService": "v1beta1", "ServingRuntime": "v1alpha1"}
         for kind, version in versions.items():
             found = self._read(f"/apis/serving.kserve.io/{version}")
@@ -157,7 +157,7 @@ class Cluster:
         )
 
     def _runtime(self) -> Finding:
-        """Our runtime, of the namespace or of the whole cluster."""
+        """Check the runtime, in the namespace or cluster-wide."""
         kinds = "/apis/serving.kserve.io/v1alpha1"
         own = self._object(
             f"ServingRuntime {self.namespace}/{RUNTIME}",
@@ -169,11 +169,11 @@ class Cluster:
         return ok(f"ClusterServingRuntime {RUNTIME}")
 
     def _mode(self) -> Finding:
-        """KServe's default mode; ours is written into every service, but Knative's must be there to be chosen."""
+        """Check the deployment modes: every service sets its own mode, but Knative mode needs Knative."""
         what = "KServe's deployment mode"
         knative = not isinstance(self._read("/apis/serving.knative.dev/v1"), Refused)
         found = self._read("/api/v1/namespaces/kserve/configmaps/inferenceservice-config")
-        other = "Standard and Knative can be chosen" if knative else "Standard can be chosen; Knative is not installed"
+        other = "Standard and Knative are available" if knative else "Standard is available; Knative is not installed"
         if isinstance(found, Refused):
             return unknown(
                 what, f"{other}; its configuration cannot be read", "kubectl -n kserve get configmap inferenceservice-config"
@@ -181,7 +181,7 @@ class Cluster:
         try:
             default = json.loads((found.get("data") or {}).get("deploy", "{}")).get("defaultDeploymentMode", "Knative")
         except ValueError:
-            return missing(what, "the key 'deploy' of ConfigMap kserve/inferenceservice-config is no JSON", _KSERVE)
+            return missing(what, "the key 'deploy' of ConfigMap kserve/inferenceservice-config is not valid JSON", _KSERVE)
         return ok(what, f"{default} by default; {other}")
 
     def _object(self, what: str, path: str, advice: str) -> Finding:
@@ -197,8 +197,8 @@ class Cluster:
     @staticmethod
     def _refused(what: str, refused: Refused, advice: str) -> Finding:
         if refused.status == NOT_FOUND:
-            return missing(what, "is not there", advice)
-        return unknown(what, f"may not be looked at ({refused})", "ask somebody who may")
+            return missing(what, "does not exist", advice)
+        return unknown(what, f"cannot be read ({refused})", "ask an administrator to check")
 
 
 KNOWN = {LAUNCHER, "stagewright-config", "stagewright-storage", "stagewright-artifacts", STORAGE_SECRET}

@@ -1,4 +1,4 @@
-"""The whole examination, in the order in which a cluster is set up."""
+"""All checks, in the order in which a cluster is set up."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from stagewright.pipelines.profiles import Profile
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is examined.
+    """The installation to check.
 
     Attributes:
-        connection: How Kubeflow Pipelines is reached.
+        connection: Connection to Kubeflow Pipelines.
         kubeflow_namespace: The user's namespace in a multi-user Kubeflow.
-        namespace: That steps and models run in.
-        account: Whom steps run as.
-        profile: Settings of the cluster; None for KFP's own defaults.
-        registry: Prefix of the images; empty for images of the nodes.
-        tag: Tag of the images; empty for the installed version.
+        namespace: Namespace of steps and models.
+        account: Service account of the steps.
+        profile: Cluster settings; None for KFP's defaults.
+        registry: Image prefix; empty for images on the nodes.
+        tag: Image tag; empty for the installed version.
     """
 
     connection: Connection = field(default_factory=Connection)
@@ -38,7 +38,7 @@ class Place:
 
 
 def examine(place: Place) -> Iterator[Finding]:
-    """One finding after the other, as each is made."""
+    """Run the checks and yield each finding."""
     yield services.kubeflow(place.connection, place.kubeflow_namespace)
     needs = needs_of(place.profile)
     cluster, findings = _reached(place)
@@ -47,7 +47,7 @@ def examine(place: Place) -> Iterator[Finding]:
         try:
             yield from cluster.findings(needs, place.account)
         except ServiceUnavailable as error:
-            yield missing("Kubernetes", str(error), "look after its API server")
+            yield missing("Kubernetes", str(error), "check its API server")
             cluster = None
     yield services.bucket(cluster)
     yield services.mlflow(cluster)
@@ -56,14 +56,14 @@ def examine(place: Place) -> Iterator[Finding]:
 
 
 def _reached(place: Place) -> tuple[Cluster | None, Finding]:
-    """The cluster, and whether it answers."""
+    """Connect to the cluster and check that it responds."""
     try:
         api = KubernetesApi.connect(place.connection.kube_context)
         version = api.get("/version").get("gitVersion", "of an unknown version")
     except InputError as error:
-        return None, unknown("Kubernetes", str(error), "without it nothing inside the cluster can be looked at")
+        return None, unknown("Kubernetes", str(error), "set a kubeconfig to check the objects in the cluster")
     except ServiceUnavailable as error:
         return None, missing("Kubernetes", str(error), "check the address in the kubeconfig")
     except Refused as error:
-        return None, unknown("Kubernetes", f"{api.host} refuses ({error.status}: {error})", "sign in again")
+        return None, unknown("Kubernetes", f"{api.host} refuses ({error.status}: {error})", "renew your kubeconfig credentials")
     return Cluster(api, place.namespace), ok("Kubernetes", f"{version} at {api.host}")

@@ -1,4 +1,4 @@
-"""What an examination found: one line each."""
+"""Result of a check."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that runs need.
+    """Result of one check.
 
     Attributes:
-        what: The thing: "Secret stagewright/stagewright-storage".
-        state: ok, missing, or unknown where it cannot be looked at.
-        says: What was seen.
-        advice: What to do about it; empty if nothing is to be done.
+        what: The checked object: "Secret stagewright/stagewright-storage".
+        state: ok, missing, or unknown if it cannot be checked.
+        says: What was found.
+        advice: How to fix it; empty if nothing is wrong.
     """
 
     what: str
@@ -22,20 +22,20 @@ class Finding:
     advice: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """As `--json` prints it."""
+        """The finding as `--json` prints it."""
         return {"what": self.what, "state": self.state, "says": self.says, "advice": self.advice}
 
 
 def ok(what: str, says: str = "") -> Finding:
-    """It is there."""
+    """The object exists and is correct."""
     return Finding(what, OK, says)
 
 
 def missing(what: str, says: str, advice: str) -> Finding:
-    """It is not there, or not as it must be."""
+    """The object is missing or incorrect."""
     return Finding(what, MISSING, says, advice)
 
 
 def unknown(what: str, says: str, advice: str) -> Finding:
-    """It cannot be looked at from here."""
+    """The object cannot be checked from here."""
     return Finding(what, UNKNOWN, says, advice)

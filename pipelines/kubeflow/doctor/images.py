@@ -1,4 +1,4 @@
-"""Whether images can be pulled: asked of their registry, as far as it answers without credentials, or of the nodes."""
+"""Check that images can be pulled, by a registry request without credentials or from the images on the nodes."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,13 +15,13 @@ _TIMEOUT = 5.0
 
 
 def images(groups: Iterable[str], *, registry: str, tag: str, on_nodes: set[str] | None) -> Iterator[Finding]:
-    """One finding for each image.
+    """Check each image.
 
     Args:
-        groups: Image groups that run.
-        registry: Their registry; empty for images of the nodes themselves.
-        tag: Their tag; empty for the installed version.
-        on_nodes: Names of the images that the nodes have; None if that is not known.
+        groups: Image groups to check.
+        registry: Image registry; empty for images on the nodes.
+        tag: Image tag; empty for the installed version.
+        on_nodes: Names of the images on the nodes; None if unknown.
     """
     for group in sorted(groups):
         name = image(group, registry=registry, tag=tag)
@@ -29,13 +29,13 @@ def images(groups: Iterable[str], *, registry: str, tag: str, on_nodes: set[str]
 
 
 def _on_nodes(name: str, on_nodes: set[str] | None) -> Finding:
-    advice = "make images, and load them into the nodes or push them to a registry (docs/cluster.md, section 2)"
+    advice = "run 'make images', then load them onto the nodes or push them to a registry (docs/cluster.md, section 2)"
     if on_nodes is None:
-        return unknown(f"image {name}", "the nodes cannot be asked, and no --registry is given", advice)
+        return unknown(f"image {name}", "the nodes cannot be read, and no --registry is set", advice)
     if any(found == name or found.endswith(f"/{name}") for found in on_nodes):
         return ok(f"image {name}", "on a node")
-    # A node tells of its fifty largest images only, unless it is set up otherwise.
-    return unknown(f"image {name}", "no node tells of it", advice)
+    # By default a node lists only its fifty largest images.
+    return unknown(f"image {name}", "no node lists it", advice)
 
 
 def _in_registry(name: str) -> Finding:
@@ -51,9 +51,11 @@ def _in_registry(name: str) -> Finding:
         except (urllib3.exceptions.HTTPError, ValueError):
             continue
     if answer is None:
-        return unknown(what, f"{host} cannot be reached from here", "ask from where it can be")
+        return unknown(what, f"{host} cannot be reached from here", "check from a machine that can reach it")
     if answer.status == 200:
         return ok(what, "can be pulled")
     if answer.status == 404:
-        return missing(what, f"{host} has none", "make images, and push them (docs/cluster.md, section 2)")
-    return unknown(what, f"{host} answers {answer.status} without credentials", "docker manifest inspect, signed in")
+        return missing(what, f"{host} does not have it", "run 'make images' and push them (docs/cluster.md, section 2)")
+    return unknown(
+        what, f"{host} returns status {answer.status} without credentials", "log in and run 'docker manifest inspect'"
+    )

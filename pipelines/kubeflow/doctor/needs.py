@@ -1,4 +1,4 @@
-"""What runs need of a cluster: what the profile mounts, and what the manifests give the account of the steps."""
+"""What runs need on a cluster: mounts of the profile, and permissions of the steps' service account."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ LAUNCHER, ARTIFACTS = "kfp-launcher", "stagewright-artifacts"
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Something that an account may do in its namespace."""
+    """A permission of an account in a namespace."""
 
     verb: str
     resource: str
@@ -24,7 +24,7 @@ class Right:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """As a review of rights wants them."""
+        """The permission as attributes of an access review."""
         return {"verb": self.verb, "resource": self.resource, "group": self.group, **({"name": self.name} if self.name else {})}
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ RIGHTS = (
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What must be in the namespace: names with the keys that are read."""
+    """Required objects in the namespace, with their required keys."""
 
     secrets: dict[str, set[str]] = field(default_factory=dict)
     config_maps: dict[str, set[str]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Needs:
 
 
 def needs_of(profile: Profile | None) -> Needs:
-    """What the steps of every pipeline need with a profile, and what serves their models."""
+    """Requirements of all pipelines' steps and of model servers, for a profile."""
     keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     secrets: dict[str, set[str]] = {ARTIFACTS: set(keys), STORAGE_SECRET: set(keys)}
     config_maps: dict[str, set[str]] = {LAUNCHER: {"defaultPipelineRoot"}}
@@ -77,10 +77,10 @@ def needs_of(profile: Profile | None) -> Needs:
 
 
 def mounted(documents: Sequence[Mapping[str, Any]]) -> Needs:
-    """What the pods of a compiled pipeline cannot start without.
+    """Objects that the pods of a compiled pipeline need to start.
 
     Args:
-        documents: Its pipeline spec and, if it has one, its platform spec.
+        documents: Pipeline spec and, if present, platform spec.
     """
     secrets: dict[str, set[str]] = {}
     config_maps: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines, the object store and MLflow, asked from here with the credentials that are configured here."""
+"""Check Kubeflow Pipelines, the object store and MLflow with the locally configured credentials."""
 
 import json
 import os
@@ -22,14 +22,14 @@ _TRACKING = "set MLFLOW_TRACKING_URI, after kubectl port-forward svc/mlflow 5000
 
 
 def kubeflow(connection: Connection, namespace: str | None) -> Finding:
-    """Whether the API answers, and of which version it is."""
+    """Check that the API responds, and report its version."""
     what = "Kubeflow Pipelines"
     try:
         client = reach(connection, namespace)
         with connections.explained(client.connection):
             health = json.loads(b"".join(client.stream("/apis/v2beta1/healthz")))
     except StagewrightError as error:
-        return missing(what, str(error), "install it, or give its address (docs/cluster.md, sections 1 and 5)")
+        return missing(what, str(error), "install it, or set its address (docs/cluster.md, sections 1 and 5)")
     except (kfp_server_api.ApiException, ValueError):
         health = {}
     version = health.get("tag_name") or health.get("apiServerTagName") or "of an unknown version"
@@ -37,21 +37,21 @@ def kubeflow(connection: Connection, namespace: str | None) -> Finding:
 
 
 def bucket(cluster: Cluster | None) -> Finding:
-    """Whether the object store has the bucket of published models, for the credentials of this environment."""
+    """Check that the object store has the models bucket, with this environment's credentials."""
     try:
-        found = settings.load_settings(settings.StorageSettings, "the object store is examined")
+        found = settings.load_settings(settings.StorageSettings, "the object store is checked")
     except MissingSetting:
         return _behind(cluster, "object store", "AWS_ENDPOINT_URL", _STORE)
     what = f"bucket {found.models_bucket} of {found.endpoint}"
     try:
         ObjectStore(found, patience=_PATIENCE).children(f"s3://{found.models_bucket}/")
     except StagewrightError as error:
-        return missing(what, str(error), "look at the set-up Job: kubectl logs job/minio-setup (docs/cluster.md, section 4)")
+        return missing(what, str(error), "check the set-up Job: kubectl logs job/minio-setup (docs/cluster.md, section 4)")
     return ok(what)
 
 
 def mlflow(cluster: Cluster | None) -> Finding:
-    """Whether MLflow answers."""
+    """Check that MLflow responds."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not address.startswith(("http://", "https://")):
         return _behind(cluster, "MLflow", "MLFLOW_TRACKING_URI", _TRACKING)
@@ -59,18 +59,18 @@ def mlflow(cluster: Cluster | None) -> Finding:
     try:
         answer = urllib3.PoolManager(retries=False, timeout=_PATIENCE).request("GET", f"{address.rstrip('/')}/health")
     except urllib3.exceptions.HTTPError as error:
-        return missing(what, f"does not answer ({type(error).__name__})", "kubectl rollout status deployment/mlflow")
+        return missing(what, f"does not respond ({type(error).__name__})", "kubectl rollout status deployment/mlflow")
     if answer.status != 200:
-        return missing(what, f"answers {answer.status} to /health", "kubectl logs deployment/mlflow")
+        return missing(what, f"returns status {answer.status} for /health", "kubectl logs deployment/mlflow")
     return ok(what)
 
 
 def _behind(cluster: Cluster | None, what: str, variable: str, advice: str) -> Finding:
-    """What Kubernetes knows of a service that cannot be asked from here: whether its pods are ready."""
+    """Check a service that is not configured here by the readiness of its pods."""
     host = urlsplit(cluster.address_of(variable)).hostname if cluster else None
     if cluster is None or not host:
         return unknown(what, f"{variable} is not set", advice)
     name, _, namespace = host.removesuffix(".svc.cluster.local").removesuffix(".svc").partition(".")
     if "." in namespace or (namespace and namespace != cluster.namespace):
-        return unknown(what, f"is at {host}, and {variable} is not set here", advice)
+        return unknown(what, f"is at {host}, but {variable} is not set", advice)
     return cluster.service(name)

@@ -1,6 +1,6 @@
-"""What a run is sure to fail for, looked at before it is submitted: a dozen quick questions to the cluster of the kubeconfig.
+"""Checks before a run is submitted: about a dozen quick requests to the kubeconfig's cluster.
 
-Only what is certain counts. What may not be looked at, and a cluster that may be another one than Kubeflow's, refuse nothing.
+Only certain failures stop the submission. Objects that cannot be read, or a cluster that may not be Kubeflow's, do not.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,41 +16,41 @@ from stagewright.pipelines.kubeflow.run_pods import OUR_NAMESPACE
 
 API_SERVICE = "ml-pipeline"
 DEPLOYS = "exec-deploy-model"
-# Whom Kubeflow runs steps as if nobody is named, without and with a namespace for each user.
+# Kubeflow's default service accounts: single-user and multi-user.
 _DEFAULT_ACCOUNT, _DEFAULT_ACCOUNT_OF_USERS = "pipeline-runner", "default-editor"
 
 
 def check_submission(
     kubeflow: Kubeflow, documents: Sequence[Mapping[str, Any]], arguments: Mapping[str, Any], account: str | None
 ) -> str | None:
-    """See that the cluster has what a compiled pipeline needs.
+    """Check that the cluster has everything that a compiled pipeline needs.
 
     Args:
-        kubeflow: Where it is to run.
-        documents: Its pipeline spec and its platform spec.
-        arguments: Its parameters by name.
-        account: Whom the steps run as; None for the installation's default.
+        kubeflow: Installation for the run.
+        documents: Pipeline spec and platform spec.
+        arguments: Parameters by name.
+        account: Service account of the steps; None for the installation's default.
 
     Returns:
-        Why nothing could be looked at, in one sentence; None if it was.
+        One sentence if the cluster could not be checked; None if it was.
 
     Raises:
-        InputError: Naming everything that is missing, in one sentence.
+        InputError: If anything is missing; the message lists all of it.
     """
     try:
         api = KubernetesApi.connect(kubeflow.connection.kube_context)
         namespace = _namespace_of_runs(api, kubeflow)
     except (InputError, ServiceUnavailable) as error:
-        return f"submitted without a look at the cluster: {error}"
+        return f"submitted without checking the cluster: {error}"
     if namespace is None:
         return (
-            f"submitted without a look at the cluster: the Kubernetes API at {api.host} shows no Kubeflow Pipelines; "
-            "choose its context to have Secrets, accounts and rights checked"
+            f"submitted without checking the cluster: the Kubernetes API at {api.host} has no Kubeflow Pipelines; "
+            "select its context to check Secrets, service accounts and permissions"
         )
     try:
         lacking = [one for one in _findings(api, namespace, kubeflow, documents, arguments, account) if one.state == MISSING]
     except ServiceUnavailable as error:
-        return f"submitted without a look at the cluster: {error}"
+        return f"submitted without checking the cluster: {error}"
     if lacking:
         raise InputError(_sentence(lacking, api.host))
     return None
@@ -59,13 +59,13 @@ def check_submission(
 def _sentence(lacking: Sequence[Finding], host: str) -> str:
     found = " and ".join(f"{one.what} {one.says}" for one in lacking)
     advice = "; ".join(dict.fromkeys(one.advice for one in lacking))
-    return f"the run would fail on the cluster at {host}: {found}; {advice}; --no-checks submits it all the same"
+    return f"the run would fail on the cluster at {host}: {found}; {advice}; use --no-checks to submit anyway"
 
 
 def _namespace_of_runs(api: KubernetesApi, kubeflow: Kubeflow) -> str | None:
-    """Where the pods of a run will be; None if this cluster does not show that Kubeflow is there.
+    """Namespace of the run's pods; None if Kubeflow is not found on this cluster.
 
-    Without namespaces of users, runs are where Kubeflow's own API is.
+    In a single-user installation, runs are in the namespace of Kubeflow's API.
     """
     if kubeflow.namespace:
         return kubeflow.namespace if _is_there(api, f"/api/v1/namespaces/{kubeflow.namespace}") else None
@@ -91,7 +91,7 @@ def _findings(
     needs, cluster = mounted(documents), Cluster(api, namespace)
     yield from cluster.mounted(needs)
     default = _DEFAULT_ACCOUNT_OF_USERS if kubeflow.namespace else _DEFAULT_ACCOUNT
-    # An installation may have another default account; one that was not named and is not there proves nothing.
+    # An installation may have another default account, so a missing default account is not an error.
     known = account or (default if _is_there(api, f"/api/v1/namespaces/{namespace}/serviceaccounts/{default}") else None)
     if known:
         yield from cluster.account(known, REPORTING)
@@ -104,7 +104,7 @@ def _findings(
 
 
 def _deploys_to(documents: Sequence[Mapping[str, Any]], arguments: Mapping[str, Any]) -> str | None:
-    """The namespace that a model is deployed to, empty for that of the run; None if none is."""
+    """Namespace of the deployed model, empty for the run's namespace; None if no model is deployed."""
     spec = documents[0]
     if DEPLOYS not in spec["deploymentSpec"]["executors"]:
         return None

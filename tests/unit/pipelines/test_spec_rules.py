@@ -120,12 +120,12 @@ def too_large() -> Any:
     ("make", "message"),
     [
         (after_a_condition, "make-table-2 waits for condition-1, which may be skipped"),
-        (text_of_a_task, "condition-1 depends on a text that a task made: compare numbers or booleans"),
-        (quote_in_a_condition, "condition-1 compares with a text that holds a quote"),
-        (one_of_artifacts, "comes from one of several branches: merge them inside a component"),
-        (placeholder, r"placeholder \{\{\$.pipeline_job_create_time_utc\}\} is not filled in by a local run"),
-        (container_component, "shell is no Python component, which is all that runs without containers"),
-        (installs_packages, "installs installs packages when it runs: put them into its image"),
+        (text_of_a_task, "condition-1 depends on a task's string output: compare numbers or booleans"),
+        (quote_in_a_condition, "condition-1 compares with a string that contains a quote"),
+        (one_of_artifacts, "comes from one of several branches: merge the branches inside a component"),
+        (placeholder, r"placeholder \{\{\$.pipeline_job_create_time_utc\}\} is not supported in a local run"),
+        (container_component, "shell is not a Python component; only Python components run without containers"),
+        (installs_packages, "installs installs packages at run time: add them to its image"),
         (
             with_image("host:5000/stagewright-base"),
             "make-table runs in image 'host:5000/stagewright-base', whose content may change",
