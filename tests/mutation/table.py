@@ -54,8 +54,8 @@ MODULES = (
     Module("splits: split", "components/ingestion/split.py", (f"{INGESTION}/test_split.py",)),
     Module("leakage", "components/ingestion/leakage.py", (f"{INGESTION}/test_leakage.py",)),
     Module(
-        "fleet", "components/predictor/processes/worker_pool.py",
-        tuple(f"{SERVING}/test_fleet{part}.py" for part in ("", "_joining", "_repository")),
+        "worker pool", "components/predictor/processes/worker_pool.py",
+        tuple(f"{SERVING}/test_worker_pool{part}.py" for part in ("", "_joining", "_repository")),
     ),
     Module("batching", "components/predictor/inference/batching.py", (f"{SERVING}/test_batcher.py",)),
     Module("scaling", "components/features/scaling.py", ("tests/unit/features/test_scaling.py",)),

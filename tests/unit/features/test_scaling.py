@@ -94,13 +94,18 @@ def test_a_feature_of_one_value_is_centred_and_told() -> None:
     assert learn_scaling([X, Y], cut(rows, 1), {X: "standard"}) == ({X: (5.0, 1.0)}, {X})
 
 
-@pytest.mark.parametrize(("step", "scaled"), [(2.0**-20, False), (2.0**-19, True)])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_spread_of_ten_roundings_of_float32_is_rounding(step: float, scaled: bool, sign: int) -> None:
-    """Ten times 2**-23 is between both steps; the range of min-max is the step itself."""
-    rows = sign * np.array([[1.0], [1.0 + step]])
+@pytest.mark.parametrize(("step", "scaled"), [(10 * 2.0**-23, False), (11 * 2.0**-23, True)])
+def test_a_spread_of_ten_roundings_of_float32_is_rounding(step: float, scaled: bool) -> None:
+    """The centre of min-max is the least value, 1, and the spread is the step itself."""
+    rows = np.array([[1.0], [1.0 + step]])
 
     scaling, constant = learn_scaling([X], iter([rows]), {X: "minmax"})
 
     assert scaling[X][1] == (1 / step if scaled else 1.0)
     assert constant == set()
+
+
+def test_a_spread_is_compared_with_the_size_of_a_negative_centre() -> None:
+    scaling, _ = learn_scaling([X], iter([np.array([[-(2.0**24)], [-(2.0**24) + 1]])]), {X: "minmax"})
+
+    assert scaling[X] == (-(2.0**24), 1.0)

@@ -194,4 +194,5 @@ def test_a_candidate_as_json_has_what_was_measured_of_it() -> None:
     assert whole["speed"]["single"] == {
         "milliseconds": 1.0, "quartiles": [0.9, 1.1], "speedup": 2.0, "speedup_quartiles": [1.0, 2.0],
     }  # fmt: skip
+    assert (whole["batch_effect"], "graph=" in repr(_candidate("dynamic"))) == (0.0, False)
     assert not {"quality", "speed"} & figures(Candidate(find("dynamic"), error="no layers"), Limits()).keys()

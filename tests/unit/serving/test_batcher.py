@@ -13,7 +13,7 @@ import pytest
 from support import clocks
 
 from stagewright.components.predictor.inference import batching
-from stagewright.components.predictor.inference.batch import Given
+from stagewright.components.predictor.inference.batch import BatchInput
 from stagewright.components.predictor.inference.batching import Batcher
 from stagewright.components.predictor.wire.errors import DeadlineExceeded, Disconnected, QueueFull
 from stagewright.components.predictor.wire.limits import Bounds
@@ -87,7 +87,7 @@ class Scene:
 
     def ask(self, rows: int = 1, **options: Any) -> "asyncio.Future[Any]":
         """A request whose first value tells it from others."""
-        return self.batcher.predict(Given(rows, feeds={"x": np.arange(rows, dtype=float)}), **options)
+        return self.batcher.predict(BatchInput(rows, feeds={"x": np.arange(rows, dtype=float)}), **options)
 
     async def busy(self, threads: int = 1) -> list["asyncio.Future[Any]"]:
         """So many threads have begun an inference that does not end."""

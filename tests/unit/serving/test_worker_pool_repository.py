@@ -23,6 +23,7 @@ async def test_everything_is_loaded_at_start(tmp_path: Path) -> None:
     await server.pool.start()
 
     assert only.has == ({"churn": "v1.0.0", "wine": "v3.0.0", "plain": None}, {})
+    assert only.asked.count("stage plain") == 1
     assert [entry["name"] for entry in await server.pool.index()] == ["churn", "plain", "wine"]
     assert [entry["name"] for entry in await server.pool.index(ready=True)] == ["churn", "plain", "wine"]
     assert (await server.joined())[0].expected == set()
