@@ -133,7 +133,7 @@ def test_a_baseline_answers_the_second_of_two_classes_from_a_share_of_one_half(y
     baseline = gate.baseline_outcome(two_classes(4 - yes, yes), two_classes(1, 1))
 
     assert baseline.predicted.tolist() == [answer, answer]
-    assert baseline.chances.tolist() == [[1 - yes / 4, yes / 4]] * 2
+    assert baseline.class_probabilities.tolist() == [[1 - yes / 4, yes / 4]] * 2
 
 
 def test_a_baseline_of_many_classes_answers_the_most_frequent() -> None:
