@@ -232,7 +232,7 @@ def test_several_classes_are_distilled_too(wine: pl.DataFrame, recorded: str, tm
 
     assert found.failures == []
     assert found.test.fidelity.agreement >= 0.8
-    assert np.allclose(found.outcomes["student"].chances.sum(axis=1), 1)
+    assert np.allclose(found.outcomes["student"].class_probabilities.sum(axis=1), 1)
     page(found).render()
 
 
