@@ -1,1 +1,1 @@
-"""Preprocessing that is fitted once and travels inside the model."""
+"""Preprocessing: fitted once, stored in the model."""

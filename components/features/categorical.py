@@ -1,4 +1,4 @@
-"""Categories: one-hot or codes by frequency, rare levels together, values never seen and missing ones told apart."""
+"""Categorical columns: one-hot or ordinal encoding; rare levels are grouped, missing values are a level of their own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ MOST_LEVELS = {"one_hot": 50, "ordinal": 1000}
 
 @dataclass(frozen=True, slots=True)
 class CategoricalFit:
-    """What was learned of one column.
+    """What was learned from one column.
 
     Attributes:
-        levels: Values with a feature or code of their own, most frequent first.
-        rare: Whether levels were grouped as rare; a value never seen counts as rare then.
-        missing: Whether a value was missing in the training split.
+        levels: Values that have their own feature or code, most frequent first.
+        rare: Whether rare levels were grouped; then an unknown value belongs to that group.
+        missing: Whether the training split has missing values.
     """
 
     name: str
@@ -44,7 +44,10 @@ def fit(plan: ColumnPlan, values: pl.Series) -> CategoricalFit:
     """Learn the levels of one column.
 
     Args:
-        values: The training split's values, String with "" for missing; at least one is not missing.
+        values: Values of the training split, [N] String, "" where missing; at least one is not missing.
+
+    Raises:
+        TypeError: If the column is not categorical.
     """
     options = plan.options
     if not isinstance(options, CategoricalOptions):
@@ -75,7 +78,7 @@ def write(graph: Graph, fits: Sequence[CategoricalFit]) -> list[Block]:
 
 
 def _one_hot(graph: Graph, fits: Sequence[CategoricalFit]) -> Block:
-    """Each column's value becomes the position of its feature in the block, or -1; a feature is 1 where that is its own."""
+    """Each value becomes the position of its feature in the block, or -1; a feature is 1 where the position is its own."""
     features: list[Feature] = []
     positions, owners = [], []
     for owner, fit in enumerate(fits):
@@ -107,7 +110,7 @@ def _lookup(graph: Graph, fit: CategoricalFit, *, first: int, unseen: int, missi
 
 
 def _least_rows(min_frequency: float | None, rows: int) -> float:
-    """Fewest rows of a level that is not rare; a share is of all rows, missing ones included."""
+    """Smallest number of rows of a level that is not rare. A fraction counts all rows, also those with a missing value."""
     if min_frequency is None:
         return 1
     return min_frequency if min_frequency >= 1 else min_frequency * rows

@@ -14,16 +14,16 @@ def fit_features(
     params: dict = {},  # noqa: B006
     specification: dict = {},  # noqa: B006
 ) -> None:
-    """Fit preprocessing on the training split: imputation, transforms, scaling, encoding, date parts, TF-IDF: one ONNX graph.
+    """Fit preprocessing on the training split as one ONNX graph: imputation, transforms, scaling, encoding, date parts, TF-IDF.
 
     Args:
-        train: Training split as Parquet; nothing else is looked at.
+        train: Training split as Parquet. No other data is used.
         schema: Schema of the data as JSON, with each column's kind and the target.
         features: Folder with the fitted graph (features.onnx) and its description (features.json).
-        framework: Framework that will be trained; it decides the defaults. One of {frameworks}.
-        params: Parameters of the estimator; sklearn's "model" (linear, random_forest, hist_gradient_boosting) decides the
-            defaults too, and the tokenizer of transformers' "model" splits the texts.
-        specification: Settings by kind of column and by column that override the defaults; see docs/features.md.
+        framework: Framework to train with; it sets the defaults. One of {frameworks}.
+        params: Hyperparameters of the framework. The "model" of sklearn (linear, random_forest, hist_gradient_boosting) also
+            sets the defaults; the "model" of transformers provides the tokenizer.
+        specification: Settings by column kind or by column that override the defaults; see docs/features.md.
     """
     from stagewright.components.runtime.step import step
 

@@ -1,4 +1,4 @@
-"""Times as numbers: calendar parts from microseconds since 1970 in UTC, by integer arithmetic inside the graph.
+"""Datetime columns: calendar parts of microseconds since 1970 in UTC, computed with integers inside the graph.
 
 The calendar is the proleptic Gregorian one; the arithmetic is Howard Hinnant's "chrono-compatible low-level date algorithms"
 (days_from_civil, civil_from_days), counted from 0000-03-01 so that nothing is negative. A day outside years 1 to 9999 counts as
@@ -36,7 +36,7 @@ UNSCALED = ("is_weekend", "sine", "cosine")
 
 @dataclass(frozen=True, slots=True)
 class DateFit:
-    """What was learned of one column.
+    """What was learned from one column.
 
     Attributes:
         parts: Parts that become features; "sine of hour" and "cosine of hour" are parts too.
@@ -56,7 +56,7 @@ class DateFit:
 
     @property
     def scaled_features(self) -> tuple[Feature, ...]:
-        """Features that are scaled: flags, sines and cosines are of the right size already."""
+        """Features that need scaling; flags, sines and cosines do not."""
         return tuple(f for f, part in zip(self.features(), self.parts, strict=True) if part.split()[0] not in UNSCALED)
 
 
@@ -64,7 +64,10 @@ def fit(plan: ColumnPlan, values: pl.Series) -> DateFit:
     """Learn imputation and the first time of one column.
 
     Args:
-        values: The training split's values, Int64 microseconds with MISSING_TIME; at least one is not missing.
+        values: Values of the training split, [N] Int64 microseconds, MISSING_TIME where missing; at least one is not missing.
+
+    Raises:
+        TypeError: If the column is not a datetime.
     """
     options = plan.options
     if not isinstance(options, DatetimeOptions):
@@ -80,7 +83,7 @@ def fit(plan: ColumnPlan, values: pl.Series) -> DateFit:
 
 
 def write(graph: Graph, fits: Sequence[DateFit], scaling: Scaling) -> tuple[list[Block], list[Block]]:
-    """Write all datetime columns, each part once for all of them.
+    """Write all datetime columns; each part is computed once for all columns.
 
     Returns:
         Blocks of the parts, and blocks of the indicators.
@@ -115,13 +118,13 @@ def write(graph: Graph, fits: Sequence[DateFit], scaling: Scaling) -> tuple[list
 
 
 class Calendar:
-    """Parts of a tensor of times, each computed when it is first asked for, in int64 until it is given out."""
+    """Calendar parts of a tensor of times, in int64. Each part is computed on first use."""
 
     def __init__(self, graph: Graph, times: str, first: Sequence[int]) -> None:
         self.graph, self._times, self._first = graph, times, first
 
     def part(self, name: str) -> str:
-        """A part as float64."""
+        """A part as float64, [N, columns]."""
         if " of " in name:
             wave, of = name.split(" of ")
             return self._wave(wave, of)
@@ -141,7 +144,7 @@ class Calendar:
         return parts[name]()
 
     def _wave(self, wave: str, of: str) -> str:
-        """Sine or cosine, from a table: the runtime's own sine differs in the last digit between one row and many."""
+        """Sine or cosine from a table: the sine of ONNX Runtime differs in the last digit between one row and many rows."""
         period, start = CYCLES[of]
         turns = 2 * np.pi * np.arange(period) / period
         table = self.graph.constant(np.sin(turns) if wave == "sine" else np.cos(turns), np.float64)
@@ -196,7 +199,7 @@ class Calendar:
 
     @cached_property
     def _after_new_year(self) -> str:
-        """1 in January and February, which belong to the year that began in the March before."""
+        """1 in January and February, which belong to the year that started in March before."""
         late = self.graph.apply("GreaterOrEqual", self._march_day, self._number(_NEW_YEAR))
         return self.graph.cast(late, np.int64)
 

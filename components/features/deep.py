@@ -1,7 +1,7 @@
-"""Preprocessing for networks that read one image, one tensor or one text: pixels brought to one scale, texts as token ids.
+"""Preprocessing for networks that read one image, one tensor or one text: normalized pixels or token ids.
 
-An image column becomes the flattened, normalized pixels; a tokenized text becomes its ids as numbers (exact in float32, which
-holds every whole number below 2^24), filled up to `max_tokens`. Other columns are left out.
+An image becomes its normalized pixels, flattened. A text becomes token ids, padded to `max_tokens`; float32 represents every id
+below 2^24 exactly. Other columns are dropped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ def fit(chosen: Plan, table: TrainingSplit, framework: str, params: Mapping[str,
         `inputs`, `outputs`, `graph`, `dropped` and `files` of a FeatureGraph.
 
     Raises:
-        InputError: If there is no such column, or more than one.
+        InputError: If there is no such column or more than one, or its values cannot be used.
     """
     kinds = specification(framework).reads
     noun = kinds[0]
@@ -97,7 +97,7 @@ def _values(column: ColumnPlan, table: TrainingSplit, params: Mapping[str, Any])
 def _scale(
     column: ColumnPlan, shape: tuple[int, ...], table: TrainingSplit, params: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel, in the column's own units."""
+    """Mean and standard deviation of each channel, [C] each, in units of the column."""
     channels = shape[0]
     method: str = column.options.normalize if isinstance(column.options, ImageOptions | TensorOptions) else "auto"
     if method == "auto":

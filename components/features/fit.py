@@ -1,4 +1,4 @@
-"""Fit preprocessing on the training split: learn from each column, write the graph, learn the scaling from what it answers."""
+"""Fit preprocessing on the training split: learn from each column, write the graph, learn the scaling from its output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ LISTED_CATEGORIES = 1000
 
 @dataclass
 class Fitted:
-    """What was learned of every column that is used."""
+    """What was learned from each column that is used."""
 
     numbers: list[numeric.NumericFit] = field(default_factory=list)
     times: list[dates.DateFit] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Fitted:
     texts: list[text.TextFit] = field(default_factory=list)
 
     def write(self, graph: Graph, scaling: Scaling) -> list[Block]:
-        """Write all columns: values, indicators, categories, words."""
+        """Write all columns in this order: values, indicators, categories, words."""
         numbers, missing_numbers = numeric.write(graph, self.numbers, scaling)
         parts, missing_times = dates.write(graph, self.times, scaling)
         categories, words = categorical.write(graph, self.categories), text.write(graph, self.texts)
@@ -52,10 +52,10 @@ def fit_features(
     """Fit preprocessing on the training split.
 
     Args:
-        train: Parquet file of the training split; nothing else is looked at.
-        framework: Framework that will be trained, see `runtime.frameworks`; it decides the defaults.
-        params: The estimator's parameters; sklearn's `model` decides the defaults too, transformers' `model` is whose tokenizer
-            splits the texts.
+        train: Parquet file of the training split. No other data is used.
+        framework: Framework to train with, see `runtime.frameworks`; it sets the defaults.
+        params: Hyperparameters of the framework. The `model` of sklearn also sets the defaults; the `model` of transformers
+            provides the tokenizer.
         specification: See `stagewright.components.features.specification`.
 
     Raises:
@@ -66,7 +66,7 @@ def fit_features(
     table.check(chosen.columns)
     if FRAMEWORKS[framework].reads:
         made = deep.fit(chosen, table, framework, params or {})
-        return _told(FeatureGraph(framework=framework, specification=chosen.resolved(), **made))
+        return _logged(FeatureGraph(framework=framework, specification=chosen.resolved(), **made))
     fitted, kept, dropped = _fit_columns(chosen, table)
     if not kept:
         unread = next((f"; column '{name}': {why}" for name, why in chosen.dropped.items() if "reads no" in why), "")
@@ -77,10 +77,10 @@ def fit_features(
         inputs=inputs, framework=framework, specification=chosen.resolved(), dropped=chosen.dropped | dropped,
         **_assembled(fitted, inputs, scaling),
     )  # fmt: skip
-    return _told(result)
+    return _logged(result)
 
 
-def _told(result: FeatureGraph) -> FeatureGraph:
+def _logged(result: FeatureGraph) -> FeatureGraph:
     logs.event("features_fitted", columns=len(result.inputs), features=result.width, dropped=len(result.dropped))
     return result
 
@@ -100,10 +100,10 @@ def _fit_columns(chosen: Plan, table: TrainingSplit) -> tuple[Fitted, list[Colum
 
 
 def _fit_column(column: ColumnPlan, table: TrainingSplit, fitted: Fitted) -> str | None:
-    """Learn from one column into `fitted`, or say why it is of no use."""
+    """Learn from one column into `fitted`; returns why the column is dropped, or None."""
     values = table.values(column)
-    if useless := _useless(values, column.kind):
-        return useless
+    if unusable := _unusable(values, column.kind):
+        return unusable
     match column.kind:
         case "numeric" | "boolean":
             fitted.numbers.append(numeric.fit(column, values))
@@ -119,7 +119,7 @@ def _fit_column(column: ColumnPlan, table: TrainingSplit, fitted: Fitted) -> str
     return None
 
 
-def _useless(values: pl.Series, kind: str) -> str | None:
+def _unusable(values: pl.Series, kind: str) -> str | None:
     if kind in ("numeric", "boolean"):
         known = values.filter(values.is_finite())
     else:
@@ -135,7 +135,7 @@ def _input(column: ColumnPlan, fitted: Fitted) -> Input:
 
 
 def _scaling(fitted: Fitted, inputs: Sequence[Input], table: TrainingSplit) -> Scaling:
-    """Scaling learned from the unscaled graph's own answers; parts of dates that never change are taken out on the way."""
+    """Learn the scaling from the output of the unscaled graph; date parts that are constant are removed."""
     part = Fitted(numbers=[fit for fit in fitted.numbers if fit.scale != "none"], times=fitted.times)
     methods = {Feature(fit.name, fit.name, "numeric"): fit.scale for fit in part.numbers}
     methods |= {feature: fit.scale for fit in part.times for feature in fit.scaled_features}
@@ -165,7 +165,7 @@ def _assembled(fitted: Fitted, inputs: Sequence[Input], scaling: Scaling) -> dic
 
 
 def _distinct(features: Sequence[Feature]) -> tuple[Feature, ...]:
-    """The same features; a name that stands twice ("a=b" of column "a" and of level "b") gets a number."""
+    """The same features with distinct names: a repeated name ("a=b" of column "a" and of level "b") gets a number."""
     taken: set[str] = set()
     result = []
     for feature in features:

@@ -1,4 +1,4 @@
-"""Writing an ONNX graph: inputs by column, constants, operations, each block's columns of the matrix."""
+"""Building an ONNX graph: inputs by column, constants, operations, blocks of features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stagewright.components.runtime.feature_graph import OUTPUT, Feature
 from stagewright.components.runtime.signature import Input
 
-# What the converters of the estimators write, so that both parts merge into one model.
+# The same as the converters of the estimators write: both graphs are merged into one model.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 MICROSOFT, ML = "com.microsoft", "ai.onnx.ml"
 IR_VERSION = 10
@@ -29,10 +29,10 @@ class Block:
 
 
 class Graph:
-    """A graph under construction. Tensors are known by name; names of our own never meet a column's."""
+    """A graph under construction. Tensors are referred to by name; generated names never equal a column's name."""
 
     def __init__(self, columns: Sequence[Input]) -> None:
-        """Start with one input for each column: [N, 1], [N, *shape] of an image, [N, L] of a tokenized text."""
+        """Start with one input per column: [N, 1], [N, *shape] for an image, [N, L] for a tokenized text."""
         self._inputs = [_value(column) for column in columns]
         self._prefix = "preprocessing/"
         while any(column.name.startswith(self._prefix) for column in columns):
@@ -64,7 +64,7 @@ class Graph:
         return self.apply("Gather", tensor, self.constant(columns, np.int64), axis=1)
 
     def build(self, output: str, *, element: int = TensorProto.FLOAT, shape: Sequence[Any]) -> bytes:
-        """The checked model with one output; equal constructions give equal bytes."""
+        """The checked model with one output. Equal constructions give equal bytes."""
         self._nodes.append(helper.make_node("Identity", [output], [OUTPUT], name=f"{self._prefix}output"))
         answer = helper.make_tensor_value_info(OUTPUT, element, shape)
         graph = helper.make_graph(self._nodes, OUTPUT, self._inputs, [answer], self._constants)

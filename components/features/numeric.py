@@ -1,4 +1,4 @@
-"""Numbers and booleans: imputation, indicators, transforms, scaling. Not a number and infinite both count as missing."""
+"""Numeric and boolean columns: imputation, indicators, transforms, scaling. NaN and infinity count as missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from stagewright.components.runtime.feature_graph import Feature
 
 TRANSFORMS = ("none", "log1p", "yeo_johnson")
 STRONG_SKEW = 2.0
-FEW_VALUES = 10  # a column with fewer distinct values is a code or a count of a kind: a power transform says nothing of it
-POWER_ROWS = 200_000  # the maximum-likelihood exponent of more rows than this is that of an even sample
+FEW_VALUES = 10  # a column with fewer distinct values is a code or a small count: a power transform makes no sense
+POWER_ROWS = 200_000  # with more rows, the maximum-likelihood exponent is estimated from an even sample
 _SMALLEST_EXPONENT = 1e-6
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -26,11 +26,11 @@ Scaling = Mapping[Feature, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class NumericFit:
-    """What was learned of one column.
+    """What was learned from one column.
 
     Attributes:
-        fill: What a missing value becomes; NaN leaves it.
-        indicator: Whether a feature tells that the value was missing.
+        fill: Replacement of missing values; NaN keeps them.
+        indicator: Whether a feature marks missing values.
         transform: none, log1p or yeo_johnson.
         exponent: The lambda of yeo_johnson.
     """
@@ -44,7 +44,7 @@ class NumericFit:
 
     @property
     def plain(self) -> bool:
-        """Whether the imputed value is the feature as it is."""
+        """Whether the imputed value is the feature, without transform and scaling."""
         return self.transform == "none" and self.scale == "none"
 
 
@@ -52,7 +52,10 @@ def fit(plan: ColumnPlan, values: pl.Series) -> NumericFit:
     """Learn imputation and transform of one column.
 
     Args:
-        values: The training split's values, Float32 with NaN for missing; at least one is finite.
+        values: Values of the training split, [N] Float32, NaN where missing; at least one is finite.
+
+    Raises:
+        TypeError: If the column is not numeric.
     """
     options = plan.options
     if not isinstance(options, NumericOptions | BooleanOptions):
@@ -83,7 +86,7 @@ def write(graph: Graph, fits: Sequence[NumericFit], scaling: Scaling) -> tuple[l
     """
     if not fits:
         return [], []
-    # Equal treatment side by side: a slice of the matrix is one operation.
+    # Columns with equal treatment stand next to each other: then a slice of the matrix is one operation.
     fits = sorted(fits, key=lambda fit: (not fit.plain, TRANSFORMS.index(fit.transform)))
     raw = graph.side_by_side([fit.name for fit in fits])
     missing = graph.apply("Or", graph.apply("IsNaN", raw), graph.apply("IsInf", raw))
@@ -110,7 +113,7 @@ def write(graph: Graph, fits: Sequence[NumericFit], scaling: Scaling) -> tuple[l
 
 
 def scaled(graph: Graph, wide: str, features: Sequence[Feature], scaling: Scaling) -> str:
-    """A float64 tensor centred, scaled, and rounded to finite float32; features without scaling stay as they are."""
+    """A float64 tensor [N, features], centred, scaled and rounded to finite float32; features without scaling are unchanged."""
     pairs = [scaling.get(feature, (0.0, 1.0)) for feature in features]
     if any(pair != (0.0, 1.0) for pair in pairs):
         wide = graph.apply("Sub", wide, graph.constant([[centre for centre, _ in pairs]], np.float64))
@@ -144,7 +147,7 @@ def _log(graph: Graph, wide: str) -> str:
 def _power(graph: Graph, wide: str, fits: Sequence[NumericFit]) -> str:
     """Yeo and Johnson (2000), "A new family of power transformations", with exponents kept away from 0 and 2.
 
-    Both of its branches are 0 on the other's side, so their sum needs no choice.
+    Each branch is 0 where the other applies, so their sum is the result.
     """
     upper = np.array([[_away_from_zero(fit.exponent) for fit in fits]])
     lower = np.array([[_away_from_zero(2.0 - fit.exponent) for fit in fits]])

@@ -1,4 +1,4 @@
-"""Settings of each kind of column, and the one sentence that a wrong setting gets."""
+"""Settings of each column kind, and the error for an invalid setting."""
 
 import re
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ class NumericOptions(_Options):
     """Settings of numeric columns.
 
     Attributes:
-        impute: What a missing value becomes; none leaves NaN, for models that take it.
+        impute: Replacement of missing values; none keeps NaN, for models that accept it.
         fill: The value of `impute: constant`.
-        indicator: Whether a feature tells that the value was missing; None: if any is missing in the training split.
+        indicator: Whether a feature marks missing values. Default: if the training split has missing values.
         transform: log1p is sign(x) log(1 + |x|); yeo_johnson is fitted by maximum likelihood; auto is yeo_johnson for a
-            strongly skewed column and none for others.
+            strongly skewed column, otherwise none.
         scale: standard is mean and standard deviation, robust is median and interquartile range, minmax is the range 0 to 1.
     """
 
@@ -49,8 +49,9 @@ class CategoricalOptions(_Options):
 
     Attributes:
         encode: one_hot, ordinal (codes by falling frequency), or auto: one_hot up to 8 levels.
-        min_frequency: A level seen in fewer rows is rare: a count from 1, or a share of the rows below 1.
-        max_levels: Most levels kept; the others are rare. None: 50 for one_hot, 1000 for ordinal.
+        min_frequency: Smallest number of rows (from 1) or fraction of rows (below 1) of a level; less frequent levels are
+            grouped as rare.
+        max_levels: Maximum number of levels; the others are grouped as rare. Default: 50 for one_hot, 1000 for ordinal.
     """
 
     encode: Literal["auto", "one_hot", "ordinal"] = "auto"
@@ -62,9 +63,9 @@ class DatetimeOptions(_Options):
     """Settings of datetime columns; times are in UTC.
 
     Attributes:
-        parts: Which parts become features; weekday is 0 on Monday, elapsed_days counts from the first training time.
-        cyclic: Also the sine and cosine of month, day, weekday, hour, minute and day_of_year, of those in `parts`.
-        impute: What a missing time becomes.
+        parts: Parts that become features; weekday is 0 on Monday, elapsed_days counts from the earliest time in training.
+        cyclic: Whether to add sine and cosine of the parts month, day, weekday, hour, minute and day_of_year.
+        impute: Replacement of missing times.
         indicator, scale: As for numeric columns.
     """
 
@@ -81,10 +82,10 @@ class TextOptions(_Options):
     """Settings of text columns: TF-IDF of lower-case words of two or more letters, digits or underscores.
 
     Attributes:
-        max_features: Words kept, the most frequent first.
-        min_documents: A word must stand in this many rows.
-        sublinear: 1 + log(count) in place of the count.
-        norm: l2 makes each row's vector one long.
+        max_features: Maximum number of words; the most frequent are kept.
+        min_documents: Smallest number of rows that contain a word.
+        sublinear: Whether to use 1 + log(count) instead of the count.
+        norm: l2 scales each row's vector to length 1.
     """
 
     max_features: Annotated[int, Field(ge=1)] = 200
@@ -97,9 +98,9 @@ class ImageOptions(_Options):
     """Settings of images.
 
     Attributes:
-        normalize: standard brings each channel to mean 0 and deviation 1 over the training split; imagenet takes the constants
-            that pretrained networks expect; unit divides by 255; none leaves 0 to 255; auto is imagenet where params.weights is
-            set and standard elsewhere.
+        normalize: standard scales each channel to mean 0 and standard deviation 1 over the training split; imagenet uses the
+            constants that pretrained networks expect; unit divides by 255; none keeps 0 to 255; auto is imagenet if
+            params.weights is set, otherwise standard.
     """
 
     normalize: Literal["auto", "standard", "imagenet", "unit", "none"] = "auto"
@@ -122,10 +123,10 @@ def validated(kind: str, settings: Mapping[str, Any], *, where: str) -> Options:
     """The settings of a kind of column.
 
     Args:
-        where: The place in the specification, for the error: "numeric", "columns.tenure".
+        where: Place in the specification, such as "numeric" or "columns.tenure", for the error.
 
     Raises:
-        InputError: Naming the setting and what it may be.
+        InputError: For an invalid setting, naming it and its allowed values.
     """
     options = OPTIONS.get(kind, CategoricalOptions)  # an identifier that is dropped has no settings of its own
     try:

@@ -1,4 +1,4 @@
-"""Centre and factor of each scaled feature, learned from matrices given one after the other."""
+"""Centre and factor of each scaled feature, learned batch by batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ _CONSTANT = 10 * float(np.finfo(np.float32).eps)  # a spread smaller than this s
 
 
 class Moments:
-    """Count, mean, sum of squared differences, smallest and largest of each column; not a number is left out.
+    """Count, mean, sum of squared differences, minimum and maximum of each column; NaN is ignored.
 
     Batches are combined by Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample
     variances".
@@ -22,7 +22,7 @@ class Moments:
         self.least, self.most = np.full(columns, np.inf), np.full(columns, -np.inf)
 
     def add(self, matrix: np.ndarray) -> None:
-        """Take in a batch of shape [N, columns]."""
+        """Add a batch of shape [N, columns]."""
         values = matrix.astype(np.float64)
         known = ~np.isnan(values)
         values[~known] = 0.0
@@ -50,10 +50,10 @@ def learn_scaling(
     Args:
         features: Columns of the batches.
         batches: Unscaled matrices of shape [N, features].
-        methods: standard, robust, minmax or none, of the features to be scaled.
+        methods: standard, robust, minmax or none, by feature.
 
     Returns:
-        Centre and factor of each feature of `methods`, and the features that have one value only.
+        Centre and factor of each feature in `methods`, and the constant features.
     """
     moments = Moments(len(features))
     robust = [index for index, feature in enumerate(features) if methods.get(feature) == "robust"]

@@ -1,6 +1,6 @@
-"""What is done with each column: defaults by kind and framework, overridden by a small specification.
+"""Preprocessing of each column: defaults by kind and framework, overridden by a specification.
 
-A specification names settings for a kind of column, for single columns, or both; a column's own settings win::
+A specification has settings for a column kind, for single columns, or both; settings of a column take precedence::
 
     {"numeric": {"impute": "mean"},
      "columns": {"tenure": {"transform": "log1p", "scale": "standard"},
@@ -8,7 +8,7 @@ A specification names settings for a kind of column, for single columns, or both
                  "comment": {"kind": "text", "max_features": 500},
                  "customerID": {"drop": true}}}
 
-Settings by kind (the classes of `options` say what each means): numeric `impute fill indicator transform scale`; boolean
+Settings by kind (explained in `options`): numeric `impute fill indicator transform scale`; boolean
 `impute fill indicator`; categorical `encode min_frequency max_levels`; datetime `parts cyclic impute indicator scale`; text
 `max_features min_documents sublinear norm`; image and tensor `normalize`. A column also takes `kind`, which overrides the
 schema's, and `drop`.
@@ -41,7 +41,7 @@ _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """What is to be done with one raw column."""
+    """Preprocessing of one raw column."""
 
     name: str
     kind: str
@@ -50,18 +50,18 @@ class ColumnPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done with a table: the columns used, in the schema's order, and why others are not."""
+    """Preprocessing of a table: the columns used, in the schema's order, and the reason for each column that is dropped."""
 
     columns: tuple[ColumnPlan, ...]
     dropped: dict[str, str]
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting of every column, defaults included, as JSON values."""
+        """All settings of each column, including defaults, as JSON values."""
         return {c.name: {"kind": c.kind, **c.options.model_dump(mode="json")} for c in self.columns}
 
 
 def family(framework: str, params: Mapping[str, Any]) -> str:
-    """Which defaults fit a framework's model: tree, linear or network.
+    """Family of a framework's model, which sets the defaults: tree, linear or network.
 
     Raises:
         BadParameter: If there is no such framework or algorithm.
@@ -76,10 +76,11 @@ def family(framework: str, params: Mapping[str, Any]) -> str:
 
 
 def plan(schema: Schema, framework: str, params: Mapping[str, Any], specification: Mapping[str, Any]) -> Plan:
-    """Decide what is done with each column of a table.
+    """Choose the preprocessing of each column of a table.
 
     Raises:
-        InputError: If the specification names an unknown column, kind or setting, or a value that a setting cannot have.
+        BadParameter: If there is no such framework or algorithm.
+        InputError: If the specification has an unknown column, kind or setting, or an invalid value.
     """
     defaults = _DEFAULTS[family(framework, params)]
     by_kind, by_column = _sections(specification)
@@ -106,10 +107,10 @@ def plan(schema: Schema, framework: str, params: Mapping[str, Any], specificatio
 
 
 def check_specification(specification: Mapping[str, Any]) -> None:
-    """Check a specification by what is known without a schema: its sections, the kinds' settings, those of columns with a kind.
+    """Check a specification as far as possible without a schema: sections, settings of kinds, settings of columns with a kind.
 
     Raises:
-        InputError: For the first setting that no column could have.
+        InputError: For the first invalid setting.
     """
     by_kind, by_column = _sections(specification)
     for kind, settings in by_kind.items():
@@ -145,7 +146,7 @@ def _check_columns(schema: Schema, by_column: Mapping[str, Any]) -> None:
 
 
 def _choice(column: Column, own: dict[str, Any]) -> tuple[str | None, str]:
-    """Why a column is not used, or None, and its kind; both settings are taken out of `own`."""
+    """Why a column is dropped, or None, and its kind; removes both settings from `own`."""
     where = f"columns.{column.name}"
     drop, kind = own.pop("drop", False), own.pop("kind", column.kind.value)
     if not isinstance(drop, bool):

@@ -1,4 +1,4 @@
-"""Text as TF-IDF: lower case and words by the graph's own operations, in fitting too, so that both split a text alike.
+"""Text columns as TF-IDF. The graph itself lower-cases and splits texts, in fitting too, so that training and serving agree.
 
 A word is two or more letters, marks, digits or underscores of any script. Weights are those of scikit-learn's TfidfVectorizer:
 idf = ln((1 + rows) / (1 + rows with the word)) + 1, rows of length one by default.
@@ -24,10 +24,10 @@ LOCALE = "C.UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class TextFit:
-    """What was learned of one column.
+    """What was learned from one column.
 
     Attributes:
-        words: In the order of their features.
+        words: Words in the order of their features.
         weights: Inverse document frequency of each word.
     """
 
@@ -45,7 +45,10 @@ def fit(plan: ColumnPlan, values: pl.Series) -> TextFit:
     """Learn the words of one column.
 
     Args:
-        values: The training split's values, String with "" for missing.
+        values: Values of the training split, [N] String, "" where missing.
+
+    Raises:
+        TypeError: If the column is not text.
     """
     options = plan.options
     if not isinstance(options, TextOptions):
@@ -71,14 +74,14 @@ def write(graph: Graph, fits: Sequence[TextFit]) -> list[Block]:
 
 
 class Splitter:
-    """The graph's way of splitting texts into words, as a function."""
+    """Splits texts into words with the operations of the graph."""
 
     def __init__(self) -> None:
         graph = Graph([Input("text", "text")])
         self._session = session(graph.build(_words(graph, "text"), element=TensorProto.STRING, shape=["N", "words"]))
 
     def __call__(self, texts: pl.Series) -> np.ndarray:
-        """Words of each text, shape [N, most words of a text], filled up with ""."""
+        """Words of each text, [N, words of the longest text], padded with ""."""
         return self._session.run([OUTPUT], {"text": texts.to_numpy().reshape(-1, 1)})[0]
 
 
@@ -108,7 +111,7 @@ def _tfidf(graph: Graph, fit: TextFit) -> str:
 
 
 def _counted(words: np.ndarray) -> pl.DataFrame:
-    """How often each word stands in the texts, and in how many of them."""
+    """Number of occurrences of each word, and of texts that contain it."""
     text = np.repeat(np.arange(words.shape[0]), words.shape[1])
     pairs = pl.DataFrame({"text": text, "word": pl.Series(words.ravel().tolist(), dtype=pl.String)})
     known = pairs.filter(pl.col("word") != "").group_by("word")

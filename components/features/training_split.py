@@ -1,4 +1,4 @@
-"""The training split, as fitting reads it: a column or some rows at a time."""
+"""The training split, read column by column or in batches of rows."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ RESERVED = ("features", "label", "probabilities", "prediction")
 
 
 class TrainingSplit:
-    """The training split, a column or some rows at a time."""
+    """The training split, read column by column or in batches of rows."""
 
     def __init__(self, path: str | Path) -> None:
         self._frame = tables.scan_table(path)
@@ -24,7 +24,11 @@ class TrainingSplit:
         self.rows: int = self._frame.select(pl.len()).collect().item()
 
     def check(self, used: Sequence[ColumnPlan]) -> None:
-        """Fail early, naming the column, for what no fit can be made of."""
+        """Check that the columns exist and can be used.
+
+        Raises:
+            InputError: If the split has no rows, or naming a column that is missing or unusable.
+        """
         if self.rows == 0:
             raise InputError("the training split has no rows")
         for column in used:
@@ -38,14 +42,14 @@ class TrainingSplit:
                 raise InputError(f"column '{column.name}' has a name that the model uses for its output; rename or drop it")
 
     def values(self, column: ColumnPlan) -> pl.Series:
-        """A column as the graph sees it."""
+        """A column as the graph reads it, [N]."""
         return columns.canonical(self._frame.select(column.name).collect().get_column(column.name), column.kind)
 
     def shape(self, column: ColumnPlan) -> tuple[int, ...]:
-        """Shape of a value of an array column.
+        """Shape of one value of an array column.
 
         Raises:
-            InputError: If the column holds anything else.
+            InputError: If the column does not hold arrays.
         """
         dtype = self._types[column.name]
         if not isinstance(dtype, pl.Array):
@@ -53,7 +57,7 @@ class TrainingSplit:
         return dtype.shape
 
     def batches(self, names: Sequence[str], rows: int | None = None) -> Iterator[pl.DataFrame]:
-        """Some columns, some rows at a time (`BATCH_ROWS` by default), in order."""
+        """Batches of rows with some columns, in order (default: `BATCH_ROWS` rows each)."""
         rows = rows or BATCH_ROWS
         for start in range(0, self.rows, rows):
             yield self._frame.select(names).slice(start, rows).collect()

@@ -25,19 +25,18 @@ def train_model(
 
     Args:
         train: Training split as Parquet.
-        validation: Validation split as Parquet; decides when to stop where the method stops early.
+        validation: Validation split as Parquet, for early stopping.
         features: Folder with the fitted features.
         schema: Schema of the data as JSON, with the target and the task.
-        model: Folder of the trained model in MLflow's format, with model.json, features and estimator; no file is a pickle.
-        name: Name of the model, and of the experiment in MLflow.
+        model: Folder of the trained model in MLflow's format: model.json, features and estimator. No file is a pickle.
+        name: Name of the model and of the MLflow experiment.
         framework: Library to train with. One of {frameworks}.
-        params: Hyperparameters of the framework by name; with sklearn, "model" is linear, random_forest or
-            hist_gradient_boosting.
-        class_weight: none, or balanced, by which rare classes count as much as frequent ones.
-        positive_class: The one of two classes that metrics, threshold and headline are about; empty: the second in sorted order
-            (yes of no and yes, 1 of 0 and 1).
-        threshold: Probability of the positive class from which it is answered, above 0 and below 1.
-        seed: Equal seeds and equal inputs make equal models.
+        params: Hyperparameters of the framework by name. Default: the framework's own. With sklearn, "model" is linear,
+            random_forest or hist_gradient_boosting.
+        class_weight: Weight of the classes; balanced gives each class the same total weight. One of none, balanced.
+        positive_class: Positive class of a binary task. Default: the second in sorted order, such as yes or 1.
+        threshold: Minimum probability of the positive class to predict it, between 0 and 1, exclusive.
+        seed: Random seed. Equal seeds and inputs give equal models.
 
     Returns:
         Id of the MLflow run.

@@ -1,4 +1,4 @@
-"""A trained model as files: MLflow's model format around our own, written once and never pickled."""
+"""The folder of a trained model: MLflow's model format around the project's own files, without a pickle."""
 
 import json
 import platform
@@ -23,7 +23,7 @@ _ALWAYS = ("stagewright", "mlflow-skinny", "numpy", "onnx", "onnxruntime", "pand
 
 
 def libraries(framework: str) -> dict[str, str]:
-    """Version of Python and of each package that takes part in a model of this framework."""
+    """Versions of Python and of the packages that a model of this framework uses, by name."""
     found = {"python": platform.python_version()}
     row = FRAMEWORKS[framework]
     for package in (*_ALWAYS, *row.packages, *row.tools):
@@ -46,8 +46,8 @@ def write(
     """Write a model's files to an existing folder.
 
     Args:
-        example: A few rows with the model's raw columns.
-        learned: The rows that it was made from.
+        example: Some rows with the model's raw columns.
+        learned: Fingerprints of the rows that it was trained on.
     """
     features.save(folder / FEATURES)
     (folder / ESTIMATOR).mkdir()
@@ -84,8 +84,8 @@ def _write_mlmodel(folder: Path, metadata: ModelMetadata, features: FeatureGraph
 def _signature(metadata: ModelMetadata, inputs: tuple[Input, ...], dtypes: pl.Schema) -> "ModelSignature":
     """Inputs and outputs as MLflow checks them.
 
-    Numbers are of any type there: MLflow refuses an integer where it knows a float, and a missing value where it knows an
-    integer, both of which the model takes; what it does not take, the model itself refuses by the column's name.
+    Numbers have any type there: MLflow refuses an integer for a float column, and a missing value for an integer column, which
+    the model accepts. The model itself refuses unusable values and names the column.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema

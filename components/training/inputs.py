@@ -1,4 +1,4 @@
-"""What a training run needs, read, checked and made ready before the run begins."""
+"""Inputs of a training run: read, checked and transformed before the run begins."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -23,13 +23,13 @@ CHECKED_ROWS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """A checked training job's data.
+    """Checked inputs of a training run.
 
     Attributes:
-        classes: Sorted labels, but the positive one of two is second; None for regression.
-        hashes: SHA-256 of each table by its use.
-        example: A few rows of the raw columns.
-        learned: The rows of both tables.
+        classes: Labels in sorted order; of two classes, the positive one is second. None for regression.
+        hashes: SHA-256 of each table by use: train, validation.
+        example: Some rows of the raw columns.
+        learned: Fingerprints of the rows of both tables.
     """
 
     schema: Schema
@@ -49,10 +49,10 @@ def prepare(
     """Read, check and transform both splits.
 
     Args:
-        positive_class: The one of two classes that the model is about; none: the second in sorted order.
+        positive_class: Positive class of a binary task. Default: the second in sorted order.
 
     Raises:
-        InputError: For a schema, features or a target that cannot be used, naming it.
+        InputError: If the schema, the features or the target cannot be used.
     """
     schema = _schema(schema_file)
     target, task = targets.task_of(schema)

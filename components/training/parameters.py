@@ -1,4 +1,4 @@
-"""Hyperparameters as a user gives them: a JSON object, checked against a table of what a method takes."""
+"""Hyperparameters: a JSON object, checked against a method's table of parameters."""
 
 import math
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from stagewright.components.runtime.errors import BadParameter, InputError, did_
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One hyperparameter: its default and what it may be.
+    """One hyperparameter: its default and its allowed values.
 
     Attributes:
-        default: Used when the user gives none; None means "no limit" where `optional`.
+        default: Value if none is given; None means "no limit" if `optional`.
         type: int, float, bool, str, or list for a list of positive whole numbers.
-        minimum: Lowest value allowed; `above` excludes the value itself.
-        optional: Whether null may be given.
+        minimum: Lowest allowed value; `above` excludes it.
+        optional: Whether null is allowed.
     """
 
     default: Any
@@ -28,10 +28,10 @@ class Parameter:
     optional: bool = False
 
     def check(self, name: str, value: Any) -> Any:
-        """The value in the parameter's own type.
+        """The value, converted to the parameter's type.
 
         Raises:
-            BadParameter: If it cannot have this value.
+            BadParameter: If the value is not allowed.
         """
         if value is None and self.optional:
             return None
@@ -49,7 +49,7 @@ class Parameter:
 
     @property
     def expected(self) -> str:
-        """What the parameter takes, as the end of a sentence."""
+        """The allowed values, as the end of a sentence."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(self.type)
@@ -68,15 +68,15 @@ class Parameter:
 
 
 def resolve(method: str, given: Mapping[str, Any], table: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Every parameter of a method with the value to use.
+    """All parameters of a method with the values to use.
 
     Args:
         method: Name of the method, for messages.
-        given: What the user set.
+        given: Values by name, as the user gave them.
 
     Raises:
-        InputError: For a name that the method does not have, naming the nearest one that it has.
-        BadParameter: For a value that a parameter cannot have.
+        InputError: For an unknown name, suggesting the most similar one.
+        BadParameter: For a value that is not allowed.
     """
     for name in given:
         if name not in table:

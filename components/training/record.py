@@ -1,4 +1,4 @@
-"""What a training run leaves in MLflow and in model.json."""
+"""The record of a training run in MLflow and in model.json."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ from stagewright.components.runtime.tracking import Run
 from stagewright.components.training.frameworks._base import Fit, Plan
 from stagewright.components.training.inputs import Inputs
 
-_MACHINE = {"device", "threads"}  # parameters that say where a model is trained, not how
+_MACHINE = {"device", "threads"}  # parameters about the machine, not about the model
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training: what it is called, how it is done, on what.
+    """One training run: name, method, inputs.
 
     Attributes:
-        name: Of the model and of the experiment.
-        libraries: Version of each package that takes part.
+        name: Name of the model and of the MLflow experiment.
+        libraries: Version of each package that the model uses.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Job:
         return general | {f"params.{parameter}": value for parameter, value in self.plan.params.items()}
 
     def decision(self) -> dict[str, Any]:
-        """The positive class and its threshold; nothing for what is not one of two classes."""
+        """The positive class and its threshold; empty unless the task is binary."""
         if self.inputs.task is not Task.BINARY or self.inputs.classes is None:
             return {}
         return {"positive_class": positive.class_name(self.inputs.classes[1]), "threshold": self.threshold}
 
     def tags(self) -> dict[str, str]:
-        """MLflow's tags of the run: what was used, by hash and by version."""
+        """MLflow's tags of the run: hashes of the inputs and versions of the packages."""
         return {
             "stagewright.framework": self.framework,
             "stagewright.task": self.inputs.task.value,
@@ -74,7 +74,7 @@ class Job:
         }
 
     def recipe(self) -> str:
-        """Hash of how the model is made: equal when the same is done to new data, so nothing that was learned enters it."""
+        """Hash of how the model is trained. It contains nothing learned, so retraining on new data gives the same hash."""
         document: dict[str, Any] = {
             "framework": self.framework,
             "algorithm": self.plan.algorithm,
@@ -91,7 +91,7 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def metadata(self, fit: Fit, run_id: str) -> ModelMetadata:
-        """What model.json tells of the trained model."""
+        """The content of model.json."""
         inputs, weights = self.inputs, fit.estimator.importances()
         served = Signature(inputs.task.value, inputs.features.inputs, inputs.classes)
         return ModelMetadata(
@@ -121,7 +121,7 @@ class Job:
 
 
 def history(run: Run, fit: Fit, *, seconds: float) -> None:
-    """Log every metric of every iteration, then what is to be told of the whole: `best_...` is of the iteration kept."""
+    """Log each metric of each iteration, then the run's totals; `best_...` belongs to the iteration that is kept."""
     steps: dict[int, dict[str, float]] = {}
     best: dict[str, float] = {}
     for name, values in fit.history.items():

@@ -1,4 +1,4 @@
-"""The target as a model learns it: class codes or numbers, and how much each row counts."""
+"""The target as models use it: class codes or values, and class weights."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def task_of(schema: Schema) -> tuple[str, Task]:
     """The target's name and the task.
 
     Raises:
-        InputError: If the schema says neither.
+        InputError: If the schema has no target or no task.
     """
     if schema.target is None or schema.task is None:
         raise InputError("the schema has no target or no task; run validate_data with a target first")
@@ -24,10 +24,10 @@ def task_of(schema: Schema) -> tuple[str, Task]:
 
 
 def series_of(table: pl.DataFrame, target: str, split: str) -> pl.Series:
-    """The target's column of a split, complete.
+    """The target column of a split, [N], without missing values.
 
     Raises:
-        InputError: If it is not there, has no rows, or has missing values.
+        InputError: If the column does not exist, or has no rows or missing values.
     """
     if target not in table.columns:
         raise InputError(f"target '{target}' is not in the {split} split{did_you_mean(target, table.columns)}")
@@ -44,12 +44,12 @@ def classes_of(series: pl.Series, task: Task) -> tuple[Label, ...]:
     """The classes of a training split, sorted, as Python strings, integers or booleans.
 
     Raises:
-        InputError: If there is one class only, or more than two for a binary task, or the values are no labels.
+        InputError: If there is only one class, there are more than two for a binary task, or the values are not labels.
     """
     classes = tuple(sorted(_labels(series).unique().to_list()))
     if len(classes) == 1:
         raise InputError(
-            f"target '{series.name}' has one class only ({classes[0]!r}) in the training split; "
+            f"target '{series.name}' has only one class ({classes[0]!r}) in the training split; "
             "a classifier needs at least two: check the data, or split with method 'stratified'"
         )
     if task is Task.BINARY and len(classes) != 2:
@@ -58,7 +58,7 @@ def classes_of(series: pl.Series, task: Task) -> tuple[Label, ...]:
 
 
 def codes(series: pl.Series, classes: Sequence[Label], split: str) -> np.ndarray:
-    """Position of each row's label among the classes, [N] int64.
+    """Index of each row's label in the classes, [N] int64.
 
     Raises:
         InputError: For a label that is not among the classes.
@@ -77,7 +77,7 @@ def values(series: pl.Series, split: str) -> np.ndarray:
     """The target of a regression, [N] float32.
 
     Raises:
-        InputError: If it is no number or not finite.
+        InputError: If a value is not a finite number.
     """
     if not series.dtype.is_numeric():
         raise InputError(f"target '{series.name}' holds {series.dtype} and the task is regression; expected numbers")
@@ -88,10 +88,10 @@ def values(series: pl.Series, split: str) -> np.ndarray:
 
 
 def class_shares(class_weight: str, train_codes: np.ndarray | None) -> np.ndarray | None:
-    """Weight of each class, or None for equal rows: balanced is rows / (classes * rows of the class), as in scikit-learn.
+    """Weight of each class, or None for equal weights; balanced is rows / (classes * rows of the class), as in scikit-learn.
 
     Raises:
-        BadParameter: For an unknown kind of weight, or for weights where there are no classes.
+        BadParameter: For an unknown class weight, or for balanced with a regression.
     """
     one_of("class_weight", class_weight, CLASS_WEIGHTS)
     if class_weight == "none":
@@ -103,7 +103,7 @@ def class_shares(class_weight: str, train_codes: np.ndarray | None) -> np.ndarra
 
 
 def _labels(series: pl.Series) -> pl.Series:
-    """Labels in one of the three types that a model may answer; integral floats, as some files hold them, are integers."""
+    """Labels as strings, integers or booleans; floats with integral values become integers."""
     dtype = series.dtype
     if dtype in (pl.String, pl.Boolean):
         return series

@@ -1,4 +1,4 @@
-"""Train a model on fitted features, recorded as an MLflow run from its first to its last iteration."""
+"""Train a model on fitted features and record the MLflow run."""
 
 import logging
 import time
@@ -35,27 +35,27 @@ def train_model(
     threshold: float = THRESHOLD,
     seed: int = 0,
 ) -> ModelMetadata:
-    """Train on one table, watch another, write the model folder and record all of it in MLflow.
+    """Train a model, write the model folder and record the run in MLflow.
 
     Args:
-        train: Parquet file to learn from.
-        validation: Parquet file that decides when to stop.
+        train: Parquet file of the training split.
+        validation: Parquet file of the validation split, for early stopping.
         features: Folder of the fitted features.
-        schema: Schema file, with target and task.
-        model: Folder to write; it appears when the model is complete.
-        name: Of the model, and of the MLflow experiment.
+        schema: Schema file with target and task.
+        model: Folder to write. It appears when the model is complete.
+        name: Name of the model and of the MLflow experiment.
         framework: Name of the framework, see `runtime.frameworks`.
-        params: Hyperparameters by name; the framework's own defaults for those not given.
-        positive_class: The one of two classes that metrics and threshold are about; empty: the second in sorted order.
-        threshold: Probability of the positive class from which it is answered.
-        class_weight: none, or balanced for classes that count the same however rare they are.
+        params: Hyperparameters by name. Default: the defaults of the framework.
+        positive_class: Positive class of a binary task. Default: the second in sorted order.
+        threshold: Minimum probability of the positive class to predict it.
+        class_weight: none, or balanced, which gives each class the same total weight.
 
     Returns:
-        What was written to model.json, with the id of the MLflow run.
+        The content of model.json, with the id of the MLflow run.
 
     Raises:
-        InputError: For anything unusable in the data or the parameters, before a run begins.
-        ServiceUnavailable: If MLflow does not answer.
+        InputError: If data or parameters cannot be used; raised before the MLflow run begins, unless training itself fails.
+        ServiceUnavailable: If MLflow does not respond.
     """
     naming.model_name(name)
     checked_seed(seed)

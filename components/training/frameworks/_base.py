@@ -1,4 +1,4 @@
-"""What every framework module offers and receives: `plan(params)`, `train(data, params, seed=)`, `load(folder)`."""
+"""The interface of a framework module: `plan(params)`, `train(data, plan, seed=)`, `load(folder)`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ IR_VERSION = 8  # the first for opset 18: what reads these opsets reads this fil
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Rows to learn from or to watch.
+    """Rows of the training or the validation split.
 
     Attributes:
         X: Features, [N, F] float32; NaN where missing.
@@ -34,7 +34,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Both splits and what the columns of the matrix are.
+    """Both splits, and the features that are the columns of the matrix.
 
     Attributes:
         classes: Number of classes; 0 for regression.
@@ -46,10 +46,10 @@ class TrainingData:
     classes: int
 
     def require_no_missing(self, method: str) -> None:
-        """Stop a method that cannot take missing values.
+        """Check that no feature has missing values.
 
         Raises:
-            InputError: Naming the first feature with one.
+            InputError: If one has, naming the first.
         """
         for split in (self.train, self.validation):
             missing = np.flatnonzero(np.isnan(split.X).any(axis=0))
@@ -63,10 +63,10 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What training gave.
+    """Result of a training.
 
     Attributes:
-        history: Metric by name, one value an iteration or epoch: train_log_loss, validation_log_loss, train_rmse, ...
+        history: Metrics by name, one value per iteration or epoch: train_log_loss, validation_log_loss, train_rmse, ...
         best_iteration: Number of iterations that the estimator keeps; None for methods without iterations.
     """
 
@@ -77,7 +77,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A method with every parameter resolved, before any data is seen."""
+    """A method with all parameters resolved, before data is read."""
 
     algorithm: str
     params: dict[str, Any]
@@ -86,20 +86,38 @@ class Plan:
 class Framework(Protocol):
     """The interface of a module in this package."""
 
-    def plan(self, params: Mapping[str, Any]) -> Plan: ...
+    def plan(self, params: Mapping[str, Any]) -> Plan:
+        """Check the hyperparameters and add defaults.
 
-    def train(self, data: TrainingData, plan: Plan, *, seed: int) -> Fit: ...
+        Raises:
+            InputError: For an unknown parameter or a value that is not allowed.
+        """
+        ...
 
-    def load(self, folder: Path) -> Estimator: ...
+    def train(self, data: TrainingData, plan: Plan, *, seed: int) -> Fit:
+        """Train an estimator; equal seeds and data give equal estimators.
+
+        Raises:
+            InputError: If the method cannot use the data.
+        """
+        ...
+
+    def load(self, folder: Path) -> Estimator:
+        """The estimator that was saved to a folder.
+
+        Raises:
+            InputError: If a file is missing or damaged.
+        """
+        ...
 
 
 def loss_name(classes: int) -> str:
-    """What the history is about: log_loss for classes, rmse for values."""
+    """Name of the loss in the history: log_loss for classes, rmse for values."""
     return "log_loss" if classes else "rmse"
 
 
 def loss(data: Split, predicted: np.ndarray) -> float:
-    """Weighted log loss of probabilities [N, C], or root mean squared error of values [N]."""
+    """Weighted log loss of probabilities [N, C], or weighted root mean squared error of values [N]."""
     if predicted.ndim == 2:
         chosen = predicted[np.arange(len(data.y)), data.y].astype(np.float64)
         return float(np.average(-np.log(np.clip(chosen, 1e-15, None)), weights=data.weights))
@@ -113,9 +131,9 @@ def damaged(path: Path, error: Exception) -> InputError:
 
 
 def row_weights(split: Split) -> np.ndarray:
-    """What each row's loss is multiplied with before a mini-batch's mean is taken, [N] float32; 1 on average over all rows.
+    """Factor of each row's loss in the mean of a mini-batch, [N] float32; the average over all rows is 1.
 
-    So a batch of light rows moves a network little, and the size of the weights does not change the length of its steps.
+    A batch of rows with small weights therefore changes a network little; the scale of the weights has no effect.
     """
     if split.weights is None:
         return np.ones(len(split.y), np.float32)
@@ -123,6 +141,6 @@ def row_weights(split: Split) -> np.ndarray:
 
 
 def shares(weights: np.ndarray) -> np.ndarray | None:
-    """Weights as shares of their sum, or None if they are all zero."""
+    """Weights divided by their sum, [F] float64, or None if all are zero."""
     total = float(weights.sum())
     return (weights / total).astype(np.float64) if total > 0 else None

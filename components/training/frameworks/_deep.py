@@ -1,4 +1,4 @@
-"""How deep networks are trained, exported and stored: warm-up and decay, early stopping, one ONNX graph, safetensors."""
+"""Training, export and storage of deep networks: warm-up and decay, early stopping, one ONNX graph, safetensors."""
 
 import json
 import logging
@@ -32,16 +32,16 @@ PARAMETERS = {
 
 
 class Rows(Protocol):
-    """Rows of one split, as a network takes them."""
+    """Rows of one split, as inputs of a network."""
 
     def __len__(self) -> int: ...
 
     def batches(self, size: int, shuffle: torch.Generator | None) -> Iterator[torch.Tensor]:
-        """Indices of each batch, in random order or in the cheapest one."""
+        """Indices of each batch: in random order, or in the order that is fastest to compute."""
         ...
 
     def take(self, chosen: torch.Tensor, shuffle: torch.Generator | None) -> torch.Tensor:
-        """The network's input for some rows; changed a little where `shuffle` is given and the framework augments."""
+        """The network's input for some rows; augmented if `shuffle` is given and the framework augments."""
         ...
 
 
@@ -61,10 +61,10 @@ class ClassifierTrainer:
         """Train; return both losses by epoch and the number of the best epoch, whose weights the network has then.
 
         Args:
-            framework: Named in the progress bar and in the error.
+            framework: Name for the progress bar and the error.
 
         Raises:
-            InputError: If the loss is never a number.
+            InputError: If no epoch has a finite loss.
         """
         self.network.to(self.device)
         epochs = self.params["max_epochs"]
@@ -85,7 +85,7 @@ class ClassifierTrainer:
         total, mass = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for chosen in rows.batches(self.params["batch_size"], shuffle):
             if len(chosen) < 2 and len(rows) > 1:
-                continue  # batch normalization needs two rows; the one left over takes part in another epoch
+                continue  # batch normalization needs two rows; a single row is trained in another epoch
             losses, weights = self._losses("train", rows, chosen, shuffle)
             optimizer.zero_grad(set_to_none=True)
             losses.mean().backward()
@@ -117,7 +117,7 @@ class ClassifierTrainer:
 
 
 def probabilities(network: nn.Module, rows: Rows, size: int, classes: int) -> np.ndarray:
-    """Probabilities [N, C] float32 of a network on the CPU, in the rows' own order."""
+    """Probabilities [N, C] float32 of a network on the CPU, in the order of the rows."""
     network.eval()
     answered = torch.zeros(len(rows), classes)
     with torch.inference_mode():
@@ -130,16 +130,16 @@ def exported(network: nn.Module, example: torch.Tensor, *, columns: Any = None) 
     """A network as ONNX: `features` float [N, F] -> `probabilities` float [N, C].
 
     Args:
-        example: Features of two rows or more.
-        columns: The dimension of F where it is free.
+        example: Features of at least two rows, [N, F] float32.
+        columns: Name of the dimension F if it is dynamic.
 
     Raises:
-        InputError: If the network has an operation that ONNX has no form for.
+        InputError: If ONNX does not support an operation of the network.
     """
     import onnx
 
     shapes: dict[int, Any] = {0: torch.export.Dim("N")} | ({} if columns is None else {1: columns})
-    with _quiet(), torch.inference_mode(mode=False), torch.no_grad():
+    with _suppress_output(), torch.inference_mode(mode=False), torch.no_grad():
         try:
             program = torch.onnx.export(
                 _Answering(network.eval()), (example,), dynamo=True, input_names=["features"], output_names=["probabilities"],
@@ -147,9 +147,9 @@ def exported(network: nn.Module, example: torch.Tensor, *, columns: Any = None) 
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  the exporter's errors share no base class
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise InputError(f"the network cannot be written as ONNX: {first}") from None
+            raise InputError(f"the network cannot be exported to ONNX: {first}") from None
     if program is None:
-        raise InputError("the network cannot be written as ONNX: the exporter gave nothing")
+        raise InputError("the network cannot be exported to ONNX: the exporter returned nothing")
     # The exporter notes where in the source each node comes from: machine paths, and another text in every run.
     proto: ModelProto = onnx.load_model_from_string(program.model_proto.SerializeToString())
     for entry in (proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
@@ -178,10 +178,10 @@ def save(folder: Path, network: nn.Module, architecture: Mapping[str, Any]) -> N
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name from a .safetensors file or a file that torch.save wrote, of which only tensors are read.
+    """Tensors by name from a .safetensors file or a file of torch.save; only tensors are read.
 
     Raises:
-        InputError: If there is no such file or it holds anything else.
+        InputError: If the file does not exist or does not hold tensors.
     """
     try:
         if path.suffix == ".safetensors":
@@ -191,7 +191,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"no weights at {path}") from None
-    except Exception as error:  # noqa: BLE001  a damaged file fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001  a damaged file can raise any error
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path} does not hold weights: {first}") from None
     found = found.get("state_dict", found) if isinstance(found, dict) else None
@@ -206,7 +206,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _targets(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    """Class codes and weights."""
+    """Class codes [N] and row weights [N]."""
     return torch.from_numpy(split.y.astype(np.int64)), torch.from_numpy(row_weights(split))
 
 
@@ -218,8 +218,8 @@ def precision(wanted: str, device: torch.device) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's own remarks, which no user of ours can act on."""
+def _suppress_output() -> Iterator[None]:
+    """Suppress the exporter's messages, which a user cannot act on."""
     names = ("torch.onnx", "torch.onnx._internal", "onnxscript", "onnx_ir", "torch.export", "torch.fx")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

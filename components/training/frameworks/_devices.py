@@ -1,4 +1,4 @@
-"""Where a network is trained, and the same weights for the same seed."""
+"""Devices for training, and reproducible training on them."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from stagewright.components.runtime.errors import InputError
 
 
 def device(wanted: str) -> torch.device:
-    """The GPU where there is one and it is not refused, or the CPU.
+    """The device to use: with auto, the GPU if there is one, otherwise the CPU.
 
     Args:
         wanted: auto, cpu or cuda.
 
     Raises:
-        InputError: If a GPU is asked for and none is visible.
+        InputError: If cuda is requested and no GPU is visible.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError("params.device is 'cuda' and no GPU is visible here; use 'auto' or 'cpu', or a GPU profile")
@@ -25,10 +25,10 @@ def device(wanted: str) -> torch.device:
 
 @contextmanager
 def reproducible(seed: int, threads: int, where: torch.device, *, strict: bool = True) -> Iterator[None]:
-    """The same weights for the same seed; the process's own random state and settings are put back afterwards.
+    """Make training reproducible; the random state and settings of the process are restored afterwards.
 
     Args:
-        strict: Whether an operation that has no reproducible form on this device is an error.
+        strict: Whether an operation without a reproducible implementation on this device is an error.
     """
     if where.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS may sum in another order each time

@@ -1,4 +1,4 @@
-"""Networks that classify images: one of our own for small images, torchvision's and timm's by name."""
+"""Networks that classify images: a small convolutional network, or one of torchvision or timm by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,18 +14,18 @@ from stagewright.components.runtime.errors import BadParameter, InputError, did_
 from stagewright.components.runtime.vision import prepare_torchvision
 from stagewright.components.training.frameworks._deep import weights
 
-_COLOURS = 3  # what pretrained networks take; a grey image is given to them three times
+_COLOURS = 3  # channels of pretrained networks; a grey image is repeated three times
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Everything about a network but its weights.
+    """Description of a network without its weights.
 
     Attributes:
         name: cnn, torchvision/<name> or timm/<name>.
-        shape: Of an image: channels, height, width.
-        stages: Of the network `cnn`: filters of each stage.
-        resize: Side of the square that images are brought to first; 0 leaves them as they are.
+        shape: Channels, height and width of an image.
+        stages: Number of filters of each stage, for `cnn`.
+        resize: Resize images to this height and width in pixels; 0 keeps their size.
     """
 
     name: str
@@ -59,21 +59,22 @@ class Network(nn.Module):
         if shape.name != "cnn" and shape.shape[0] == 1:
             X = X.expand(-1, _COLOURS, -1, -1)
         answered = self.body(X)
-        return answered if isinstance(answered, torch.Tensor) else answered[0]  # some answer at several depths in training
+        # Some networks have outputs at several depths in training.
+        return answered if isinstance(answered, torch.Tensor) else answered[0]
 
     def head(self) -> nn.Linear | nn.Conv2d | None:
-        """The layer that answers the classes, if it can be told."""
+        """The layer that outputs the classes, or None if it cannot be found."""
         layers = [layer for layer in self.body.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
         last = layers[-1] if layers else None
         return last if last is not None and last.weight.shape[0] == self.architecture.classes else None
 
 
 def build(architecture: Architecture) -> Network:
-    """A network with random weights, tried on one image.
+    """A network with random weights, checked on one image.
 
     Raises:
-        InputError: If its package is not installed, or it cannot take images of this size.
-        BadParameter: For a name that there is not.
+        InputError: If its package is not installed, or it does not accept images of this size.
+        BadParameter: If there is no architecture of this name.
     """
     network = Network(architecture)
     size = " x ".join(map(str, architecture.shape[1:]))
@@ -89,7 +90,7 @@ def build(architecture: Architecture) -> Network:
 
 
 def adopt(network: Network, path: Path) -> int:
-    """Take over the weights of a file, all but the head's where the file knows other classes; returns how many tensors.
+    """Load the weights of a file, without the head if the file has other classes; returns the number of tensors.
 
     Raises:
         InputError: If the file does not fit the network.
@@ -110,13 +111,13 @@ def adopt(network: Network, path: Path) -> int:
 
 
 class Images:
-    """Rows of images, flattened; shifted, turned and mirrored at random where that is asked for.
+    """Rows of flattened images, with optional random shifts, rotations and flips.
 
     Args:
         X: [N, C * H * W] float32.
-        shift: Largest shift, as a share of height and width.
-        rotate: Largest turn, in degrees.
-        flip: Whether left and right may be exchanged.
+        shift: Maximum shift, as a fraction of height and width.
+        rotate: Maximum rotation in degrees.
+        flip: Whether images are flipped horizontally at random.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Images:
         return self._changed(X.reshape(-1, *self.shape), shuffle).flatten(1)
 
     def _changed(self, X: torch.Tensor, shuffle: torch.Generator) -> torch.Tensor:
-        """Each image moved in its own way; what comes in from outside repeats the border."""
+        """Each image with its own random change; pixels from outside repeat the border."""
         draws = torch.rand(4, len(X), generator=shuffle)
         angle = (2 * draws[0] - 1) * np.pi / 180 * self.rotate
         mirror = torch.where(draws[3] < 0.5, -1.0, 1.0) if self.flip else torch.ones(len(X))

@@ -1,4 +1,4 @@
-"""Networks that classify texts: a transformer from a folder, one vector of its tokens', a linear layer."""
+"""Networks that classify texts: a transformer from a folder, pooling over its tokens, a linear layer."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,15 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.language import CONFIG, BaseModel
 from stagewright.components.runtime.vision import prepare_torchvision
 
-_SORTED_BATCHES = 32  # so many batches are drawn together and sorted by length, so that a batch holds texts of like length
+_SORTED_BATCHES = 32  # batches that are drawn together and sorted by length, so that a batch has texts of similar length
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Everything about a network but its weights and the transformer's configuration.
+    """Description of a network without its weights and the transformer's configuration.
 
     Attributes:
-        padding: Id of the token that fills short texts up.
+        padding: Id of the padding token.
         pooling: mean, cls or max.
     """
 
@@ -41,7 +41,7 @@ class Architecture:
 
 
 class Network(nn.Module):
-    """Token ids [N, L], as numbers of any type, to logits [N, classes]; the mask follows from the padding."""
+    """Token ids [N, L] of any numeric type to logits [N, classes]; padding tokens are masked."""
 
     def __init__(self, encoder: nn.Module, architecture: Architecture, width: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def pretrained(base: BaseModel, architecture: Architecture) -> Network:
     """The base model with a new head.
 
     Raises:
-        InputError: If the transformer is of a kind that is not known here, or its files are damaged.
+        InputError: If the type of the transformer is unknown, or its files are damaged.
     """
     auto = _transformers()
     try:
@@ -85,14 +85,14 @@ def pretrained(base: BaseModel, architecture: Architecture) -> Network:
 
 
 def empty(folder: Path, architecture: Architecture) -> Network:
-    """A network of a stored configuration, without its weights."""
+    """A network with a stored configuration and random weights."""
     auto = _transformers()
     config = auto.AutoConfig.from_pretrained(folder / CONFIG, local_files_only=True, trust_remote_code=False)
     return _with_head(auto.AutoModel.from_config(config, attn_implementation="eager"), architecture)
 
 
 def describe(folder: Path, network: Network) -> None:
-    """Write the transformer's configuration, without the path that it was read from."""
+    """Write the transformer's configuration without the path of its folder."""
     encoder: Any = network.encoder
     document = encoder.config.to_dict()
     for name in ("_name_or_path", "_attn_implementation_autoset"):
@@ -101,7 +101,7 @@ def describe(folder: Path, network: Network) -> None:
 
 
 def learn_only(network: Network, part: str, layers: int) -> None:
-    """Leave only a part of the network to be learned: head, last (the last layers of the transformer and the head) or all."""
+    """Freeze all but a part of the network: head, last (the last layers of the transformer and the head) or all."""
     if part == "all":
         return
     for parameter in network.encoder.parameters():
@@ -117,10 +117,10 @@ def learn_only(network: Network, part: str, layers: int) -> None:
 
 
 class Texts:
-    """Rows of token ids; a batch is as wide as its longest text.
+    """Rows of token ids; a batch has the width of its longest text.
 
     Args:
-        X: [N, L] ids as float32, filled up at the end.
+        X: Token ids, [N, L] float32, padded at the end.
     """
 
     def __init__(self, X: np.ndarray, padding: int) -> None:
@@ -149,10 +149,10 @@ class Texts:
 
 
 class Vectors:
-    """Rows that a frozen transformer has turned into vectors, so that its head alone can be learned.
+    """Rows as vectors of a frozen transformer, to train only its head.
 
     Args:
-        vectors: [N, width].
+        vectors: [N, width] float32.
     """
 
     def __init__(self, vectors: torch.Tensor) -> None:
@@ -179,7 +179,7 @@ def _with_head(encoder: Any, architecture: Architecture) -> Network:
 
 
 def _drop_pooler(encoder: Any) -> None:
-    """BERT's own pooling layer is not used here: it would be stored and exported for nothing."""
+    """Remove BERT's pooling layer, which is not used and would be stored and exported."""
     if isinstance(getattr(encoder, "pooler", None), nn.Module):
         encoder.pooler = None
 

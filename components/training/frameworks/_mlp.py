@@ -1,4 +1,4 @@
-"""The network of the torch framework: what it is made of, its forward pass, and the same as an ONNX graph."""
+"""The network of the framework torch: architecture, forward pass, ONNX graph."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """A column of codes 0 to cardinality - 1, each learned as a vector; row 0 of the table is for any other value."""
+    """A column of codes 0 to cardinality - 1, each with a learned vector; row 0 of the table is for other values."""
 
     column: int
     cardinality: int
@@ -27,13 +27,13 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Everything about a network but its weights.
+    """Description of a network without its weights.
 
     Attributes:
-        numeric: Columns of the matrix that are used as they are.
+        numeric: Columns of the matrix that are used without an embedding.
         hidden: Units of each hidden layer.
         classes: Number of classes; 0 for regression.
-        mean: Of the target, for regression; the network answers in units of `scale` from it.
+        mean: Mean of the target, for regression; the network predicts (target - mean) / scale.
     """
 
     numeric: tuple[int, ...]
@@ -46,12 +46,12 @@ class Architecture:
 
     @property
     def width(self) -> int:
-        """Columns of the matrix."""
+        """Number of columns of the matrix."""
         return len(self.numeric) + len(self.embeddings)
 
     @property
     def inputs(self) -> int:
-        """Units that enter the first layer."""
+        """Number of inputs of the first layer."""
         return len(self.numeric) + sum(embedding.size for embedding in self.embeddings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,18 +117,18 @@ class Network(nn.Module):
         return self.head(hidden)
 
     def losses(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each row, or its squared error."""
+        """Cross-entropy or squared error of each row, [N]."""
         raw = self(X)
         return nn.functional.cross_entropy(raw, y, reduction="none") if self.shape.classes else (raw[:, 0] - y) ** 2
 
 
 def _silent_table(entry: Embedding) -> nn.Embedding:
-    """Vectors of zeros: a code that training never shows keeps its own, and says nothing."""
+    """Vectors of zeros: a code that does not occur in training keeps its zeros and has no effect."""
     return nn.Embedding.from_pretrained(torch.zeros(entry.cardinality + 1, entry.size), freeze=False)
 
 
 def graph(network: Network) -> ModelProto:
-    """The network as ONNX: each batch normalization is folded into the layer before it, so a layer is Gemm and Relu."""
+    """The network as ONNX. Batch normalization is folded into the layer before it, so a layer is Gemm and Relu."""
     builder = _Builder()
     shape = network.shape
     hidden = _entrance(network, builder)
@@ -151,7 +151,7 @@ def graph(network: Network) -> ModelProto:
 
 
 class _Builder:
-    """Nodes and constants of a graph, named as they come."""
+    """Nodes and constants of a graph, with generated names."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
@@ -169,7 +169,7 @@ class _Builder:
 
 
 def _entrance(network: Network, builder: _Builder) -> str:
-    """What enters the first layer: the numeric columns, then each embedding."""
+    """Inputs of the first layer: the numeric columns, then the embeddings."""
     shape = network.shape
     if not shape.embeddings:
         return "features"

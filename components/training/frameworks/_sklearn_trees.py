@@ -11,8 +11,8 @@ from stagewright.components.training.frameworks._trees import Tree, ensemble, fl
 def boosted_trees(model: Any) -> ModelProto:
     """A fitted HistGradientBoosting model as one node.
 
-    skl2onnx converts these too, but rounds each float64 threshold to the nearest float32, which may be above it, so that a
-    feature between the two goes the other way: on random splits of wine, probabilities differed by up to 0.003.
+    skl2onnx converts these models too, but rounds each float64 threshold to the nearest float32. If that is above the
+    threshold, a feature between both takes the other branch: on random splits of wine, probabilities differed by up to 0.003.
     """
     trees = [_tree(grown.nodes, output) for iteration in model._predictors for output, grown in enumerate(iteration)]
     classes = len(getattr(model, "classes_", ()))

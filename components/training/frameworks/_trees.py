@@ -1,4 +1,4 @@
-"""Boosted trees as one ONNX node, the same for every framework that grows them."""
+"""Boosted trees as one ONNX node, for all frameworks with boosted trees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ class Tree:
     """One tree as arrays over its nodes; node 0 is the root.
 
     Attributes:
-        feature: Column that an inner node looks at.
-        threshold: What it compares with.
-        left: Child taken when the comparison holds, -1 in a leaf.
-        right: Child taken otherwise.
+        feature: Column that an inner node compares.
+        threshold: Value that it is compared with.
+        left: Child if the comparison is true, -1 in a leaf.
+        right: Child otherwise.
         missing_left: Whether NaN goes left.
-        value: What a leaf adds.
-        output: Which class's margin (or 0) the tree adds to.
+        value: Value that a leaf adds.
+        output: Index of the class whose margin the tree adds to, 0 for one margin.
     """
 
     feature: np.ndarray
@@ -34,9 +34,9 @@ class Tree:
 
 
 def floor32(values: np.ndarray) -> np.ndarray:
-    """The largest float32 that is not above each float64 value.
+    """The largest float32 that is not above each float64 value; the shape is kept.
 
-    For a float32 x, `x <= value` and `x <= floor32(value)` say the same, so nothing is lost.
+    For a float32 x, `x <= value` and `x <= floor32(value)` are equal, so predictions do not change.
     """
     with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and then the largest float32
         nearest = values.astype(np.float32)
@@ -76,7 +76,7 @@ def ensemble(trees: Sequence[Tree], *, mode: str, base: Sequence[float], classes
 
 
 def _with_leq(trees: Sequence[Tree]) -> list[Tree]:
-    """Trees that ask `x <= t` where these ask `x < t`: of float32 numbers both say the same if t is the next one below.
+    """Trees that compare `x <= t` instead of `x < t`: for float32 numbers both are equal if t is the next number below.
 
     ONNX Runtime evaluates this comparison one and a half times as fast.
     """

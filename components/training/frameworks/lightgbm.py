@@ -1,4 +1,4 @@
-"""Gradient-boosted trees by LightGBM: early stopping on the validation split, saved as its text format."""
+"""Gradient-boosted trees with LightGBM: early stopping on the validation split, saved in its text format."""
 
 import hashlib
 import re
@@ -41,14 +41,14 @@ PARAMETERS = {
     "max_bin": Parameter(255, int, 2),
     "extra_trees": Parameter(False, bool),
 }
-_ZERO = np.float32(1e-35)  # LightGBM takes whatever is no larger for zero
+_ZERO = np.float32(1e-35)  # LightGBM treats smaller absolute values as zero
 _NOT_THE_BOOSTERS = {"n_estimators", "early_stopping_rounds"}
 _THRESHOLDS = re.compile(r"^threshold=(.*)$", re.MULTILINE)
 _TREE_SIZES = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
-    """The method with every parameter resolved."""
+    """The method with all parameters resolved."""
     return Plan("gradient_boosted_trees", resolve("lightgbm", params, PARAMETERS))
 
 
@@ -94,7 +94,7 @@ def load(folder: Path) -> "LightGBMEstimator":
         content, digest = path.read_bytes(), (folder / DIGEST_FILE).read_text().strip()
     except (OSError, ValueError) as error:
         raise damaged(path, error) from None
-    # LightGBM's parser ends the process on some damaged files, so only a whole one reaches it.
+    # LightGBM's parser ends the process on some damaged files, so the file is checked first.
     if hashlib.sha256(content).hexdigest() != digest:
         raise damaged(path, ValueError("its content is not what was written"))
     booster = lgb.Booster(model_str=content.decode())
@@ -146,10 +146,10 @@ def _objective(classes: int) -> dict[str, Any]:
 
 
 def _on_float32_grid(model: str) -> str:
-    """A model's text with each threshold replaced by the largest float32 not above it.
+    """The text of a model in which each threshold is the largest float32 that is not above the original.
 
-    LightGBM keeps thresholds in float64 and ONNX in float32; a feature between the two would go left in one and right in
-    the other. For float32 features the rounded model answers exactly as the original does.
+    LightGBM has thresholds in float64 and ONNX in float32; a feature between both would take different branches. For float32
+    features, the rounded model predicts exactly as the original.
     """
 
     def rounded(line: re.Match[str]) -> str:
@@ -183,10 +183,10 @@ def _tree(root: dict[str, Any], output: int) -> Tree:
 
 
 def _around_zero(thresholds: np.ndarray) -> np.ndarray:
-    """Thresholds by which ONNX decides as LightGBM does, which takes every x of |x| <= 1e-35 for zero before it compares.
+    """Thresholds with which ONNX decides as LightGBM, which treats each x with |x| <= 1e-35 as zero.
 
-    A threshold from zero up to 1e-35 lets all of these go left, so it becomes 1e-35; one below zero down to -1e-35 lets none of
-    them, so it becomes the next float32 below -1e-35. Others already part them from nobody.
+    With a threshold from 0 to 1e-35 all of these go left, so it becomes 1e-35. With one from -1e-35 to below 0 none goes left,
+    so it becomes the next float32 below -1e-35. Other thresholds do not separate them.
     """
     all_left = (thresholds >= 0) & (thresholds <= _ZERO)
     none_left = (thresholds < 0) & (thresholds >= -_ZERO)
@@ -195,10 +195,10 @@ def _around_zero(thresholds: np.ndarray) -> np.ndarray:
 
 
 def _missing_goes_left(node: dict[str, Any]) -> bool:
-    """Where NaN goes: a column that had none in training reads it as zero.
+    """Whether NaN goes left: a column without NaN in training treats it as zero.
 
     Raises:
-        ValueError: If zeros are missing values too, which no ONNX node can say; our training never asks for it.
+        ValueError: If zeros count as missing, which ONNX cannot express; `train` never sets it.
     """
     if node.get("missing_type") == "Zero":
         raise ValueError("a tree that takes zeros for missing values has no ONNX form")

@@ -1,4 +1,4 @@
-"""Linear models, random forests and histogram gradient boosting by scikit-learn, saved with skops."""
+"""Linear models, random forests and histogram gradient boosting with scikit-learn, saved with skops."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,14 +71,14 @@ TRUSTED_TYPES = frozenset({"sklearn.ensemble._hist_gradient_boosting.predictor.T
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
-    """The method that `params["model"]` names, with every parameter resolved."""
+    """The method that `params["model"]` names, with all parameters resolved."""
     given = dict(params)
     model = one_of("params.model", given.pop("model", DEFAULT), PARAMETERS)
     return Plan(model, {"model": model} | resolve(f"sklearn {model}", given, PARAMETERS[model]))
 
 
 def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
-    """Fit the method; gradient boosting stops early on the validation split, the others have nothing to stop."""
+    """Fit the method; gradient boosting stops early on the validation split."""
     settings = {name: value for name, value in plan.params.items() if name != "model"}
     with progress(f"training sklearn {plan.algorithm}"):
         if plan.algorithm == "hist_gradient_boosting":
@@ -97,19 +97,19 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
 
 
 def load(folder: Path) -> "SklearnEstimator":
-    """The estimator in a folder; nothing in the file is built before all of its types are known to be harmless.
+    """The estimator in a folder. No object is built before all types in the file have been checked.
 
     Raises:
-        InputError: If the file is missing, damaged, or holds a type that these estimators are not made of.
+        InputError: If the file is missing or damaged, or holds a type that these estimators do not use.
     """
     path = folder / FILE
     try:
         foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED_TYPES)
         model = None if foreign else skops.io.load(path, trusted=sorted(TRUSTED_TYPES))
-    except Exception as error:  # noqa: BLE001  a damaged archive fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001  a damaged archive can raise any error
         raise damaged(path, error) from None
     if foreign:
-        raise InputError(f"{path} holds {foreign[0]}, which no model of ours is made of; it is not loaded")
+        raise InputError(f"{path} holds the type {foreign[0]}, which no supported estimator uses; it is not loaded")
     check_model(model, str(path))
     return SklearnEstimator(model)
 
@@ -132,7 +132,7 @@ class SklearnEstimator:
         skops.io.dump(self.model, folder / FILE)
 
     def importances(self) -> np.ndarray | None:
-        """Impurity shares of a forest, shares of the coefficients' size of a linear model."""
+        """Impurity importances of a forest, relative absolute coefficients of a linear model, [F]; None otherwise."""
         if hasattr(self.model, "feature_importances_"):
             return shares(self.model.feature_importances_)
         if hasattr(self.model, "coef_"):
@@ -144,7 +144,7 @@ class SklearnEstimator:
         return boosted_trees(self.model) if boosted else self._converted()
 
     def _converted(self) -> ModelProto:
-        """A linear model or a forest, by skl2onnx."""
+        """A linear model or a forest, converted by skl2onnx."""
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
 
@@ -156,7 +156,7 @@ class SklearnEstimator:
             node.output[:] = [_ONNX_NAMES.get(name, name) for name in node.output]
         for output in graph.graph.output:
             output.name = _ONNX_NAMES.get(output.name, output.name)
-        # skl2onnx states the oldest versions that know its operations; the later ones that we ask for mean the same by them.
+        # skl2onnx declares the oldest versions with its operations; in the requested versions they are the same.
         del graph.opset_import[:]
         graph.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in OPSETS.items())
         return graph
@@ -193,7 +193,7 @@ def _boost(data: TrainingData, settings: dict[str, Any], seed: int) -> Fit:
 
 
 def _keep_best(data: TrainingData, model: Any) -> Fit:
-    """Drop the trees grown after the best validation loss, which scikit-learn keeps, and tell how the loss went."""
+    """Drop the trees after the best validation loss, which scikit-learn keeps, and return the history of the loss."""
     name = loss_name(data.classes)
     estimator = SklearnEstimator(model)
     if not model.do_early_stopping_:

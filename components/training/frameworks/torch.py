@@ -1,4 +1,4 @@
-"""A multilayer perceptron for tables by torch: embeddings for codes, mini-batches, early stopping; weights saved as .npz."""
+"""A multilayer perceptron for tables with torch: embeddings for codes, mini-batches, early stopping; weights saved as .npz."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ PARAMETERS = {
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
-    """The method with every parameter resolved."""
+    """The method with all parameters resolved."""
     return Plan("mlp", resolve("torch", params, PARAMETERS))
 
 
@@ -42,7 +42,7 @@ def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
     """Train until the validation loss has not improved for `patience` epochs; the best epoch's weights are kept.
 
     Raises:
-        InputError: If a feature has missing values or the loss is never a number.
+        InputError: If a feature has missing values, or no epoch has a finite loss.
     """
     params = plan.params
     data.require_no_missing("torch")
@@ -70,7 +70,7 @@ def load(folder: Path) -> "TorchEstimator":
         network = Network(shape)
         with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
             network.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays.files})
-    except Exception as error:  # noqa: BLE001  a damaged archive fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001  a damaged archive can raise any error
         raise damaged(folder, error) from None
     return TorchEstimator(network)
 
@@ -116,14 +116,14 @@ def _minimize(network: Network, data: TrainingData, params: dict[str, Any], devi
 
 
 def _epoch(network: Network, optimizer: Any, rows: tuple, size: int, shuffle: torch.Generator) -> float:
-    """One pass over the training rows in random order; returns the mean loss seen on the way."""
+    """One pass over the training rows in random order; returns the mean training loss."""
     network.train()
     X, y, weights = rows
     order = torch.randperm(len(X), generator=shuffle).to(X.device)
     total, mass = torch.zeros((), device=X.device), torch.zeros((), device=X.device)
     for chosen in order.split(size):
         if len(chosen) < 2 and len(X) > 1:
-            continue  # batch normalization needs two rows; the one left over takes part in another epoch
+            continue  # batch normalization needs two rows; a single row is trained in another epoch
         losses = network.losses(X[chosen], y[chosen]) * weights[chosen]
         optimizer.zero_grad(set_to_none=True)
         losses.mean().backward()
@@ -142,7 +142,7 @@ def _mean_loss(network: Network, rows: tuple) -> float:
 
 
 def _in_units(mean_loss: float, shape: Architecture) -> float:
-    """The log loss as it is; a mean square of standardized values as the root in the target's own units."""
+    """The log loss unchanged; the mean square of standardized values as the root mean square in units of the target."""
     return mean_loss if shape.classes else mean_loss**0.5 * shape.scale
 
 

@@ -1,4 +1,4 @@
-"""Image classifiers by torch: a small network of our own, torchvision's and timm's; weights saved as safetensors."""
+"""Image classifiers with torch: a small convolutional network, or one of torchvision or timm; saved as safetensors."""
 
 from collections.abc import Mapping
 from math import prod
@@ -38,7 +38,7 @@ PARAMETERS = _deep.PARAMETERS | {
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
-    """The method with every parameter resolved; the algorithm is the architecture's name."""
+    """The method with all parameters resolved; the algorithm is the architecture's name."""
     resolved = resolve("torch_vision", params, PARAMETERS)
     return Plan(resolved["architecture"], resolved)
 
@@ -72,7 +72,7 @@ def load(folder: Path) -> "VisionEstimator":
     try:
         network = Network(Architecture.from_dict(read_json((folder / _deep.ARCHITECTURE).read_text())))
         network.load_state_dict(_deep.weights(folder / _deep.WEIGHTS))
-    except Exception as error:  # noqa: BLE001  a damaged file fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001  a damaged file can raise any error
         raise damaged(folder, error) from None
     return VisionEstimator(network)
 
@@ -108,10 +108,10 @@ def _shape(features: "Any") -> tuple[int, int, int]:
 
 
 def learn_only(network: Network, fine_tune: str) -> None:
-    """Leave only the head to be learned, where that is wanted.
+    """Freeze all layers but the head if `fine_tune` is head.
 
     Raises:
-        InputError: If the network has no head that can be told.
+        InputError: If the head of the network cannot be found.
     """
     if fine_tune == "all":
         return

@@ -1,4 +1,4 @@
-"""Text classifiers from a pretrained transformer in a local folder; no code from that folder is run, no file is a pickle."""
+"""Text classifiers from a pretrained transformer in a local folder. No code from that folder is run, no file is a pickle."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +52,7 @@ PARAMETERS = _deep.PARAMETERS | {
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
-    """The method with every parameter resolved."""
+    """The method with all parameters resolved."""
     resolved = resolve("transformers", params, PARAMETERS)
     part = BY_PART[resolved["fine_tune"]]
     chosen = {name: part[name] if value is None and name in part else value for name, value in resolved.items()}
@@ -60,7 +60,7 @@ def plan(params: Mapping[str, Any]) -> Plan:
 
 
 def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
-    """Train the head, the last layers or all of it; the epoch with the least validation loss is kept."""
+    """Train the head, the last layers or all layers; the epoch with the lowest validation loss is kept."""
     params, ids = plan.params, _token_ids(data.features)
     if not data.classes:
         raise InputError("transformers trains classifiers, but the task is regression; give a target with classes")
@@ -90,7 +90,7 @@ def load(folder: Path) -> "LanguageEstimator":
     try:
         network = empty(folder, Architecture.from_dict(read_json((folder / _deep.ARCHITECTURE).read_text())))
         network.load_state_dict(_deep.weights(folder / _deep.WEIGHTS))
-    except Exception as error:  # noqa: BLE001  a damaged file fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001  a damaged file can raise any error
         raise damaged(folder, error) from None
     return LanguageEstimator(network)
 
@@ -122,7 +122,7 @@ class LanguageEstimator:
 def _learn_head(
     network: Network, data: TrainingData, params: Mapping[str, Any], seed: int
 ) -> tuple[dict[str, list[float]], int]:
-    """The frozen transformer answers each text once; its head is then learned from the vectors."""
+    """Compute each text's vector once with the frozen transformer, then train the head on the vectors."""
     train_rows, validation_rows = (_vectors(network, split, params) for split in (data.train, data.validation))
     learned = torch.nn.Sequential(network.dropout, network.head)
     return _deep.ClassifierTrainer(learned, data, params).run(train_rows, validation_rows, seed, "transformers")

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees by XGBoost: early stopping on the validation split, saved as .ubj."""
+"""Gradient-boosted trees with XGBoost: early stopping on the validation split, saved as .ubj."""
 
 import json
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ _NOT_THE_BOOSTERS = {"n_estimators", "early_stopping_rounds"}
 
 
 def plan(params: Mapping[str, Any]) -> Plan:
-    """The method with every parameter resolved."""
+    """The method with all parameters resolved."""
     return Plan("gradient_boosted_trees", resolve("xgboost", params, PARAMETERS))
 
 
@@ -150,7 +150,7 @@ def _matrix(split: Split) -> xgb.DMatrix:
 
 
 def _tree(document: dict[str, Any], output: int) -> Tree:
-    """A tree from the booster's own JSON, in which a leaf's value stands where an inner node has its threshold."""
+    """A tree from the booster's JSON, which stores a leaf's value in the field of an inner node's threshold."""
     conditions = np.array(document["split_conditions"], dtype=np.float32)
     return Tree(
         feature=np.array(document["split_indices"]),

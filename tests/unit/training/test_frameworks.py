@@ -160,7 +160,7 @@ def test_truncated_estimator_is_refused(name: str, tmp_path: Path) -> None:
 def test_foreign_type_in_a_sklearn_file_is_not_built(tmp_path: Path) -> None:
     skops.io.dump(Column("x"), tmp_path / "model.skops")
 
-    with pytest.raises(InputError, match="Column, which no model of ours is made of; it is not loaded"):
+    with pytest.raises(InputError, match="Column, which no supported estimator uses; it is not loaded"):
         framework_module("sklearn").load(tmp_path)
 
 

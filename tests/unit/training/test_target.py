@@ -31,7 +31,7 @@ def test_codes_are_positions_among_the_classes() -> None:
 
 
 def test_one_class_only_is_refused() -> None:
-    with pytest.raises(InputError, match="target 'y' has one class only \\('No'\\) in the training split"):
+    with pytest.raises(InputError, match="target 'y' has only one class \\('No'\\) in the training split"):
         target.classes_of(pl.Series("y", ["No", "No"]), Task.BINARY)
 
 
