@@ -57,22 +57,70 @@ def prove_and_serve(
         name=name,
         deploy_to=deploy_to,
     )
-    registered = register_model(
-        model=exported.outputs["exported"],
-        evaluation=evaluated.outputs["evaluation"],
+    return register_and_serve(
+        exported.outputs["exported"],
         card=carded.outputs["card"],
-        name=name,
+        evaluation=evaluated.outputs["evaluation"],
         run_id=trained.outputs["Output"],
+        name=name,
+        deploy_to=deploy_to,
+        mode=mode,
+        namespace=namespace,
+        gitops=gitops,
     )
+
+
+def register_and_serve(
+    model: PipelineChannel,
+    *,
+    name: PipelineChannel,
+    deploy_to: PipelineChannel,
+    mode: PipelineChannel,
+    namespace: PipelineChannel,
+    gitops: PipelineChannel,
+    card: PipelineChannel | None = None,
+    evaluation: PipelineChannel | None = None,
+    run_id: PipelineChannel | None = None,
+    variant: PipelineChannel | None = None,
+    variant_model: PipelineChannel | None = None,
+) -> PipelineChannel:
+    """The end of every pipeline that serves a model: register, publish, deploy.
+
+    A model that is registered and published already keeps its version: both steps change nothing then.
+
+    Args:
+        model: An exported model.
+        card: Its model card, if the pipeline writes one.
+        evaluation: Its evaluation, if the pipeline made one.
+        run_id: Id of the MLflow run that made it, if the pipeline trained it.
+        variant: The variant to deploy; the model itself if there is none.
+        variant_model: The variant's folder, published under the same version.
+
+    Returns:
+        The version under which the model is registered.
+    """
+    described = {} if card is None else {"card": card}
+    evidence = {"evaluation": evaluation, "run_id": run_id}
+    known = {key: value for key, value in evidence.items() if value is not None}
+    registered = register_model(model=model, name=name, **described, **known)
     version: PipelineChannel = registered.outputs["Output"]
-    published = publish_model(model=exported.outputs["exported"], card=carded.outputs["card"], name=name, version=version)
-    deploy_and_promote(
-        published, name=name, version=version, deploy_to=deploy_to, mode=mode, namespace=namespace, gitops=gitops
+    published = publish_model(model=model, name=name, version=version, **described)
+    if variant_model is not None:
+        published = publish_model(model=variant_model, name=name, version=version, variant=variant).after(published)
+    _deploy_and_promote(
+        published,
+        name=name,
+        version=version,
+        deploy_to=deploy_to,
+        mode=mode,
+        namespace=namespace,
+        gitops=gitops,
+        variant="cpu" if variant is None else variant,
     )
     return version
 
 
-def deploy_and_promote(
+def _deploy_and_promote(
     published: PipelineTask,
     *,
     name: PipelineChannel,

@@ -12,13 +12,13 @@ def export_model(
     exported: dsl.Output[dsl.Model],
     tolerance: float = 1e-5,
 ) -> float:
-    """Export a model with its preprocessing as one ONNX graph; fail if it does not answer as the model does.
+    """Export a model with its preprocessing as one ONNX graph; fail if its predictions differ from the model's.
 
     Args:
         model: Folder of a trained model.
-        validation: Validation split as Parquet; every row is answered by both and compared.
+        validation: Validation split as Parquet; the predictions for every row are compared.
         exported: The model's folder with serving/ added: model.onnx, signature.json, baseline.parquet.
-        tolerance: Largest difference allowed: of a probability, or of a value as a share of the target's spread, the distance
+        tolerance: Largest allowed difference of a probability, or of a value as a share of the target's spread: the distance
             from its 5% to its 95% quantile in the training rows.
 
     Returns:
@@ -49,17 +49,17 @@ def import_model(
     name: str = "",
     mode: str = "Standard",
 ) -> None:
-    """Take an existing model, wherever it is, as a model that can be registered, published and served.
+    """Import an existing model, so that it can be registered, published and served.
 
     Args:
         source: A model folder, an .onnx file, s3://BUCKET/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/VERSION or
             runs:/ID/PATH.
         model: The model with its `serving/` folder: graph, signature and, if it has one, baseline.
-        deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
-            services that the last steps need are checked before anything is read; empty checks nothing.
-        namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
-        name: For deploy_to=cluster or gitops: the name of the service, which KServe must be able to use there.
-        mode: KServe's deployment mode of the service. One of Standard, Knative.
+        deploy_to: Target of the deployment at the end of the run (local, cluster, gitops or none); its permissions and
+            services are checked first. Default: no check.
+        namespace: Namespace of the service, for deploy_to=cluster. Default: the one that the step runs in.
+        name: Name of the service, for deploy_to=cluster or gitops; checked against KServe's rules.
+        mode: KServe's deployment mode. One of Standard, Knative.
     """
     from stagewright.components.runtime.step import step
 

@@ -4,10 +4,8 @@ from kfp import dsl
 
 from stagewright.components.export.component import import_model
 from stagewright.components.optimization.serving_settings.component import benchmark_model
-from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import publish_model
 from stagewright.pipelines.inherited_texts import described_by
-from stagewright.pipelines.shared_steps import deploy_and_promote
+from stagewright.pipelines.shared_steps import register_and_serve
 
 
 @dsl.pipeline(name="optimize-inference", display_name="Tune serving settings")
@@ -56,20 +54,12 @@ def optimize_inference(
         seconds=seconds,
         rounds=rounds,
     )
-    registered = register_model(model=measured.outputs["optimized"], card=measured.outputs["card"], name=name)
-    published = publish_model(
-        model=measured.outputs["optimized"],
+    return register_and_serve(
+        measured.outputs["optimized"],
         card=measured.outputs["card"],
         name=name,
-        version=registered.outputs["Output"],
-    )
-    deploy_and_promote(
-        published,
-        name=name,
-        version=registered.outputs["Output"],
         deploy_to=deploy_to,
         mode=mode,
         namespace=namespace,
         gitops=gitops,
     )
-    return registered.outputs["Output"]

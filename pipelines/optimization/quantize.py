@@ -5,10 +5,8 @@ from kfp import dsl
 from stagewright.components.export.component import import_model
 from stagewright.components.ingestion.component import ingest_data
 from stagewright.components.optimization.quantization.component import quantize_model
-from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import publish_model
 from stagewright.pipelines.inherited_texts import described_by
-from stagewright.pipelines.shared_steps import deploy_and_promote
+from stagewright.pipelines.shared_steps import register_and_serve
 
 
 @dsl.pipeline(name="quantize", display_name="Quantize a model")
@@ -92,21 +90,14 @@ def quantize(
         seed=seed,
     )
     with dsl.If(quantized.outputs["Output"] == True, name="variant"):  # noqa: E712  a condition, not a truth
-        # The same content keeps its version: for a model that is registered and published both steps change nothing.
-        registered = register_model(model=imported.outputs["model"], name=name)
-        version = registered.outputs["Output"]
-        published = publish_model(model=imported.outputs["model"], name=name, version=version)
-        added = publish_model(model=quantized.outputs["quantized"], name=name, version=version, variant=variant).after(
-            published
-        )
-        deploy_and_promote(
-            added,
+        register_and_serve(
+            imported.outputs["model"],
             name=name,
-            version=version,
             deploy_to=deploy_to,
-            variant=variant,
             mode=mode,
             namespace=namespace,
             gitops=gitops,
+            variant=variant,
+            variant_model=quantized.outputs["quantized"],
         )
     return quantized.outputs["Output"]

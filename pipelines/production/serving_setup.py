@@ -3,10 +3,8 @@
 from kfp import dsl
 
 from stagewright.components.export.component import import_model
-from stagewright.components.registry.component import register_model
-from stagewright.components.serving.component import publish_model
 from stagewright.pipelines.inherited_texts import described_by
-from stagewright.pipelines.shared_steps import deploy_and_promote
+from stagewright.pipelines.shared_steps import register_and_serve
 
 
 @dsl.pipeline(name="serving-setup", display_name="Serve an existing model")
@@ -33,15 +31,6 @@ def serving_setup(
         Published version, e.g. v1.0.0.
     """
     imported = import_model(source=model, deploy_to=deploy_to, namespace=namespace, name=name, mode=mode)
-    registered = register_model(model=imported.outputs["model"], name=name)
-    published = publish_model(model=imported.outputs["model"], name=name, version=registered.outputs["Output"])
-    deploy_and_promote(
-        published,
-        name=name,
-        version=registered.outputs["Output"],
-        deploy_to=deploy_to,
-        mode=mode,
-        namespace=namespace,
-        gitops=gitops,
+    return register_and_serve(
+        imported.outputs["model"], name=name, deploy_to=deploy_to, mode=mode, namespace=namespace, gitops=gitops
     )
-    return registered.outputs["Output"]

@@ -22,27 +22,26 @@ def plan_sizes(
     seconds: float = 2.0,
     rounds: int = 3,
 ) -> list:
-    """Check what optimize_cost will be asked, and name the sizes that are to be measured for it.
+    """Check the parameters of optimize_cost and list the sizes to measure for it.
 
     Args:
         name: The service's name.
         trace: The load, as optimize_cost takes it.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
+        objective_ms: Largest allowed p99 latency of a request, in milliseconds.
         cpu_limits: Sizes to try, as Kubernetes quantities.
         prices: Prices, as optimize_cost takes them.
-        present: The present InferenceService, a YAML file or its text; its size is measured, too.
+        present: The current InferenceService, as a YAML file or its text; its size is measured too.
         mode: KServe's deployment mode: Standard or Knative.
-        headroom: Share of a load that must fit on top of it.
-        longest_wait_seconds: Longest that the first request after a pause may wait for a replica.
-        pod_start_seconds: Until a container begins to run on a cluster.
-        sampled: Share of the requests that the payload log given as trace holds.
-        prometheus: Address of a Prometheus whose figures are used in place of a measurement; then there is one size, the
-            present one.
-        seconds: How long each rate is measured in each round.
-        rounds: How often each rate is measured.
+        headroom: Spare capacity, as a share of the load.
+        longest_wait_seconds: Longest wait of the first request after a pause for a replica.
+        pod_start_seconds: Seconds until a container starts on a cluster.
+        sampled: Sampling rate of the payload log that is given as trace.
+        prometheus: Address of a Prometheus whose metrics replace the measurement; the only size is then the current one.
+        seconds: Seconds for each rate in each round.
+        rounds: Number of measurements of each rate.
 
     Returns:
-        The sizes, ascending, as Kubernetes quantities; never empty.
+        The sizes as Kubernetes quantities, in ascending order; at least one.
     """
     from stagewright.components.runtime.step import step
 
@@ -53,7 +52,7 @@ def plan_sizes(
         return cost.plan(
             name=name,
             trace=trace,
-            wanted=cost_result.Wanted(
+            objective=cost_result.Objective(
                 objective_ms,
                 tuple(cpu_limits),
                 mode,
@@ -80,35 +79,35 @@ def measure_size(
     seconds: float = 2.0,
     rounds: int = 3,
 ) -> str:
-    """Measure the predictor under one CPU limit: the largest load within an objective, its memory, its start.
+    """Measure the predictor under one CPU limit: the highest request rate within the objective, memory and cold start.
 
-    Give the step the same CPU limit: a pod cannot set one itself, and measures under the one that it has. On a machine where
-    control groups can be written, the step limits the predictor alone.
+    Give the step the same CPU limit: a pod cannot set its own. Where the step may write control groups, it limits only the
+    predictor.
 
     Args:
-        model: Exported model; a published variant will do.
+        model: Exported model or published variant.
         cpus: The size, as a Kubernetes quantity.
-        data: Rows to ask for, anything that ingest_data reads; by default the model's own baseline.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
-        prometheus: If given, nothing is measured: optimize_cost asks there.
-        seconds: How long each rate is measured in each round.
-        rounds: How often each rate is measured.
+        data: Rows to send, in any form that ingest_data reads. Default: the model's baseline.
+        objective_ms: Largest allowed p99 latency of a request, in milliseconds.
+        prometheus: If given, nothing is measured; optimize_cost reads its metrics.
+        seconds: Seconds for each rate in each round.
+        rounds: Number of measurements of each rate.
 
     Returns:
-        What was measured, as JSON for optimize_cost; or why this size cannot be measured here.
+        The measurement as JSON for optimize_cost, or the reason why this size cannot be measured here.
     """
     from stagewright.components.runtime.step import step
 
     with step("measure_size"):
         from stagewright.components.measurement.cpu_limit import cpus_of
         from stagewright.components.optimization.cost import measured
-        from stagewright.components.optimization.cost.result import Wanted
+        from stagewright.components.optimization.cost.result import Objective
 
         if prometheus:
             return measured.Measured(cpus_of(cpus), skipped="Prometheus tells").to_json()
-        wanted = Wanted(objective_ms, seconds=seconds, rounds=rounds)
-        wanted.check()
-        return measured.measure(model.path, cpus, wanted, data=data).to_json()
+        objective = Objective(objective_ms, seconds=seconds, rounds=rounds)
+        objective.check()
+        return measured.measure(model.path, cpus, objective, data=data).to_json()
 
 
 @component(group="tabular", cacheable=False)  # what it measures is the machine of the day
@@ -138,43 +137,43 @@ def optimize_cost(
     rounds: int = 3,
     measured: list = [],  # noqa: B006
 ) -> float:
-    """Find the cheapest way to serve a model within an objective, and write it as a patch of its InferenceService.
+    """Find the cheapest size and number of replicas within a latency objective, as a patch of the InferenceService.
 
-    The predictor is measured under each CPU limit: the largest load within the objective, its memory, its start. Replicas
-    follow the load hour by hour; prices make that a cost; the cheapest size becomes requests, limits, replicas and an
-    autoscaling target, unless the present service bears the load with less. The report is written before the gate fails where
-    no size meets the objective.
+    The step measures the predictor under each CPU limit: the highest request rate within the objective, memory and cold start.
+    It then computes the replicas for each hour of the load and their cost. The cheapest size becomes requests, limits, replicas
+    and an autoscaling target, unless the current service serves the load at a lower cost. If no size meets the objective, the
+    step writes its report and fails.
 
     Args:
-        model: Exported model; a published variant will do.
+        model: Exported model or published variant.
         manifest: Merge patch for the InferenceService, as YAML.
-        metrics: Cost, capacity, replicas, savings.
-        report: Page with the load curves, costs, scaling to zero and the patch.
-        results: Everything that was found, as JSON.
+        metrics: Cost, capacity, replicas and savings.
+        report: Page with load curves, costs, scale-to-zero and the patch.
+        results: All results, as JSON.
         name: The service's name.
-        trace: The load: requests a second as a number, a table with the columns time and requests_per_second, or the folder or
-            s3:// prefix of a payload log. With prometheus, empty takes the load that it has seen.
-        data: Rows to ask for, anything that ingest_data reads; by default the model's own baseline.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
+        trace: The load: requests per second as a number, a table with the columns time and requests_per_second, or the folder
+            or s3:// prefix of a payload log. Default with prometheus: the load that it recorded.
+        data: Rows to send, in any form that ingest_data reads. Default: the model's baseline.
+        objective_ms: Largest allowed p99 latency of a request, in milliseconds.
         cpu_limits: Sizes to try, as Kubernetes quantities.
         prices: {"cpu_hour": .., "gib_hour": ..}, {"cpus": .., "gib": .., "hour": ..} of a machine, or {"instance": NAME} of the
-            examples; with "currency" if it is not USD. Nothing takes an example machine.
-        present: The present InferenceService, a YAML file or its text; by default what deploy_model asks for by itself.
+            examples; add "currency" unless it is USD. Default: an example machine.
+        present: The current InferenceService, as a YAML file or its text. Default: the one that deploy_model creates.
         mode: KServe's deployment mode: Standard or Knative.
-        namespace: The namespace of the service; empty for the one that the step runs in.
-        headroom: Share of a load that must fit on top of it.
-        longest_wait_seconds: Longest that the first request after a pause may wait for a replica; 0 never scales to zero.
-        pod_start_seconds: Until a container begins to run on a cluster, which is not measured.
-        sampled: Share of the requests that the payload log given as trace holds.
-        prometheus: Address of a Prometheus whose figures are used in place of a measurement here.
-        queries: PromQL in place of our own, by name: requests, replicas, p99_ms, cpus, memory.
-        hours: How many hours Prometheus is asked back.
-        seconds: How long each rate is measured in each round.
-        rounds: How often each rate is measured.
-        measured: What steps of measure_size returned; none: the sizes are measured in this step, one after another.
+        namespace: Namespace of the service. Default: the one that the step runs in.
+        headroom: Spare capacity, as a share of the load.
+        longest_wait_seconds: Longest wait of the first request after a pause for a replica; 0 never scales to zero.
+        pod_start_seconds: Seconds until a container starts on a cluster; this is not measured.
+        sampled: Sampling rate of the payload log that is given as trace.
+        prometheus: Address of a Prometheus whose metrics replace the measurement.
+        queries: PromQL queries that replace the defaults, by name: requests, replicas, p99_ms, cpus, memory.
+        hours: Hours of history to read from Prometheus.
+        seconds: Seconds for each rate in each round.
+        rounds: Number of measurements of each rate.
+        measured: Outputs of measure_size. Default: this step measures the sizes, one after another.
 
     Returns:
-        Cost of a million predictions.
+        Cost per million predictions.
     """
     from stagewright.components.runtime.step import step
 
@@ -196,7 +195,7 @@ def optimize_cost(
             name=name,
             trace=trace,
             data=data,
-            wanted=cost_result.Wanted(
+            objective=cost_result.Objective(
                 objective_ms,
                 tuple(cpu_limits),
                 mode,

@@ -12,7 +12,7 @@ from stagewright.components.measurement.capacity import Curve, Sample
 from stagewright.components.measurement.cpu_limit import CannotLimit, cpus_of, quantity_of
 from stagewright.components.measurement.model_rows import ModelRows
 from stagewright.components.measurement.replica import Size
-from stagewright.components.optimization.cost.result import Wanted
+from stagewright.components.optimization.cost.result import Objective
 from stagewright.components.optimization.cost.service_patch import Present
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
@@ -60,13 +60,13 @@ class Measured:
             raise InputError(f"what a step measured cannot be read: {type(error).__name__} {error}") from None
 
 
-def sizes(wanted: Wanted, now: Present) -> list[str]:
+def sizes(objective: Objective, now: Present) -> list[str]:
     """Every size to measure, ascending, as Kubernetes quantities: those that are asked for, and the present one."""
-    asked = {cpus_of(limit) for limit in wanted.cpu_limits}
+    asked = {cpus_of(limit) for limit in objective.cpu_limits}
     return [quantity_of(cpus) for cpus in sorted(asked | {now.cpus})]
 
 
-def measure(model: str | Path, cpus: str, wanted: Wanted, *, data: str = "") -> Measured:
+def measure(model: str | Path, cpus: str, objective: Objective, *, data: str = "") -> Measured:
     """What a replica of a size bears; what this machine cannot measure is said in the result.
 
     Args:
@@ -82,8 +82,8 @@ def measure(model: str | Path, cpus: str, wanted: Wanted, *, data: str = "") -> 
     requests = ModelRows.load(model, data).requests(server_process.NAME)
     try:
         curve = capacity.measure(
-            model, requests, cpus=limit, objective_ms=wanted.objective_ms, seconds=wanted.seconds, rounds=wanted.rounds,
-            options=_options(model, limit),
+            model, requests, cpus=limit, objective_ms=objective.objective_ms, seconds=objective.seconds,
+            rounds=objective.rounds, options=_options(model, limit),
         )  # fmt: skip
     except CannotLimit as reason:
         logs.event("size_skipped", cpus=limit, reason=str(reason))

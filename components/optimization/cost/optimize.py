@@ -12,7 +12,7 @@ from stagewright.components.optimization.cost import load_trace, prices, prometh
 from stagewright.components.optimization.cost.load_trace import Trace
 from stagewright.components.optimization.cost.measured import Measured, curves, measure, sizes
 from stagewright.components.optimization.cost.prices import Prices
-from stagewright.components.optimization.cost.result import Cost, Wanted
+from stagewright.components.optimization.cost.result import Cost, Objective
 from stagewright.components.optimization.cost.service_patch import Present, Recommendation, merged, patch, present
 from stagewright.components.optimization.cost.sizing import Plan, ScaleToZero
 from stagewright.components.runtime.errors import BadParameter, GateFailed
@@ -26,7 +26,7 @@ def optimize_cost(
     name: str,
     trace: str = "",
     data: str = "",
-    wanted: Wanted | None = None,
+    objective: Objective | None = None,
     price_table: Mapping[str, Any] | None = None,
     current: str = "",
     sampled: float = 1.0,
@@ -54,31 +54,31 @@ def optimize_cost(
         InputError: If something given cannot be used, or no size could be measured.
         ServiceUnavailable: If Prometheus does not answer.
     """
-    wanted = wanted or Wanted()
-    wanted.check()
+    objective = objective or Objective()
+    objective.check()
     model_name(name)
     paid, now = prices.read(price_table or {}), present(current)
     if prometheus:
         given = load_trace.read(trace, sampled=sampled) if trace else None
         observed = prometheus_curve.observe(
-            prometheus, name, cpus=_limit(now), objective_ms=wanted.objective_ms, queries=queries, hours=hours
+            prometheus, name, cpus=_limit(now), objective_ms=objective.objective_ms, queries=queries, hours=hours
         )
         if not current:  # the replicas that were there are the present ones
             now = replace(now, least=observed.replicas[0], most=observed.replicas[1])
-        return _decide(name, wanted, paid, given or observed.trace, [observed.curve], now, {})
+        return _decide(name, objective, paid, given or observed.trace, [observed.curve], now, {})
     load = load_trace.read(trace, sampled=sampled)
-    found, skipped = curves(measured or _all_here(Path(model), data, now, wanted))
-    if not {quantity_of(cpus_of(limit)) for limit in wanted.cpu_limits} - set(skipped):
+    found, skipped = curves(measured or _all_here(Path(model), data, now, objective))
+    if not {quantity_of(cpus_of(limit)) for limit in objective.cpu_limits} - set(skipped):
         expected = f"at least one size that can be measured: {'; '.join(skipped.values())}"
-        raise BadParameter("cpu_limits", got=list(wanted.cpu_limits), expected=expected)
-    return _decide(name, wanted, paid, load, found, now, skipped)
+        raise BadParameter("cpu_limits", got=list(objective.cpu_limits), expected=expected)
+    return _decide(name, objective, paid, load, found, now, skipped)
 
 
 def plan(
     *,
     name: str,
     trace: str = "",
-    wanted: Wanted | None = None,
+    objective: Objective | None = None,
     price_table: Mapping[str, Any] | None = None,
     current: str = "",
     sampled: float = 1.0,
@@ -89,14 +89,14 @@ def plan(
     Raises:
         InputError: If something given cannot be used, before anything is measured.
     """
-    wanted = wanted or Wanted()
-    wanted.check()
+    objective = objective or Objective()
+    objective.check()
     model_name(name)
     prices.read(price_table or {})
     now = present(current)
     if trace or not prometheus:
         load_trace.read(trace, sampled=sampled)
-    return [quantity_of(now.cpus)] if prometheus else sizes(wanted, now)
+    return [quantity_of(now.cpus)] if prometheus else sizes(objective, now)
 
 
 def check(found: Cost) -> None:
@@ -109,13 +109,13 @@ def check(found: Cost) -> None:
         raise GateFailed(f"the cost of model '{found.name}'", found.failures)
 
 
-def _all_here(model: Path, data: str, now: Present, wanted: Wanted) -> list[Measured]:
+def _all_here(model: Path, data: str, now: Present, objective: Objective) -> list[Measured]:
     """Every size, measured on this machine one after another."""
-    asked = sizes(wanted, now)
+    asked = sizes(objective, now)
     found = []
     with progress("measuring sizes", total=len(asked), unit="sizes") as advance:
         for cpus in asked:
-            found.append(measure(model, cpus, wanted, data=data))
+            found.append(measure(model, cpus, objective, data=data))
             advance()
     return found
 
@@ -128,26 +128,26 @@ def _limit(now: Present) -> float:
 
 
 def _decide(
-    name: str, wanted: Wanted, paid: Prices, load: Trace, found: Sequence[Curve], now: Present, skipped: dict[str, str]
+    name: str, objective: Objective, paid: Prices, load: Trace, found: Sequence[Curve], now: Present, skipped: dict[str, str]
 ) -> Cost:
     able = [curve for curve in found if curve.size.capacity > 0]
-    plans = [sizing.plan(curve.size, load, paid, headroom=wanted.headroom) for curve in able]
+    plans = [sizing.plan(curve.size, load, paid, headroom=objective.headroom) for curve in able]
     current = _now(now, able, load, paid)
     if not plans:
-        return Cost(name, wanted, paid, load, list(found), [], current, None, None, None, skipped=skipped)
+        return Cost(name, objective, paid, load, list(found), [], current, None, None, None, skipped=skipped)
     best, kept = _best(plans, current)
     cold = next((curve.cold_start_seconds for curve in able if curve.size == best.size), None)
     zero = None
     if cold is not None:
-        zero = sizing.scale_to_zero(best.size, load, paid, cold_start_seconds=cold + wanted.pod_start_seconds)
-    recommended = _recommend(best, zero, wanted, now if kept else None)
-    change = patch(name, wanted.namespace, recommended)
+        zero = sizing.scale_to_zero(best.size, load, paid, cold_start_seconds=cold + objective.pod_start_seconds)
+    recommended = _recommend(best, zero, objective, now if kept else None)
+    change = patch(name, objective.namespace, recommended)
     patched = None
     if now.document:
         about = {**change, "metadata": {"annotations": change["metadata"].get("annotations", {})}}
         patched = merged(now.document, about)
     return Cost(
-        name, wanted, paid, load, list(found), plans, current, best, zero, recommended, change, patched, skipped, kept
+        name, objective, paid, load, list(found), plans, current, best, zero, recommended, change, patched, skipped, kept
     )  # fmt: skip
 
 
@@ -176,23 +176,23 @@ def _now(now: Present, found: Sequence[Curve], load: Trace, paid: Prices) -> Pla
     return Plan(own, replicas, cost, cost / load.requests * sizing.MILLION, month, short)
 
 
-def _recommend(best: Plan, zero: ScaleToZero | None, wanted: Wanted, kept: Present | None) -> Recommendation:
+def _recommend(best: Plan, zero: ScaleToZero | None, objective: Objective, kept: Present | None) -> Recommendation:
     least, most = min(best.replicas), max(best.replicas)
-    may_sleep = wanted.mode == "Knative" and zero is not None and zero.pays
-    if may_sleep and zero is not None and zero.cold_start_seconds <= wanted.longest_wait_seconds:
+    may_sleep = objective.mode == "Knative" and zero is not None and zero.pays
+    if may_sleep and zero is not None and zero.cold_start_seconds <= objective.longest_wait_seconds:
         least = 0
     size = best.size
     metric, target = "", 0
-    if wanted.mode == "Knative":
-        metric, target = "rps", sizing.rate_target(size, wanted.headroom)
+    if objective.mode == "Knative":
+        metric, target = "rps", sizing.rate_target(size, objective.headroom)
     elif most > least:
-        metric, target = "cpu", sizing.cpu_target(size, wanted.headroom)
+        metric, target = "cpu", sizing.cpu_target(size, objective.headroom)
     if kept is None:
-        return Recommendation(size.cpus, size.memory_request, size.memory_limit, least, most, wanted.mode, metric, target)
+        return Recommendation(size.cpus, size.memory_request, size.memory_limit, least, most, objective.mode, metric, target)
     # Memory may become less, and becomes more only where less was asked for than was seen to be held.
     requested, limit = size.memory_request, size.memory_limit
     if size.memory_bytes <= int(kept.gib * GIB):
         requested = min(requested, int(kept.gib * GIB))
     if size.memory_bytes <= kept.memory_limit:
         limit = max(requested, min(limit, kept.memory_limit))
-    return Recommendation(kept.cpus, requested, limit, least, most, wanted.mode, metric, target, kept.cpu_limit)
+    return Recommendation(kept.cpus, requested, limit, least, most, objective.mode, metric, target, kept.cpu_limit)

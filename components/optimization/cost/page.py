@@ -15,9 +15,9 @@ from stagewright.components.runtime.yaml_text import to_yaml
 
 def page(found: Cost) -> Page:
     """The report: verdict, key figures, what sizes bear, what they cost, the load, scaling to zero, the patch, the method."""
-    wanted = found.wanted
+    objective = found.objective
     made = Page(
-        f"What {found.name} costs", f"objective: p99 within {wanted.objective_ms:g} ms · load: {found.trace.source} · "
+        f"What {found.name} costs", f"objective: p99 within {objective.objective_ms:g} ms · load: {found.trace.source} · "
         f"prices: {found.prices.source}",
     )  # fmt: skip
     _verdict(made, found)
@@ -41,7 +41,7 @@ def _verdict(made: Page, found: Cost) -> None:
     if found.kept:
         told = (
             "The present service bears this load, and nothing smaller was found that does. Its CPU and replicas stay"
-            + ("" if _roomy(found, best) else f", with less room than the {found.wanted.headroom:.0%} that is asked for")
+            + ("" if _roomy(found, best) else f", with less room than the {found.objective.headroom:.0%} that is asked for")
             + "."
         )
         kept = f"The present service stays: {replicas} of {quantity_of(best.size.cpus)} CPU"
@@ -65,7 +65,7 @@ def _verdict(made: Page, found: Cost) -> None:
 
 def _roomy(found: Cost, best: Plan) -> bool:
     """Whether the replicas that stay have the headroom that is asked for, in every hour."""
-    peaks = [hour.peak * (1 + found.wanted.headroom) for hour in found.trace.hours]
+    peaks = [hour.peak * (1 + found.objective.headroom) for hour in found.trace.hours]
     return all(count * best.size.capacity >= peak for count, peak in zip(best.replicas, peaks, strict=True))
 
 
@@ -80,7 +80,7 @@ def _tiles(found: Cost, best: Plan) -> list[tuple[str, Any] | tuple[str, Any, st
         ),
         (f"{currency} a month", best.cost_a_month, f"now: {report.text(now and now.cost_a_month)}{short}"),
         ("requests/s of a replica", best.size.capacity, f"p99 {report.text(best.size.p99_ms)} ms there"),
-        ("replicas", _range(best.replicas), f"headroom {found.wanted.headroom:.0%}"),
+        ("replicas", _range(best.replicas), f"headroom {found.objective.headroom:.0%}"),
         ("memory request", f"{best.size.memory_request // MIB} Mi", f"measured: {best.size.memory_bytes / MIB:.0f} Mi"),
     ]
 
@@ -119,7 +119,7 @@ def _curves(found: Cost) -> list[str]:
         if not curve.exceeded
     ]
     return [
-        report.figures(plots.curves_plot(found.curves, found.wanted.objective_ms)),
+        report.figures(plots.curves_plot(found.curves, found.objective.objective_ms)),
         report.table(header, rows),
         report.bullets([*skipped, *unseen], style="muted") if skipped or unseen else "",
         report.details("All points", report.table(names, points)),
@@ -159,15 +159,15 @@ def _zero(found: Cost) -> list[str]:
     ]
     least = found.recommendation.least if found.recommendation else 1
     if least == 0:
-        allowed = f"{found.wanted.longest_wait_seconds:g} s allowed"
+        allowed = f"{found.objective.longest_wait_seconds:g} s allowed"
         told = f"Recommended: waiting {zero.cold_start_seconds:.1f} s is within the {allowed}."
-    elif found.wanted.mode != "Knative":
+    elif found.objective.mode != "Knative":
         told = "Not recommended: only Knative mode scales to zero."
     elif not zero.pays:
         told = "Not recommended: this load has no pause that is long enough."
     else:
         told = (
-            f"Not recommended: the first request after a pause may wait {found.wanted.longest_wait_seconds:g} s "
+            f"Not recommended: the first request after a pause may wait {found.objective.longest_wait_seconds:g} s "
             "(longest_wait_seconds), and would wait longer."
         )
     return [report.paragraph(told), report.table(["", ""], rows)]
@@ -182,16 +182,16 @@ def _patch(found: Cost) -> list[str]:
 
 
 def _method(found: Cost) -> list[str]:
-    wanted, prices = found.wanted, found.prices
+    objective, prices = found.objective, found.prices
     measured = (
-        f"Each size is the real predictor under that limit of CPU, asked at random times at a rate that is searched for "
-        f"({wanted.seconds:g} s a rate, {wanted.rounds} rounds, the median p99 counts). Times count from when a request was "
-        "due. The load generator shares the machine: sizes near its number of CPUs may bear more than was measured. On a "
-        "cluster each size is measured in a step that has this limit, and the generator shares the limit, too."
+        "Each size is the real predictor under that CPU limit. Requests arrive at random times; a search finds the highest "
+        f"rate ({objective.seconds:g} s for each rate, {objective.rounds} rounds, median p99). Latency counts from the time at "
+        "which a request was due. The load generator shares the machine: sizes near its number of CPUs may have a higher "
+        "capacity. On a cluster, each size is measured in a step with this limit, and the load generator shares the limit."
     )
     observed = "Load, p99, CPU and memory are what Prometheus has seen; a load that never came is not known."
     cold = (
-        f"The start is measured from the process to its first prediction, and {wanted.pod_start_seconds:g} s added until a "
+        f"The start is measured from the process to its first prediction, and {objective.pod_start_seconds:g} s added until a "
         "container runs; an image that must be pulled first takes longer."
     )
     paid = (
@@ -200,7 +200,7 @@ def _method(found: Cost) -> list[str]:
     )
     return [
         measured if found.zero is not None or not found.best else observed,
-        f"Replicas of an hour bear its peak with {wanted.headroom:.0%} on top: an autoscaler that begins then comes too late.",
+        f"The replicas of an hour serve its peak plus {objective.headroom:.0%}: an autoscaler that reacts to the peak is late.",
         "A replica requests the CPU that it was measured with; its memory is a quarter more than it held, its limit half more.",
         paid,
         "A prediction is a request of one row.",

@@ -19,7 +19,7 @@ TYPICAL_POD_START = 3.0  # seconds until a container of an image that is on the 
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Objective:
     """What is asked of the service and how it may be measured.
 
     Attributes:
@@ -78,7 +78,7 @@ class Cost:
     """
 
     name: str
-    wanted: Wanted
+    objective: Objective
     prices: Prices
     trace: Trace
     curves: list[Curve]
@@ -118,7 +118,7 @@ class Cost:
         if self.best is not None:
             return []
         sizes = ", ".join(quantity_of(curve.size.cpus) for curve in self.curves)
-        return [f"no size ({sizes} CPU) answers any load within {self.wanted.objective_ms:g} ms at p99"]
+        return [f"no size ({sizes} CPU) answers any load within {self.objective.objective_ms:g} ms at p99"]
 
     @property
     def savings(self) -> float | None:

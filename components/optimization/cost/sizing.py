@@ -90,8 +90,8 @@ def plan(size: Size, trace: Trace, prices: Prices, *, headroom: float, least: in
         least: Replicas at all times.
         most: Replicas at most; None for as many as it takes.
     """
-    wanted = [replicas_for(hour.peak, size.capacity, headroom, least=least) for hour in trace.hours]
-    replicas = tuple(min(count, most) if most is not None else count for count in wanted)
+    needed = [replicas_for(hour.peak, size.capacity, headroom, least=least) for hour in trace.hours]
+    replicas = tuple(min(count, most) if most is not None else count for count in needed)
     cost = sum(replicas) * hourly_price(size, prices)
     short = sum(hour.peak > count * size.capacity for hour, count in zip(trace.hours, replicas, strict=True))
     return Plan(size, replicas, cost, cost / trace.requests * MILLION, cost / len(trace.hours) * HOURS_A_MONTH, short)

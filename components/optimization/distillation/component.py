@@ -35,43 +35,43 @@ def distill_model(
     maximum_size: float = 1.0,
     seed: int = 0,
 ) -> str:
-    """Teach small models what a large one knows, and take the fastest that does as well; fail if none does.
+    """Distill a large model into small ones and keep the fastest that is as good; fail if none is.
 
-    The teacher labels the training rows and others made from them; students of several kinds and sizes learn its
-    probabilities. The choice falls on the validation rows, the gate on the test rows: quality, fidelity, speed, size.
+    The teacher labels the training rows and synthetic rows made from them. Students of several kinds and sizes learn its
+    probabilities. The validation rows select the student; the gates on quality, agreement, speed and size use the test rows.
 
     Args:
-        teacher: Folder of an exported model, whatever made it.
-        train: Training split, whose rows are labelled and multiplied.
-        validation: Validation split, by which a student is chosen.
-        test: Test split, on which the chosen student is judged.
+        teacher: Folder of an exported model of any framework.
+        train: Training split, which the teacher labels.
+        validation: Validation split, for early stopping and selection.
+        test: Test split, used once.
         schema: Schema of the data, with the target and the task.
         model: Folder of the student, as train_model would write it; absent if the gate fails.
-        metrics: The student's loss of quality, agreement, speed-up and size.
-        report: Page that shows teacher and student side by side.
-        distillation: JSON of everything that was measured.
-        name: Name of the student's model, and of the experiment in MLflow.
-        student: What to teach. One of auto, trees, linear, mlp, vision, transformer.
-        params: Parameters of the one student to try, of its framework (lightgbm, sklearn, torch,
-            torch_vision, transformers), for a transformer also `layers`; none: several sizes.
+        metrics: Loss of quality, agreement, speed-up and size of the student.
+        report: Page that compares teacher and student.
+        distillation: All measurements, as JSON.
+        name: Name of the student's model and of the MLflow experiment.
+        student: Kind of student. One of auto, trees, linear, mlp, vision, transformer.
+        params: Parameters of a single student, those of its framework (lightgbm, sklearn, torch, torch_vision, transformers)
+            and, for a transformer, `layers`. Default: several sizes.
         features: Specification of the student's preprocessing, as fit_features takes it.
-        augmentation: Rows made for each training row.
-        temperature: Of a network's soft targets; above 1, unlikely classes count for more.
-        hard_weight: Share of the truth in the labels of real rows, 0 to 1.
-        hidden_weight: Weight of the hidden layer's loss, for a network that learns from a network.
-        keep_inputs: Whether a student of few columns still takes the others, so that the teacher's clients can call it; without
-            them it is faster on single rows.
-        metric: Quality metric; auto is ROC AUC, or RMSE for values.
-        tolerance: Points of a hundred of the metric that may be lost; percent of it for an error.
-        minimum_agreement: Share of rows with the teacher's answer; for values, the R² against the teacher's.
-        maximum_divergence: Mean Kullback-Leibler divergence from the teacher's probabilities, in nats.
-        minimum_speedup: How many times faster the student must be.
-        load: What must be that much faster. One of batch, single_row, both.
-        maximum_size: Share of the teacher's size that the student may have.
-        seed: Equal seeds and equal inputs make equal students.
+        augmentation: Synthetic rows for each training row.
+        temperature: Temperature of a network's soft targets; above 1, unlikely classes count for more.
+        hard_weight: Weight of the true labels of real rows, 0 to 1.
+        hidden_weight: Weight of the loss on hidden layers, for a network that learns from a network.
+        keep_inputs: Whether a student of few columns still accepts the teacher's other columns, so that clients need no change.
+            Without them it is faster on single rows.
+        metric: Quality metric; auto is ROC AUC for classes and RMSE for values.
+        tolerance: Maximum loss: percentage points for scores, percent for errors.
+        minimum_agreement: Minimum share of rows with the teacher's label; for values, minimum R² against the teacher's.
+        maximum_divergence: Maximum mean Kullback-Leibler divergence from the teacher's probabilities, in nats.
+        minimum_speedup: Minimum speed-up over the teacher.
+        load: Load whose speed-up is required. One of batch, single_row, both.
+        maximum_size: Maximum size, as a share of the teacher's.
+        seed: Random seed; equal seeds and inputs give equal students.
 
     Returns:
-        Id of the MLflow run.
+        ID of the MLflow run.
     """
     from stagewright.components.runtime.step import step
 

@@ -27,37 +27,37 @@ def quantize_model(
     require: bool = False,
     seed: int = 0,
 ) -> bool:
-    """Make an exported model smaller and faster with fewer bits, and let only that pass which loses next to nothing.
+    """Quantize an exported model to make it smaller and faster, behind gates of quality, speed and size.
 
-    Every candidate is measured for speed, size and quality on the same rows in one run. The fastest that passes becomes the
-    variant, and is asked beside the float model in the real predictor. A model with nothing to quantize, such as an ensemble of
-    trees, is told so with figures and passes without one. What was found is written before the gate fails.
+    The step measures speed, size and quality of every candidate on the same rows. The fastest candidate that passes the gates
+    becomes the variant, and is compared with the float model on the model server. A model that quantization cannot help, such
+    as an ensemble of trees, passes without a variant; the report shows why. The report is written before the step fails.
 
     Args:
         model: Exported model.
-        data: Rows that it was not trained on: its raw columns and, for quality against the truth, its target.
-        quantized: The model with the smaller graph, a baseline of that graph's own answers and quantization.json; absent if
-            nothing is to be gained.
+        data: Rows that the model was not trained on: its raw columns and, to measure quality, the target.
+        quantized: The model with the quantized graph, a baseline of its predictions and quantization.json; absent without a
+            variant.
         report: Page with every candidate and plots of size, latency and loss.
-        metrics: What the variant wins and loses.
-        results: Everything that was measured, as JSON.
-        variant: What to make. One of cpu-int8, gpu-fp16.
-        methods: Methods to try; none: those that suit the model. Others are static-reduced, dynamic-reduced, weights-2,
+        metrics: Speed-up, size and loss of quality of the variant.
+        results: All measurements, as JSON.
+        variant: Variant to make. One of cpu-int8, gpu-fp16.
+        methods: Methods to try. Default: those that suit the model. Others are static-reduced, dynamic-reduced, weights-2,
             torch-dynamic, torch-static.
-        target: Column with the true values; by default the one that the model names.
-        tolerance: Points that may be lost: hundredths of accuracy and a binary model's ROC AUC, percent of a regressor's RMSE.
-        minimum_speedup: How many times faster a variant for CPUs must be, for single rows and for batches.
-        minimum_size_ratio: How many times smaller it must be.
-        calibration_rows: Rows on which the ranges of activations are found; no quality is measured on these.
-        rows: Most rows on which quality is measured.
-        batch_rows: Rows of the batch whose speed is measured.
-        threads: Threads of one inference when speed is measured; 0: as the predictor serves this model.
-        seconds: Time for measuring speed; asking both as served takes some seconds more.
-        require: Whether a model with nothing to gain fails the step too.
-        seed: Of the choice of rows and of resamples.
+        target: Column with the true values. Default: the model's target.
+        tolerance: Maximum loss: percentage points of accuracy and of a binary model's ROC AUC, percent of a regressor's RMSE.
+        minimum_speedup: Minimum speed-up of a variant for CPUs, for single rows and for batches.
+        minimum_size_ratio: Minimum ratio of the float model's size to the variant's.
+        calibration_rows: Rows that calibrate the ranges of activations; quality is not measured on them.
+        rows: Maximum number of rows on which quality is measured.
+        batch_rows: Rows in the batch whose speed is measured.
+        threads: Threads per inference when speed is measured; 0 takes the model's serving settings.
+        seconds: Seconds for measuring speed; the comparison on the model server takes some seconds more.
+        require: Whether the step fails for a model that quantization cannot help.
+        seed: Random seed.
 
     Returns:
-        Whether there is a variant; there is none where nothing is to be gained.
+        Whether there is a variant.
     """
     from stagewright.components.runtime.step import step
 

@@ -22,30 +22,31 @@ def benchmark_model(
     seconds: float = 0.5,
     rounds: int = 5,
 ) -> bool:
-    """Find how a model is served best on this CPU, prove it on the real predictor, and write it into the model.
+    """Tune serving settings for this CPU, verify them on the model server and save them with the model.
 
-    The graph alone settles the level of optimizations and what is worth trying; the predictor is then asked for rising rates
-    with each. The best bears the most requests a second within the objective, and is measured anew beside the model as it was.
-    The gate: answers equal the model's own, and p99 meets the objective at some rate. The report is written before it fails.
+    A search on the graph alone selects the optimization level and a few candidates. The model server then serves each candidate
+    under a rising request rate. The best candidate, with the highest rate within the latency objective, is measured again next
+    to the current settings. The gate: predictions equal the model's own, and p99 meets the objective at some rate. The report
+    is written before the step fails.
 
     Args:
         model: Exported model.
-        optimized: The model with serving/settings.json; with the settings it had where none is proved to be better.
-        card: The model's card with the settings and what was measured.
-        metrics: The largest rate within the objective and its p99, as it was and with the settings.
-        report: Page with the latency/throughput curves and every stage.
-        results: Everything that was measured, as JSON.
-        data: Rows to measure with, anything that ingest_data reads; by default the model's own baseline.
-        objective_ms: Milliseconds within which 99 of 100 requests must be answered.
+        optimized: The model with serving/settings.json; the current settings stay unless others are verified to be better.
+        card: The model card with the settings and their measurements.
+        metrics: Highest request rate within the objective and its p99, before and after.
+        report: Page with latency and throughput curves and every stage of the search.
+        results: All measurements, as JSON.
+        data: Rows to send, in any form that ingest_data reads. Default: the model's baseline.
+        objective_ms: Largest allowed p99 latency of a request, in milliseconds.
         batch_sizes: Batch sizes to try.
-        threads: Numbers of threads of one inference to try; none: 1, 2, 4 and so on up to the CPUs.
-        batch_milliseconds: Longest waits of a request for others to try beside the predictor's own 2.
-        request_rows: Rows in each request that is sent.
-        seconds: How long each rate is asked for; up to three times as long for a slow model.
-        rounds: How often the largest rate is looked for in the proof; at least 5, and 8 can bear one that was disturbed.
+        threads: Threads per inference to try. Default: 1, 2, 4 and so on up to the number of CPUs.
+        batch_milliseconds: Longest waits for a batch to try, in addition to the server's default of 2.
+        request_rows: Rows in each request.
+        seconds: Seconds for each request rate; up to three times as long for a slow model.
+        rounds: Rounds of the verification: at least 5; with 8, one disturbed round does no harm.
 
     Returns:
-        Whether a better setting was found.
+        Whether better settings were found.
     """
     from stagewright.components.runtime.step import step
 

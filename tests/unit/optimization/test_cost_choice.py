@@ -11,7 +11,7 @@ from stagewright.components.measurement.replica import MIB, Size
 from stagewright.components.optimization.cost.measured import Measured, curves
 from stagewright.components.optimization.cost.optimize import optimize_cost, plan
 from stagewright.components.optimization.cost.page import page
-from stagewright.components.optimization.cost.result import Cost, Wanted
+from stagewright.components.optimization.cost.result import Cost, Objective
 from stagewright.components.optimization.cost.service_patch import patch
 from stagewright.components.optimization.cost.sizing import Plan, sufficient, within
 from stagewright.components.runtime.errors import BadParameter, InputError
@@ -37,12 +37,12 @@ def present(cpu: str, limit: str = "1", *, least: int = 1, most: int = 1, memory
     )  # fmt: skip
 
 
-def decided(trace: str, *sizes: Measured, current: str = "", prices: dict[str, Any] | None = None, **wanted: Any) -> Cost:
+def decided(trace: str, *sizes: Measured, current: str = "", prices: dict[str, Any] | None = None, **objective: Any) -> Cost:
     limits = tuple(f"{round(1000 * one.cpus)}m" for one in sizes)
-    asked = Wanted(**{"cpu_limits": limits} | wanted)
+    asked = Objective(**{"cpu_limits": limits} | objective)
     given = [Measured.from_json(one.to_json()) for one in sizes]
     return optimize_cost(
-        "nowhere", name="churn", trace=trace, wanted=asked, price_table=prices or PRICES, current=current, measured=given
+        "nowhere", name="churn", trace=trace, objective=asked, price_table=prices or PRICES, current=current, measured=given
     )
 
 
@@ -203,12 +203,12 @@ def test_different_processors_are_named() -> None:
 
 
 def test_the_sizes_to_measure_are_those_asked_for_and_the_present_one(tmp_path: Path) -> None:
-    wanted = Wanted(cpu_limits=("2", "500m", "1000m"))
+    objective = Objective(cpu_limits=("2", "500m", "1000m"))
 
-    assert plan(name="churn", trace="5", wanted=wanted) == ["250m", "500m", "1", "2"]
-    assert plan(name="churn", trace="5", wanted=wanted, current=present("333m")) == ["340m", "500m", "1", "2"]
-    assert plan(name="churn", wanted=wanted, current=present("1"), prometheus="http://127.0.0.1:9") == ["1"]
+    assert plan(name="churn", trace="5", objective=objective) == ["250m", "500m", "1", "2"]
+    assert plan(name="churn", trace="5", objective=objective, current=present("333m")) == ["340m", "500m", "1", "2"]
+    assert plan(name="churn", objective=objective, current=present("1"), prometheus="http://127.0.0.1:9") == ["1"]
     with pytest.raises(BadParameter, match="parameter 'trace'"):
-        plan(name="churn", wanted=wanted)
+        plan(name="churn", objective=objective)
     with pytest.raises(BadParameter, match="parameter 'prices'"):
         plan(name="churn", trace="5", price_table={"cheap": True})
