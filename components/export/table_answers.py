@@ -1,4 +1,4 @@
-"""What an exported graph answers for a table, and by which rule its answers are judged."""
+"""Predictions of an exported graph for a table, and the rule that compares them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ SINGLE_ROWS = 10  # asked one at a time too: a graph may treat a batch of one ot
 def answer(
     session: onnxruntime.InferenceSession, features: FeatureGraph, table: pl.DataFrame, classes: Sequence[Label] | None
 ) -> Predictions:
-    """What an exported graph answers for a table."""
+    """Predictions of an exported graph for a table."""
     names = Predictions.output_names(classes)
     singles = [table.slice(row, 1) for row in range(min(SINGLE_ROWS, table.height))]
     batches = features.slices(table.slice(len(singles)), BATCH_ROWS)

@@ -1,7 +1,8 @@
-"""The largest load that a predictor bears within an objective, found by asking for more and less of it.
+"""The capacity of one predictor: the highest request rate within a latency objective, found by bisection.
 
-Requests come at random and whatever the server does (an open loop, as users are), and a request's time counts from when it was
-due. First the server's limit is found by asking without a pause; then the rate is halved in on.
+Requests arrive at random times, independent of the server (an open loop), and latency counts from the time at which a request
+was due. A closed loop first finds the server's limit; a bisection then narrows the rate down. `rates` compares several servers
+that run at once and needs no absolute figure, so it searches otherwise; both judge a load by `rates.holds`.
 """
 
 import os
@@ -31,11 +32,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A rate that was asked for and what came of it.
+    """Result of the loads at one request rate.
 
     Attributes:
-        rate: Requests a second that were asked for.
-        answered: Requests a second that were answered with success.
+        rate: Requests per second that were sent.
+        answered: Successful responses per second.
         p99_ms: The median of the rounds; p50_ms that of the same round.
         cpus: CPUs that the predictor used.
         met: Whether the objective was met: p99, nothing failed, and the server kept up.
@@ -51,7 +52,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What a predictor of one size bears.
+    """Capacity of a predictor of one size.
 
     Attributes:
         how: How its CPU was limited.

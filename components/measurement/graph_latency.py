@@ -1,5 +1,5 @@
-"""How long several graphs take for the same rows, measured in turns in one process, so that whatever else the machine does
-meets all of them alike."""
+"""Latencies of several graphs for the same rows, measured in turns in one process, so that other load on the machine affects
+all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How fast graphs answer, measured against each other: in rounds, so that what else the machine does hits all alike."""
+"""Latencies of graphs compared with each other, in rounds, so that other load on the machine affects all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many requests a second a server takes within an objective, asked in an open loop: as many as come, whatever it does.
+"""Request rates that servers sustain within a latency objective, in an open loop: requests arrive independent of the server.
 
 Requests come at random, as those of independent callers do, and a request's time counts from when it was due. A rate holds
 if 99 of 100 requests are answered within the objective, next to none fails, and none are left behind.
@@ -28,7 +28,7 @@ START = 0.75  # of the fastest server's limit
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """A rate that a server was asked for, and what came of it."""
+    """Result of one load on a server, and whether it met the objective."""
 
     server: str
     rate: float
@@ -38,11 +38,11 @@ class LoadResult:
 
 @dataclass(slots=True)
 class Servers:
-    """Servers that run, and everything that they were asked.
+    """Running servers and the result of every load on them.
 
     Attributes:
         addresses: By name.
-        seconds: How long a rate is asked for.
+        seconds: Duration of a load, in seconds.
     """
 
     addresses: Mapping[str, str]
@@ -53,7 +53,7 @@ class Servers:
     _seeds: Callable[[], int] = field(default_factory=lambda: count().__next__)
 
     def holds(self, server: str, rate: float, *, tries: int = TRIES) -> bool:
-        """Whether a rate holds at one of so many attempts."""
+        """Whether a rate meets the objective in one of several attempts."""
         return any(self.ask(server, rate).held for _ in range(tries))
 
     def ask(self, server: str, rate: float) -> LoadResult:
@@ -67,7 +67,7 @@ class Servers:
         return self.asked[-1]
 
     def limit(self, server: str) -> float:
-        """Requests a second when asked without a pause, about the most that a server can do; 0 if even one takes too long."""
+        """Requests per second in a closed loop, about the server's maximum; 0 if a single request misses the objective."""
         if not any(self._closed(server, 1).p50_ms <= self.objective_ms for _ in range(TRIES)):
             return 0.0
         return max(self._closed(server, connections).requests_per_second for connections in BUSY_CONNECTIONS)

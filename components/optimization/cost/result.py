@@ -20,12 +20,12 @@ TYPICAL_POD_START = 3.0  # seconds until a container of an image that is on the 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is asked of the service and how it may be measured.
+    """Requirements of the service and parameters of its measurement.
 
     Attributes:
-        objective_ms: p99 that requests must be answered within.
-        headroom: Share of a load that must fit on top of it.
-        longest_wait_seconds: Longest that the first request after a pause may wait for a replica; 0 never scales to zero.
+        objective_ms: Largest allowed p99 latency of a request, in milliseconds.
+        headroom: Spare capacity, as a share of the load.
+        longest_wait_seconds: Longest wait of the first request after a pause for a replica; 0 never scales to zero.
         pod_start_seconds: Until a container begins to run, which is not measured here: scheduling, and the image if it is not
             there yet.
         seconds: For each rate in each round.
@@ -42,7 +42,7 @@ class Objective:
     rounds: int = 3
 
     def check(self) -> None:
-        """Refuse what cannot be.
+        """Check every parameter.
 
         Raises:
             BadParameter: Naming the parameter.

@@ -30,7 +30,7 @@ from stagewright.components.training.trainer import Trainer
 
 @dataclass(frozen=True, slots=True)
 class DistillationConfig:
-    """How a network is taught.
+    """Parameters of the distillation of a network.
 
     Attributes:
         temperature: Both sides' logits are divided by it.

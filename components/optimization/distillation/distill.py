@@ -1,4 +1,4 @@
-"""Distillation: several small students of one teacher, and the fastest that does as well as it must."""
+"""Distillation: train several small students of one teacher and select the fastest that passes the gates."""
 
 import time
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def distill_model(
     options: Options | None = None,
     seed: int = 0,
 ) -> Distilled:
-    """Teach students, choose one on the validation rows and judge it on the test rows.
+    """Train students, select one on the validation rows and evaluate it on the test rows.
 
     The chosen student's folder is written and its run recorded only if it passed; the caller raises what `require` says.
 

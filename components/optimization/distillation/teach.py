@@ -86,7 +86,7 @@ class Taught:
 
 
 class DistillationContext:
-    """What all students of one teacher share: the rows, real and made, and the teacher's opinion of them."""
+    """What all students of one teacher share: real and synthetic rows, and the teacher's soft labels."""
 
     def __init__(
         self, teacher: Teacher, *, train: Path, validation: Path, schema: Path, name: str, options: Options, seed: int
@@ -127,7 +127,7 @@ class DistillationContext:
 
     @cached_property
     def validation_labels(self) -> np.ndarray:
-        """Soft labels of the validation rows."""
+        """Soft labels of the validation rows: [N, C], or [N] values."""
         return self.teacher.answer(tables.read_table(self.validation))
 
     def inputs(self, student: Student, columns: tuple[str, ...] = ()) -> Inputs:

@@ -9,7 +9,7 @@ from stagewright.components.optimization.quantization.index import index_nodes
 
 
 def to_float16(body: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph in float16, with float32 tensors at its ends.
+    """The graph in float16, with float32 inputs and outputs.
 
     What makes whole numbers of floats is taken out before and put back after: a converter casts every input to float16, whose
     eleven bits have no room for the ids of a vocabulary.

@@ -1,4 +1,4 @@
-"""Rows of a table as a model is asked for them, and what a graph answers."""
+"""Inputs of a graph from the rows of a table, and its predictions."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -42,7 +42,7 @@ def answer(
     *,
     rows: int = ANSWERED_ROWS,
 ) -> Predictions:
-    """What a served graph answers for a table, asked for so many rows at a time."""
+    """Predictions of a served graph for a table, in batches of `rows`."""
     names = Predictions.output_names(signature.classes)
     parts = [session.run(names, feeds(part)) for part in batches(table, rows)]
     return predictions(dict(zip(names, (np.concatenate(part) for part in zip(*parts, strict=True)), strict=True)), signature)

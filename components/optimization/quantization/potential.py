@@ -1,4 +1,4 @@
-"""What there is to gain at all: the share of time and of bytes that a graph spends where quantization could help."""
+"""The potential of quantization: the share of time and of bytes in the parts of a graph that it could improve."""
 
 import json
 import tempfile
@@ -21,7 +21,7 @@ _MOST = 0.999  # share of a graph that layers take at most, so that a bound is a
 
 @dataclass(frozen=True, slots=True)
 class Potential:
-    """Where a graph's time and bytes are.
+    """Where a graph spends its time and bytes.
 
     Attributes:
         time: Share of the time by operation, largest first, of a batch.
@@ -45,7 +45,7 @@ class Potential:
         return 1 / (1 - min(self.quantizable_time, _MOST))
 
     def nothing(self) -> str:
-        """Why no method can bring anything worth having; empty if one might."""
+        """Why no method can help enough; empty if one might."""
         if not self.layers:
             if self.ensemble_bytes:
                 return (

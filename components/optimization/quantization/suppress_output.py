@@ -1,4 +1,4 @@
-"""Libraries that talk while they work: their warnings and log lines say nothing that a user of the step could act on."""
+"""Suppress the output of libraries whose warnings and log lines no user of the step can act on."""
 
 import io
 import logging
@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def suppress_output() -> Iterator[None]:
-    """Nothing is printed, nothing below an error is logged and nothing is warned of inside the block."""
+    """Suppress standard output, warnings and log lines below an error inside the block."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))
     try:

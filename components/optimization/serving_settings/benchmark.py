@@ -99,7 +99,7 @@ def _races(
 def _equal_answers(
     bench: Bench, rows: ModelRows, finalists: Sequence[Trial]
 ) -> tuple[list[Trial], dict[str, str], dict[Setting, float]]:
-    """The settings under which the graph answers as the model does, why others do not, and the largest differences."""
+    """The settings with the model's own predictions, the reason why others are dropped, and the largest differences."""
     default = Trial(bench.default, 1)
     own = rows.own or _answers(bench, default, rows)
     tolerance, spread = rule(rows.folder, own)

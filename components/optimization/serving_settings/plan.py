@@ -1,4 +1,4 @@
-"""What a benchmark is asked to measure."""
+"""Parameters of a benchmark."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Plan:
     """What to measure, and for how long.
 
     Attributes:
-        objective_ms: p99 that requests must be answered within.
+        objective_ms: Largest allowed p99 latency of a request, in milliseconds.
         threads: Numbers of threads to try; empty for 1, 2, 4 ... up to the CPUs.
         batch_milliseconds: Longest waits of a request to try; empty for none but the predictor's own.
         request_rows: Rows in each request.
@@ -32,7 +32,7 @@ class Plan:
     rounds: int = LEAST_ROUNDS
 
     def check(self) -> None:
-        """Refuse what cannot be measured.
+        """Check every parameter.
 
         Raises:
             BadParameter: Naming the parameter.

@@ -1,4 +1,4 @@
-"""The proof: the real predictor under fresh loads, with the best settings that were tried and as it was."""
+"""Verification: the model server under new loads, with the best candidate settings and with the current ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SHARES, SHARE_ROUNDS = (0.25, 0.5, 0.75), 2  # of the largest rate: points of th
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The largest rate within the objective: the median of the rounds, and the median p99 of those loads that held."""
+    """Highest request rate within the objective: the median of the rounds, and the median p99 of the loads that met it."""
 
     requests_per_second: float
     p99_ms: float
@@ -30,15 +30,16 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What fresh loads showed.
+    """Results of the verification.
 
     Attributes:
-        candidate: The best that was tried; None if nothing could be.
-        rates: The rate of each server in each round: the geometric mean of those that its staircase asked for.
-        ratios: Of the candidate's rate to that of the model as it was, for each round.
+        candidate: The best settings of the search; None if there were none to try.
+        rates: Rate of each server in each round: the geometric mean of the rates of its staircase.
+        ratios: Ratio of the candidate's rate to the current settings' rate, for each round.
         asked: Every load.
-        proved: Whether the candidate bears more, and not by chance.
-        before: Of the model as it was; None if no rate held. `after` is what the model comes out with.
+        proved: Whether the candidate's rate is higher, beyond chance.
+        before: Capacity with the current settings; None if no rate met the objective.
+        after: Capacity with the settings that the model leaves with.
     """
 
     candidate: ServingSettings | None
@@ -58,10 +59,10 @@ class Proof:
 def confirm(
     folder: Path, existing: ServingSettings, candidate: ServingSettings | None, requests: Sequence[bytes], plan: Plan
 ) -> Proof:
-    """In each round the rate that each holds every second time, in turns; what is best of several looks better than it is.
+    """Measure both settings again, in turns: the best of several candidates looks better than it is.
 
     Args:
-        candidate: The best of what was tried.
+        candidate: The best settings of the search.
     """
     settings = {DEFAULT: existing} | ({} if candidate is None else {CHOSEN: candidate})
     with predictors(folder, settings, requests[0]) as addresses:

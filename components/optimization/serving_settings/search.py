@@ -24,11 +24,11 @@ PAIRS_KEPT = 4
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One thing that was settled.
+    """A setting that was decided.
 
     Attributes:
-        description: What was varied and why, a sentence or two.
-        chosen: What came out, as text.
+        description: What was varied and why, in one or two sentences.
+        chosen: The result, as text.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the search left.
+    """Result of the search on the graph.
 
     Attributes:
         finalists: Settings, best first, each with the batch size that it does best at within the objective.

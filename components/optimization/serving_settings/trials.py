@@ -1,4 +1,4 @@
-"""Settings tried on the real predictor, side by side under the same rising load."""
+"""Candidate settings on the model server, side by side under the same rising load."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,12 +23,12 @@ SIZES_TRIED = 3
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A stage of the search that took place on the predictor.
+    """A stage of the search on the model server.
 
     Attributes:
-        description: What was varied and why, a sentence or two.
+        description: What was varied and why, in one or two sentences.
         settings: Of every server, by its name.
-        asked: Every rate that was tried.
+        asked: Result of every load.
     """
 
     name: str
