@@ -1,4 +1,4 @@
-"""How well each class of a classifier is found, one after another."""
+"""Metrics of each class of a classifier."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,15 +12,15 @@ from stagewright.components.metrics.outcome import Label, Outcome
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """One class against the rest; None where a measure has no value.
+    """One class against the rest; None where a metric is undefined.
 
     Attributes:
         rows: Rows of this class: its support.
-        answered: Rows that are answered with it.
-        precision: Share of the rows answered with it that are of it; None if there are none.
-        recall: Share of its rows that are answered with it; None if there are none.
-        f1: Harmonic mean of both; 0 where one of them is 0 or None, None where both are.
-        roc_auc: Of its probability; None if all rows are of it, or none.
+        answered: Rows that are predicted as this class.
+        precision: Share of the rows predicted as this class that belong to it; None if there are none.
+        recall: Share of its rows that are predicted correctly; None if there are none.
+        f1: Harmonic mean of both; 0 if one of them is 0 or None, None if both are.
+        roc_auc: ROC AUC of its probability; None if all rows or no rows belong to it.
         pr_auc: Average precision of its probability; None like `roc_auc`.
     """
 
@@ -39,7 +39,7 @@ class ClassScores:
 
 
 def by_class(outcome: Outcome) -> list[ClassScores]:
-    """The scores of every class, in the order of the model's classes."""
+    """The metrics of every class, in the order of the model's classes."""
     classes = len(outcome.labels)
     rows = np.bincount(outcome.truth, minlength=classes)
     answered = np.bincount(outcome.predicted, minlength=classes)
@@ -55,7 +55,7 @@ def by_class(outcome: Outcome) -> list[ClassScores]:
 
 
 def most_frequent(scores: Sequence[ClassScores], most: int) -> list[ClassScores]:
-    """At most so many classes, those with the most rows, in the order of the model's classes."""
+    """The classes with the most rows, at most `most`, in the order of the model's classes."""
     kept = sorted(range(len(scores)), key=lambda code: (-scores[code].rows, code))[:most]
     return [scores[code] for code in sorted(kept)]
 

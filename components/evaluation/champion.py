@@ -1,4 +1,4 @@
-"""The model in use, judged on the same rows as the new one: test rows that neither of them learned from."""
+"""Comparison with the champion (the model in production) on test rows that neither model learned from."""
 
 import os
 import tempfile
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIAS = "champion"
-LEAST_ROWS = 30  # of fewer, an interval says nothing
+LEAST_ROWS = 30  # with fewer, an interval is meaningless
 LEAST_CLASS_ROWS = 5  # of the second most frequent class
 _PURPOSE = "the new model is compared with the champion (compare_with_champion=False leaves that out)"
 _NO_SUCH = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # the model, or its alias
@@ -31,17 +31,17 @@ _NO_SUCH = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # the model, 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The comparison with the champion.
+    """Result of the comparison with the champion.
 
     Attributes:
-        version: As it was registered: v1.2.0.
-        comparable: Whether both could be judged on the same rows; if not, `reason` says why.
-        rows: How many test rows both were judged on: those that neither was trained on, or stopped or chosen by.
-        left_out: How many test rows one of them learned from, or may have.
-        own: The new model's metrics on these rows.
-        measured: The champion's.
-        gain: How much better the new model is by `metric`; negative when it is worse.
-        interval: Of the gain, by a paired bootstrap.
+        version: Registered version, e.g. v1.2.0.
+        comparable: Whether both could be evaluated on the same rows; if not, `reason` says why.
+        rows: Number of test rows for the comparison: those that neither model used for training or early stopping.
+        left_out: Number of test rows that one of them learned from, or may have.
+        own: Metrics of the new model on these rows.
+        measured: Metrics of the champion.
+        gain: How much better the new model is by `metric`; negative if it is worse.
+        interval: Interval of the gain, by a paired bootstrap.
     """
 
     version: str
@@ -73,7 +73,7 @@ class Champion:
 
 
 def find_champion(name: str) -> "ModelVersion | None":
-    """The registered version with the alias `champion`; None when there is none, or no registry is set.
+    """The registered version with the alias `champion`; None if there is none, or no registry is configured.
 
     Raises:
         ServiceUnavailable: If the registry does not answer.
@@ -102,18 +102,18 @@ def judge_champion(
     *,
     seed: int = 0,
 ) -> Champion:
-    """Judge the champion on the test rows that neither model learned from.
+    """Evaluate the champion on the test rows that neither model learned from.
 
-    Its columns may differ, as long as the rows have them; another target, task or set of classes cannot be compared, nor can a
-    model that does not tell which rows it learned from, nor two models with too few rows that are new to both.
+    Its columns may differ, as long as the rows have them. Models cannot be compared if target, task or classes differ, if the
+    champion has no record of its training rows, or if too few rows are new to both.
 
     Args:
-        version: What `find` gave.
+        version: Result of `find_champion`.
         ours: Metadata of the new model.
-        new: The new model's outcome on the test rows.
+        new: Outcome of the new model on the test rows.
         rows: The test rows.
-        learned: The rows that the new model learned from.
-        answer: What a model says of rows.
+        learned: Rows that the new model learned from.
+        answer: Function that computes a model's outcome for rows.
 
     Raises:
         InputError: If the champion's files are not in the store.
@@ -135,13 +135,13 @@ def judge_champion(
             if few := _too_few(new.take(fresh), len(new)):
                 return replace(counted, reason=few)
             theirs = answer(champion, rows.filter(pl.Series(fresh)))
-        except InputError as error:  # of another framework than this image has, or of columns that the rows lack
+        except InputError as error:  # another framework than this image has, or columns that the rows lack
             return Champion(label, uri, False, str(error))
     return _judged(counted, new.take(fresh), theirs, seed)
 
 
 def _judged(counted: Champion, ours: Outcome, theirs: Outcome, seed: int) -> Champion:
-    """Both models on the same rows."""
+    """Compare both models on the same rows."""
     own, measured = measure(ours), measure(theirs)
     found = replace(counted, own=own, measured=measured)
     metric = main_metric(ours.task, own, measured)
@@ -155,14 +155,14 @@ def _judged(counted: Champion, ours: Outcome, theirs: Outcome, seed: int) -> Cha
 
 
 def _new_to_both(champion: LearnedRows | None, ours: LearnedRows, rows: pl.DataFrame) -> np.ndarray | str:
-    """Which rows neither model learned from, [N] bool; or why that cannot be told."""
+    """Rows that neither model learned from, [N] bool; or why they are unknown."""
     if champion is None:
         return "it keeps no record of the rows that it learned from, as models do that are trained now"
     return champion.incompatibility(rows.schema) or champion.new(rows) & ours.new(rows)
 
 
 def _too_few(fresh: Outcome, tested: int) -> str:
-    """Why these rows are too few to judge by; empty when they are enough."""
+    """Why these rows are too few for a comparison; empty if they suffice."""
     if len(fresh) < LEAST_ROWS:
         return (
             f"only {len(fresh):,} of {tested:,} test rows are ones that neither model learned from, and {LEAST_ROWS} are needed"
@@ -179,7 +179,7 @@ def _too_few(fresh: Outcome, tested: int) -> str:
 
 
 def _difference(champion: ModelMetadata, ours: ModelMetadata) -> str:
-    """Why two models cannot be compared; empty when they can."""
+    """Why two models cannot be compared; empty if they can."""
     if champion.task != ours.task:
         return f"it is a {champion.task} model, the new one is {ours.task}"
     if champion.target != ours.target:

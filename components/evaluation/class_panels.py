@@ -1,4 +1,4 @@
-"""Plots of a classifier of many classes: a small panel or one row for each class, where lines in one plot would be a tangle."""
+"""Plots of a classifier with many classes: one panel or one row per class instead of many lines in one plot."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,25 +13,25 @@ from stagewright.components.runtime.report import ACCENT, GRID, INK, MUTED, labe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEW = 7  # classes that one plot can hold as lines
+FEW = 7  # maximum classes as lines of one plot
 MOST_PANELS, MOST_ROWS = 12, 20
-ACROSS, PANELS_WIDTH = 3, 6.4  # panels of a row, and inches of all: two plots side by side, or one on a narrow page
+ACROSS, PANELS_WIDTH = 3, 6.4  # panels per row, and total width in inches: two plots side by side, or one on a narrow page
 POINTS = 80
 _TICKS = (0, 0.5, 1)
 
 
 def roc_panels(outcome: Outcome) -> "Figure | None":
-    """Recall against the false positive rate of each class against the rest; None if no class has a curve."""
+    """ROC curve of each class against the rest; None if no class has a curve."""
     return _panels(outcome, "ROC curve of each class against the rest", roc, "false positive rate", "recall", diagonal=True)
 
 
 def precision_recall_panels(outcome: Outcome) -> "Figure | None":
-    """Precision against recall of each class against the rest; the dashed line is what guessing gives."""
+    """Precision-recall curve of each class against the rest; the dashed line is the share of the class."""
     return _panels(outcome, "Precision and recall of each class", precision_recall, "recall", "precision", diagonal=False)
 
 
 def scores_rows(outcome: Outcome) -> "Figure":
-    """How sure the model is of the true class: one row a class with median, quartiles, and the range from 5 to 95 percent."""
+    """Probability of the true class: one row per class with median, quartiles, and the range from 5 to 95 percent."""
     codes = frequent(outcome, MOST_ROWS)
     probabilities = outcome.class_probabilities[np.arange(len(outcome)), outcome.truth]
     figure, axes = new_figure("Probability of the true class", width=WIDTH, height=1.0 + 0.27 * len(codes))
@@ -51,14 +51,14 @@ def scores_rows(outcome: Outcome) -> "Figure":
 
 
 def frequent(outcome: Outcome, most: int) -> list[int]:
-    """Positions of the classes that occur, at most so many, those with the most rows, in the order of the model's classes."""
+    """Indexes of the classes with the most rows, at most `most`, in the order of the model's classes."""
     counts = np.bincount(outcome.truth, minlength=len(outcome.labels))
     ordered = np.argsort(-counts, kind="stable")[:most]
     return sorted(int(code) for code in ordered if counts[code])
 
 
 def left_out(outcome: Outcome, most: int) -> str:
-    """What plots of so many classes leave out, as a sentence; empty if nothing."""
+    """A sentence on the classes that the plots leave out; empty if there are none."""
     classes = len(outcome.labels)
     return f"Plots show the {most} classes with the most test rows, of {classes:,}." if classes > most else ""
 

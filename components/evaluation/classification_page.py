@@ -1,4 +1,4 @@
-"""The part of an evaluation's page that is about classes: each class in numbers, curves, confusion, calibration."""
+"""The classification part of the evaluation report: metrics of each class, curves, confusion matrix, calibration."""
 
 from stagewright.components.evaluation import class_panels, classification_plots
 from stagewright.components.evaluation.by_class import ClassScores, by_class, most_frequent
@@ -8,8 +8,8 @@ from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import positive, report
 from stagewright.components.runtime.schema import Task
 
-MOST_CLASSES = 40  # of the table
-EVALUATION = "evaluate_model's output `evaluation`"  # where the whole of a list is
+MOST_CLASSES = 40  # rows of the table
+EVALUATION = "evaluate_model's output `evaluation`"  # location of the full list
 
 
 def sections(made: report.Page, evaluation: Evaluation) -> None:
@@ -36,12 +36,12 @@ def sections(made: report.Page, evaluation: Evaluation) -> None:
 
 
 def positive_class(evaluation: Evaluation) -> str:
-    """The positive one of two classes as it is written; empty for other tasks."""
+    """The positive class as text; empty for other tasks."""
     return positive.class_name(evaluation.test.labels[1]) if evaluation.task is Task.BINARY else ""
 
 
 def about(evaluation: Evaluation) -> str:
-    """What the headline is about, as the end of a sentence on the test rows."""
+    """Details on the main metric, as the end of a sentence on the test rows."""
     test = evaluation.test
     if evaluation.task is Task.BINARY:
         share = f"{(test.truth == 1).mean():.0%}"

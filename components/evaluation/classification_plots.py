@@ -1,4 +1,4 @@
-"""Plots of a classifier's answers; of few classes, where all fit into one plot."""
+"""Plots of a classifier's predictions for few classes, which fit into one plot."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT = 3.6
-MOST_NUMBERS = 12  # classes up to which a confusion matrix has its counts written into it
-MOST_CLASSES = 30  # of a confusion matrix; the others are one together
+MOST_NUMBERS = 12  # maximum classes of a confusion matrix with counts in its cells
+MOST_CLASSES = 30  # classes of a confusion matrix; the others are merged
 BINS = 25
-_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)))  # lines differ without their colours, too
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)))  # lines are distinguishable without color
 
 
 def roc_plot(outcome: Outcome) -> "Figure":
-    """Recall against the false positive rate; one against the rest for more than two classes."""
+    """ROC curve; one class against the rest for more than two classes."""
     figure, axes = new_figure("ROC curve", width=WIDTH, height=HEIGHT)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     for number, (name, positive, scores) in enumerate(_curves(outcome)):
@@ -33,7 +33,7 @@ def roc_plot(outcome: Outcome) -> "Figure":
 
 
 def precision_recall_plot(outcome: Outcome) -> "Figure":
-    """Precision against recall; the dashed line is what guessing gives."""
+    """Precision-recall curve; the dashed line is the share of the class."""
     figure, axes = new_figure("Precision and recall", width=WIDTH, height=HEIGHT)
     for number, (name, positive, scores) in enumerate(_curves(outcome)):
         _draw(axes, precision_recall(positive, scores), number, name)
@@ -43,7 +43,7 @@ def precision_recall_plot(outcome: Outcome) -> "Figure":
 
 
 def calibration_plot(outcome: Outcome) -> "Figure":
-    """What was claimed against what came true, with 95 % intervals; below, how many rows made the claim."""
+    """Predicted probability against observed frequency, with 95 % intervals; below, the number of rows in each bin."""
     points = reliability(outcome)
     figure, axes = new_figure("Calibration: claimed and true", width=WIDTH, height=HEIGHT)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
@@ -56,10 +56,10 @@ def calibration_plot(outcome: Outcome) -> "Figure":
 
 
 def scores_plot(outcome: Outcome, threshold: float) -> "Figure":
-    """How the scores of each class are spread: of the second class for two classes, of the true class for more.
+    """Distribution of the scores by class: of the second class for two classes, of the true class for more.
 
     Args:
-        threshold: Probability of the second of two classes from which it is answered, drawn as a line.
+        threshold: Decision threshold of a binary model, drawn as a line.
     """
     binary = outcome.task is Task.BINARY
     scores = (
@@ -84,7 +84,7 @@ def scores_plot(outcome: Outcome, threshold: float) -> "Figure":
 
 
 def confusion_plot(outcome: Outcome) -> "Figure":
-    """Counts by true and answered class, coloured by the share of the true class; rare ones of many classes are one row."""
+    """Counts by true and predicted class, colored by share of the true class; rare ones of many classes are merged."""
     from matplotlib.colors import to_rgb
 
     outcome = _merged(outcome)
@@ -92,7 +92,7 @@ def confusion_plot(outcome: Outcome) -> "Figure":
     side = float(np.clip(2.5 + 0.3 * classes, HEIGHT, 8.0))
     figure, axes = new_figure("Confusion matrix", width=WIDTH if classes <= 6 else side + 0.8, height=side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    # One colour that lets the page through: a picture cannot change its colours with the page.
+    # One color with transparency: an image cannot change its colors with the page's theme.
     axes.imshow(np.dstack([np.broadcast_to(to_rgb(ACCENT), (classes, classes, 3)), shares]), aspect="auto")
     if classes <= MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(matrix):
@@ -112,7 +112,7 @@ def confusion_plot(outcome: Outcome) -> "Figure":
 
 
 def _merged(outcome: Outcome) -> Outcome:
-    """The same answers with the rarest of many classes taken as one."""
+    """The same outcome with the rarest of many classes merged."""
     classes = len(outcome.labels)
     if classes <= MOST_CLASSES:
         return outcome
@@ -125,7 +125,7 @@ def _merged(outcome: Outcome) -> Outcome:
 
 
 def _curves(outcome: Outcome) -> "list[tuple[str, np.ndarray, np.ndarray]]":
-    """Name, positive rows and scores of each curve; a class without both kinds of rows has none."""
+    """Name, positive rows and scores of each curve; a class without positive or negative rows has none."""
     codes = [1] if outcome.task is Task.BINARY else range(len(outcome.labels))
     curves = [(label(outcome.labels[code], 18), outcome.truth == code, outcome.class_probabilities[:, code]) for code in codes]
     return [(name, positive, scores) for name, positive, scores in curves if 0 < positive.sum() < len(positive)]

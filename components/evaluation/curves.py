@@ -1,4 +1,4 @@
-"""Points of the curves that are drawn and handed to Kubeflow: few, finite, and true to the whole."""
+"""Points of the curves for plots and for Kubeflow: few and finite."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ POINTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points of a curve, and the score from which each point counts a row as positive."""
+    """Points of a curve, and the threshold of each point."""
 
     x: np.ndarray
     y: np.ndarray
@@ -21,19 +21,24 @@ class Curve:
 
 
 def roc(positive: np.ndarray, scores: np.ndarray, *, points: int = POINTS) -> Curve:
-    """False positive rate and recall; the first threshold is 1 where scikit-learn says infinity, which JSON cannot."""
+    """False positive rate and recall; the first threshold is 1 instead of scikit-learn's infinity, which JSON does not support.
+
+    Args:
+        positive: [N] bool.
+        scores: [N] float.
+    """
     false, true, thresholds = sk.roc_curve(positive, scores)
     return _thin(Curve(false, true, np.minimum(thresholds, 1.0)), points)
 
 
 def precision_recall(positive: np.ndarray, scores: np.ndarray, *, points: int = POINTS) -> Curve:
-    """Recall and precision."""
+    """Recall and precision of `positive`, [N] bool, by `scores`, [N]."""
     precision, recall, thresholds = sk.precision_recall_curve(positive, scores, drop_intermediate=True)
     return _thin(Curve(recall, precision, np.append(thresholds, 1.0)), points)
 
 
 def _thin(curve: Curve, points: int) -> Curve:
-    """The same curve with at most so many of its own points, evenly spaced along its length; both ends stay."""
+    """The curve reduced to at most `points` of its own points, evenly spaced along its length, with both ends."""
     if len(curve.x) <= points:
         return curve
     length = np.r_[0.0, np.cumsum(np.hypot(np.diff(curve.x), np.diff(curve.y)))]
@@ -43,18 +48,18 @@ def _thin(curve: Curve, points: int) -> Curve:
 
 
 def confusion(outcome: Outcome) -> np.ndarray:
-    """[C, C] number of rows by true class (row) and answered class (column)."""
+    """[C, C] number of rows by true class (row) and predicted class (column)."""
     classes = len(outcome.labels)
     return np.bincount(outcome.truth * classes + outcome.predicted, minlength=classes**2).reshape(classes, classes)
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """What was claimed and what came true, by bins of equal width; bins without rows are left out.
+    """Predicted probability and observed frequency by bins of equal width; empty bins are left out.
 
     Attributes:
         low: Lower end of the 95 % Wilson interval of `observed`.
-        high: Its upper end.
+        high: Upper end.
     """
 
     claimed: np.ndarray
@@ -65,7 +70,7 @@ class Reliability:
 
 
 def reliability(outcome: Outcome) -> Reliability:
-    """Points of the calibration plot; intervals after Wilson (1927), which hold for few rows and at 0 and 1."""
+    """Points of the calibration plot; Wilson intervals (1927), which are valid for few rows and at 0 and 1."""
     bins, claimed, came_true = calibration_bins(outcome)
     rows = np.bincount(bins, minlength=CALIBRATION_BINS)
     filled = rows > 0

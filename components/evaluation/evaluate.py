@@ -1,4 +1,4 @@
-"""The whole evaluation of a model: every split, intervals, slices, importance, over-fitting, the gate."""
+"""Evaluation of a model: all splits, intervals, slices, importance, overfitting, and the gate."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,24 +22,24 @@ from stagewright.components.runtime.schema import Schema, Task
 from stagewright.components.runtime.signature import TENSOR_KINDS, Input
 
 SPLITS = ("train", "validation", "test")
-TRAINING_ROWS = 200_000  # of a larger training split a sample is enough to see over-fitting
+TRAINING_ROWS = 200_000  # a sample of a larger training split is enough to detect overfitting
 BLOCK_ROWS = 65_536
 CHOSEN_SLICES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that was found out about one model.
+    """All results on one model.
 
     Attributes:
-        outcomes: By split.
-        measured: By split.
+        outcomes: Outcome by split.
+        measured: Metrics by split.
         intervals: 95 % intervals by split: validation and test.
-        metric: What models of this task are compared by.
-        baseline: Metrics on the test rows of a model that learned nothing.
-        champion: The comparison with the model in use; None when there was none to compare with.
-        notes: What a reader must know about how this was measured.
-        mistakes: The worst mistakes of a model that reads images or texts.
+        metric: Main metric of the task.
+        baseline: Test metrics of the trivial baseline.
+        champion: Comparison with the champion; None if there is none.
+        notes: Notes on the method for the reader.
+        mistakes: Worst mistakes of a model for images or texts.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Evaluation:
         return self.outcomes["test"]
 
     def document(self) -> dict[str, Any]:
-        """The evaluation as JSON; a metric that has no value is left out and its reason stands under `absent`."""
+        """The evaluation as JSON; an undefined metric is left out and its reason is listed under `absent`."""
         return {
             "name": self.name,
             "task": self.task.value,
@@ -86,7 +86,7 @@ class Evaluation:
         }
 
     def write(self, path: str | Path) -> None:
-        """Write the document as strict JSON: never NaN or infinity."""
+        """Write the document as strict JSON: no NaN or infinity."""
         Path(path).write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -106,15 +106,15 @@ def evaluate(
 
     Args:
         model: Folder of the model.
-        train: Dataset file; so are `validation` and `test`.
-        name: Name under which the model is registered.
-        minimum: Threshold by metric.
-        slice_columns: Columns of the test split to look at by value; none given: the two that the model relies on most.
-        compare_with_champion: Whether the gate includes the registered champion, where MLFLOW_TRACKING_URI is set.
+        train: Dataset file, like `validation` and `test`.
+        name: Registered name of the model.
+        minimum: Required test metrics: minimum for scores, maximum for errors.
+        slice_columns: Columns to evaluate by value. Default: the two most important columns of the model.
+        compare_with_champion: Whether the gate includes the champion, if MLFLOW_TRACKING_URI is set.
 
     Raises:
-        BadParameter: For thresholds that do not fit.
-        InputError: If model and data do not fit together, or a slice's column does not exist.
+        BadParameter: If a threshold is invalid.
+        InputError: If model and data do not match, or the column of a slice does not exist.
         ServiceUnavailable: If the registry or the object store does not answer.
     """
     loaded = Model.load(model)
@@ -131,12 +131,12 @@ def evaluate(
     metric = main_metric(task, measured["test"], baseline)
     fit = overfitting.check(task, measured["train"], measured["validation"], intervals["validation"])
     inputs = loaded.features.inputs
-    # What reads one image or one text relies on it; shuffling it would only say so, at the cost of many inferences.
+    # A model with one image or one text as input depends on it; shuffling it would add nothing but many inferences.
     several = [] if len(inputs) == 1 and _is_large(inputs[0]) else importance.most_important_first(loaded)
     used = importance.permutation_importance(
         lambda table: answer(loaded, table, split="test"), rows["test"], several, seed=seed
     )
-    texts = {given.name for given in inputs if given.kind == "text"}  # of which each row is a slice of its own
+    texts = {given.name for given in inputs if given.kind == "text"}  # each row would be a slice of its own
     chosen = list(slice_columns) or [column for column in used.losses if column not in texts][:CHOSEN_SLICES]
     compared = _champion(name, loaded, outcomes["test"], rows["test"], paths, seed) if compare_with_champion else None
     checks = [*gate.threshold_checks(thresholds, measured["test"]), gate.baseline_check(metric, measured["test"], baseline)]
@@ -161,7 +161,7 @@ def evaluate(
 
 
 def answer(model: Model, table: pl.DataFrame, *, split: str) -> Outcome:
-    """What a model says of a table whose target is known, beside the truth.
+    """Outcome of a model on rows with a known target.
 
     Raises:
         InputError: If a column is missing, or the target has a value that the model does not know.
@@ -189,7 +189,7 @@ def _is_large(given: Input) -> bool:
 
 
 def _rows(path: str | Path, target: str, split: str, seed: int) -> pl.DataFrame:
-    """The rows of a split whose target is known; a sample of a large training split."""
+    """Rows of a split with a known target; a sample of a large training split."""
     rows = outcome.known_rows(tables.read_table(path), target, split=split)
     if split == "train" and len(rows) > TRAINING_ROWS:
         return rows.sample(TRAINING_ROWS, seed=seed)
@@ -209,7 +209,7 @@ def _champion(
 
 
 def _learned(metadata: ModelMetadata, paths: Mapping[str, str | Path]) -> LearnedRows:
-    """What a model learned from that keeps no record of it."""
+    """Training rows of a model without a record of them."""
     splits = [paths["train"], paths["validation"]]
     names = tables.scan_table(splits[0]).collect_schema().names()
     return LearnedRows.of(splits, identifying_columns(Schema.parse(metadata.schema), names))

@@ -1,4 +1,4 @@
-"""The worst mistakes of a classifier of images or texts, to look at: rows where it was surest and wrong."""
+"""Worst mistakes of a classifier of images or texts: misclassified rows with the highest probability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _ACROSS = 8
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One row that was answered wrongly.
+    """A misclassified row.
 
     Attributes:
-        row: Its number among the rows with a known target.
-        probability: Probability that the model gave to its answer.
+        row: Its index among the rows with a known target.
+        probability: Probability of the prediction.
     """
 
     row: int
@@ -37,11 +37,11 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Mistakes, the surest first.
+    """Mistakes, the most confident first.
 
     Attributes:
-        column: The column shown.
-        mistakes: How many there are in all.
+        column: The displayed column.
+        mistakes: Total number of mistakes.
         pictures: [N, C, H, W] of bytes, for images.
         texts: For texts.
     """
@@ -54,10 +54,10 @@ class Examples:
 
 
 def worst_mistakes(outcome: Outcome, rows: pl.DataFrame, inputs: Sequence[Input]) -> Examples | None:
-    """The worst mistakes in a split; None if the model reads neither one image nor one text.
+    """The worst mistakes in a split; None unless the model's input is one image or one text.
 
     Args:
-        rows: The rows that the outcome is about.
+        rows: The rows of the outcome.
     """
     shown = next((given for given in inputs if given.kind == "image" or given.tokenizer is not None), None)
     if shown is None or outcome.classes is None:
@@ -79,7 +79,7 @@ def worst_mistakes(outcome: Outcome, rows: pl.DataFrame, inputs: Sequence[Input]
 
 
 def description(examples: Examples) -> str:
-    """What is shown, as a paragraph."""
+    """A paragraph on the examples."""
     if not examples.mistakes:
         return paragraph("The model made no mistake on the test split.")
     share = f"the {len(examples.shown)} it was surest of" if len(examples.shown) < examples.mistakes else "surest first"
@@ -92,7 +92,7 @@ def description(examples: Examples) -> str:
 
 
 def pictures_plot(examples: Examples) -> "Figure":
-    """Small pictures, each with its true class, the answer, and how sure the model was."""
+    """Small images with true class, prediction and probability."""
     from matplotlib.figure import Figure
 
     down = -(-len(examples.shown) // _ACROSS)
@@ -111,7 +111,7 @@ def pictures_plot(examples: Examples) -> "Figure":
 
 
 def texts_table(examples: Examples) -> str:
-    """The texts with their true class, the answer, and how sure the model was."""
+    """The texts with true class, prediction and probability."""
     rows = [
         [text, mistake.true, mistake.answered, f"{mistake.probability:.0%}"]
         for text, mistake in zip(examples.texts, examples.shown, strict=True)

@@ -1,4 +1,4 @@
-"""The gate: what a model must reach before anything is done with it."""
+"""The quality gate of a model."""
 
 import math
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ class Check:
     """One condition.
 
     Attributes:
-        measured: What was found, as text.
-        required: What was wanted, as text.
-        failure: The clause that tells of it; empty when it passed.
+        measured: Measured value, as text.
+        required: Required value, as text.
+        failure: A clause that describes the failure; empty if it passed.
     """
 
     subject: str
@@ -55,7 +55,11 @@ class Gate:
         return {"passed": self.passed, "failures": self.failures, "checks": checks}
 
     def require(self, subject: str) -> None:
-        """Raise GateFailed with every failure, if there is one."""
+        """Raise an error if a condition failed.
+
+        Raises:
+            GateFailed: With every failure.
+        """
         if not self.passed:
             raise GateFailed(subject, self.failures)
 
@@ -64,7 +68,7 @@ def parse_minimum(minimum: Mapping[str, Any], task: Task) -> dict[str, float]:
     """Thresholds by metric, checked.
 
     Raises:
-        BadParameter: For a metric that does not exist or does not fit the task, or a threshold that is no number.
+        BadParameter: If a metric does not exist or does not fit the task, or a threshold is not a finite number.
     """
     fitting = [metric.name for metric in of_task(task)]
     for name, threshold in minimum.items():
@@ -79,7 +83,7 @@ def parse_minimum(minimum: Mapping[str, Any], task: Task) -> dict[str, float]:
 
 
 def threshold_checks(thresholds: Mapping[str, float], test: Measured) -> list[Check]:
-    """Each metric of the test split against its threshold: at least it, or at most it for an error."""
+    """Each test metric against its threshold: a minimum for scores, a maximum for errors."""
     return [_threshold(METRICS[name], threshold, test) for name, threshold in thresholds.items()]
 
 
@@ -95,7 +99,7 @@ def _threshold(metric: Metric, threshold: float, test: Measured) -> Check:
 
 
 def baseline_outcome(train: Outcome, rows: Outcome) -> Outcome:
-    """What a model that learned nothing answers for the rows: the shares of the classes in training, or the mean."""
+    """Outcome of the trivial baseline: the class shares of the training split, or its mean."""
     if rows.task is Task.REGRESSION:
         return Outcome(rows.task, rows.truth, np.full(len(rows), train.truth.mean()))
     shares = np.bincount(train.truth, minlength=len(rows.labels)) / len(train)
@@ -116,10 +120,10 @@ def baseline_check(metric: Metric, test: Measured, baseline: Measured) -> Check:
 
 
 def champion_check(champion: Champion) -> Check | None:
-    """Not worse than the champion beyond chance: the interval of the gain must not lie below zero as a whole.
+    """No significant loss against the champion: the interval of the gain must not be entirely below zero.
 
-    A model that is worse by less than the test split can tell passes: on the next data it may be the better one, and a gate
-    that asks for more would refuse every second retraining of the same recipe. None when there is nothing to compare.
+    A loss within the uncertainty of the test split passes: such a model may be better on the next data, and a stricter gate
+    would reject every second retraining of the same recipe. None if there is nothing to compare.
     """
     if not champion.comparable or champion.metric is None or champion.gain is None:
         return None
@@ -131,7 +135,7 @@ def champion_check(champion: Champion) -> Check | None:
 
 
 def _shown(found: float, limit: float) -> str:
-    """The number with as many digits as tell it from the limit."""
+    """The number with enough digits to distinguish it from the limit."""
     if found == limit or text(found) != text(limit):
         return text(found)
     return next((f"{found:.{digits}g}" for digits in (6, 9, 12) if f"{found:.{digits}g}" != f"{limit:.{digits}g}"), repr(found))

@@ -1,7 +1,7 @@
-"""What a model relies on: how much worse it gets when one raw column is shuffled.
+"""Permutation importance: how much worse a model gets if one raw column is shuffled.
 
-Source: Breiman, Random Forests (2001), section 10, applied to any model and to raw columns rather than encoded features. Of
-two columns that say the same, each looks less important than both are together.
+Source: Breiman, Random Forests (2001), section 10, applied to any model and to raw columns instead of encoded features. Two
+correlated columns each appear less important than both together.
 """
 
 import time
@@ -17,17 +17,17 @@ from stagewright.components.runtime.model import Model
 from stagewright.components.runtime.progress import progress
 
 ROWS, REPEATS, SECONDS = 1000, 5, 10.0
-BLOCK_ROWS = 50_000  # rows that the model is asked for at once
+BLOCK_ROWS = 50_000  # rows per call of the model
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """How much the metric worsens without each column.
+    """Loss of the metric without each column.
 
     Attributes:
-        losses: Column -> worsening of each repetition; the most important first.
-        skipped: Columns that the time did not suffice for.
-        rows: How many rows were shuffled.
+        losses: Column -> loss of each repetition; the most important first.
+        skipped: Columns that were skipped for lack of time.
+        rows: Number of shuffled rows.
     """
 
     metric: Metric
@@ -41,7 +41,7 @@ class Importance:
 
 
 def most_important_first(model: Model) -> list[str]:
-    """A model's raw columns, those first that it uses most by its own account; in the table's order where it gives none."""
+    """A model's raw columns, the most important first by its own importances; in the table's order if it has none."""
     used = dict.fromkeys((given.name for given in model.features.inputs), 0.0)
     for feature in model.features.outputs:
         if feature.source in used:
@@ -59,14 +59,14 @@ def permutation_importance(
     seconds: float = SECONDS,
     seed: int = 0,
 ) -> Importance:
-    """Shuffle one column after another and measure again.
+    """Shuffle one column after another and evaluate again.
 
     Args:
-        answer: What the model says of a table.
-        table: Rows with known target; a sample of them is used.
-        columns: Raw columns that the model takes, in the order in which they are measured.
-        repeats: Shuffles of each column; fewer when time runs out, which is looked at after each.
-        seconds: After this long, what was measured so far is the result.
+        answer: Function that computes the outcome for a table.
+        table: Rows with a known target; a sample of them is used.
+        columns: Raw columns of the model, in the order of measurement.
+        repeats: Shuffles of each column; fewer if time runs out, which is checked after each.
+        seconds: Time limit; the result contains what was measured until then.
     """
     random = np.random.default_rng(seed)
     if len(table) > rows:
@@ -94,7 +94,9 @@ def permutation_importance(
 def _shuffled(
     answer: Callable[[pl.DataFrame], Outcome], table: pl.DataFrame, columns: Sequence[str], random: np.random.Generator
 ) -> Iterator[Outcome]:
-    """The outcome with each column shuffled, one after another; the model is asked once, as most of its time is per call."""
+    """The outcome with each column shuffled, one after another, in a single call of the model, because a call has a high fixed
+    cost.
+    """
     copies = [table.with_columns(table[column].gather(random.permutation(len(table)))) for column in columns]
     outcome = answer(pl.concat(copies))
     for number in range(len(columns)):

@@ -1,8 +1,8 @@
-"""Whether a model knows its training rows better than it knows the world.
+"""Detection of overfitting.
 
-Nearly every model is better on the rows that it learned from: forests know them by heart and may be good all the same. So a gap
-alone is no sign of over-fitting. It is one where it takes a large part of what the model gained over knowing nothing, even at
-the upper end of what validation may be by chance.
+Nearly every model is better on its training rows: forests memorize them and may still be good. So a gap alone is no sign of
+overfitting. It is one if it takes a large part of the model's gain over no knowledge, even at the upper end of the validation
+metric's interval.
 """
 
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ from stagewright.components.metrics.metrics import METRICS, Measured
 from stagewright.components.runtime.schema import Task
 
 TOLERANCE = 0.05  # of a metric between 0 and 1
-MOST_LOST = 1 / 3  # of what the model gained
+MOST_LOST = 1 / 3  # share of the model's gain
 _COMPARED_BY = {Task.BINARY: "roc_auc", Task.MULTICLASS: "roc_auc", Task.REGRESSION: "r2"}
-_NOTHING = {"roc_auc": 0.5, "r2": 0.0}  # what a model that knows nothing reaches
+_NOTHING = {"roc_auc": 0.5, "r2": 0.0}  # value of a model without knowledge
 
 
 @dataclass(frozen=True, slots=True)
 class Overfitting:
-    """The main metric on the rows that a model learned from, and on rows that it did not.
+    """The main metric on training and on validation rows.
 
-    R² stands in for RMSE in regression: it has no unit, so that one tolerance fits every target.
+    R² replaces RMSE in regression: it has no unit, so one tolerance fits every target.
 
     Attributes:
         gap: How much better training is than validation.
-        lost: Share of the gain over a model that knows nothing that new rows lose at least, which is where validation stands at
-            the upper end of its interval; None without a gain.
-        warning: Whether the model over-fits.
+        lost: Minimum share of the gain over no knowledge that is lost on new rows, with validation at the upper end of its
+            interval; None without a gain.
+        warning: Whether the model overfits.
     """
 
     metric: str
@@ -51,7 +51,7 @@ def check(
 
     Args:
         intervals: Confidence interval of each metric on validation.
-        tolerance: Largest gap that is not worth a warning.
+        tolerance: Largest gap without a warning.
     """
     metric = METRICS[_COMPARED_BY[task]]
     ours, theirs = train.values.get(metric.name), validation.values.get(metric.name)

@@ -1,4 +1,4 @@
-"""The evaluation as a page to look at."""
+"""The evaluation as an HTML report."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ TILES = {
     Task.MULTICLASS: ("roc_auc", "f1", "accuracy", "balanced_accuracy", "log_loss"),
     Task.REGRESSION: ("rmse", "mae", "r2", "mape"),
 }
-OF_POSITIVE = {"precision", "recall", "f1", "pr_auc"}  # metrics that are about one of two classes
+OF_POSITIVE = {"precision", "recall", "f1", "pr_auc"}  # metrics of one of two classes
 _KINDS = {
     Task.BINARY: "binary classification", Task.MULTICLASS: "multiclass classification", Task.REGRESSION: "regression",
 }  # fmt: skip
 
 
 def page(evaluation: Evaluation) -> report.Page:
-    """The report: verdict, key figures, metrics, plots of the task, slices, importance, over-fitting, champion, method."""
+    """The report: verdict, key figures, metrics, plots of the task, slices, importance, overfitting, champion, method."""
     made = report.Page(f"Evaluation of {evaluation.name}", _subtitle(evaluation))
     _verdict(made, evaluation)
     made.tiles(_tiles(evaluation))
@@ -66,7 +66,7 @@ def _verdict(made: report.Page, evaluation: Evaluation) -> None:
 
 
 def _headline(evaluation: Evaluation) -> str:
-    """The main metric, and what it is about."""
+    """The main metric with its context."""
     value = evaluation.measured["test"].values.get(evaluation.metric.name)
     about = classification_page.about(evaluation) if evaluation.test.classes is not None else ""
     if value is None:
@@ -76,7 +76,7 @@ def _headline(evaluation: Evaluation) -> str:
 
 
 def _label(metric: Metric, evaluation: Evaluation) -> str:
-    """A metric's name with the class that it is about, or that it averages classes."""
+    """A metric's name with its class, or a note that it averages classes."""
     if metric.name not in OF_POSITIVE or evaluation.task is Task.REGRESSION:
         return metric.label
     named = classification_page.positive_class(evaluation)
@@ -171,7 +171,7 @@ def _slices(evaluation: Evaluation) -> list[str]:
 
 
 def _slices_metric(evaluation: Evaluation) -> Metric:
-    """The main metric, unless most slices lack it (a class that does not occur there); then the one that most of them have."""
+    """The main metric, unless most slices lack it (a class does not occur there); then the one that most of them have."""
     known = {
         metric.name: sum(metric.name in part.measured.values for part in evaluation.slices)
         for metric in of_task(evaluation.task)

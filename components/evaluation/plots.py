@@ -1,4 +1,4 @@
-"""Plots that every task shares: slices with their intervals, and what the model relies on."""
+"""Plots for every task: slices with intervals, and importance."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ LARGE = 20_000
 
 
 def short_numbers(axes: Any) -> None:
-    """Large numbers of both axes as 20k or 3M, where matplotlib would put a power of ten beside the title."""
+    """Show large numbers of both axes as 20k or 3M instead of matplotlib's power of ten next to the title."""
     from matplotlib.ticker import EngFormatter
 
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
@@ -29,7 +29,7 @@ def short_numbers(axes: Any) -> None:
 
 
 def importance_plot(importance: Importance) -> "Figure":
-    """Bars of the mean loss, a dot for each repetition."""
+    """Bars of the mean loss, with a dot for each repetition."""
     shown = list(importance.losses.items())[:MOST_BARS]
     figure, axes = new_figure(
         part_of("Loss when one column is shuffled", len(shown), len(importance.losses)),
@@ -51,7 +51,7 @@ def importance_plot(importance: Importance) -> "Figure":
 
 
 def slices_plot(parts: list[Slice], metric: Metric, whole: float | None) -> "Figure | None":
-    """One row a slice: the metric and its interval, hollow and without an interval where a slice is small."""
+    """One row per slice: the metric and its interval; hollow and without an interval if the slice is small."""
     known = [part for part in parts if metric.name in part.measured.values]
     shown = known[:MOST_SLICES]
     if not shown:

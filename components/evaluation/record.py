@@ -1,4 +1,4 @@
-"""Where an evaluation is told to others: Kubeflow's metrics, and the run in MLflow."""
+"""Outputs of an evaluation to Kubeflow's metrics and the MLflow run."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ _PURPOSE = "the evaluation is recorded in the training run"
 
 
 def by_split(evaluation: Evaluation, separator: str) -> dict[str, float]:
-    """Every metric by its split and name."""
+    """Every metric by split and name."""
     return {
         f"{split}{separator}{name}": value
         for split, measured in evaluation.measured.items()
@@ -28,7 +28,7 @@ def by_split(evaluation: Evaluation, separator: str) -> dict[str, float]:
 
 
 def to_log(evaluation: Evaluation) -> None:
-    """What whoever watches the run should know at once; the gate's failure is logged by the step itself."""
+    """Log notices of an evaluation; the step logs the gate's failure itself."""
     metric = evaluation.metric.name
     value = evaluation.measured["test"].values.get(metric)
     logs.event("model_evaluated", name=evaluation.name, metric=metric, value=value, passed=evaluation.gate.passed)
@@ -42,9 +42,9 @@ def to_log(evaluation: Evaluation) -> None:
 
 
 def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: "dsl.ClassificationMetrics") -> None:
-    """Test metrics under their plain names, the others with the split in front; confusion matrix and, for two classes, ROC.
+    """Test metrics under their plain names, the others with the split as a prefix; confusion matrix and, for two classes, ROC.
 
-    A metric that is no number is left out: Kubeflow's launcher would refuse everything that the step returns.
+    Metrics that are not finite are left out: Kubeflow's launcher would reject all outputs of the step.
     """
     for name, value in by_split(evaluation, "_").items():
         if math.isfinite(value):
@@ -59,12 +59,12 @@ def to_kubeflow(evaluation: Evaluation, metrics: "dsl.Metrics", classification: 
 
 
 def to_mlflow(evaluation: Evaluation, html: str, run_id: str) -> None:
-    """Metrics, the page and the JSON of the evaluation, added to the run that trained the model.
+    """Add metrics, the report and the JSON of the evaluation to the run that trained the model.
 
-    Metrics are named `test/roc_auc`: with an underscore they would mix with the history that training logs.
+    Metrics are named `test/roc_auc`: an underscore would mix them with the training history.
 
     Raises:
-        InputError: If MLflow does not know the run.
+        InputError: If MLflow does not have the run.
         ServiceUnavailable: If MLflow does not answer.
     """
     from mlflow.exceptions import MlflowException

@@ -1,4 +1,4 @@
-"""Plots of a regressor's answers; of many rows a sample is drawn, so that a report stays small."""
+"""Plots of a regressor's predictions; a sample of many rows is drawn, to keep the report small."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ BINS = 30
 
 
 def predicted_plot(outcome: Outcome, target: str) -> "Figure":
-    """Predicted against true values; on the dashed line they are equal."""
+    """Predicted against true values; they are equal on the dashed line."""
     rows = _sample(len(outcome))
     figure, axes = new_figure("Predicted and true", width=WIDTH, height=HEIGHT)
     ends = [min(outcome.truth.min(), outcome.predicted.min()), max(outcome.truth.max(), outcome.predicted.max())]
@@ -29,7 +29,7 @@ def predicted_plot(outcome: Outcome, target: str) -> "Figure":
 
 
 def residuals_plot(outcome: Outcome, target: str) -> "Figure":
-    """Error against the prediction: a funnel or a bend shows what the model misses."""
+    """Residual against prediction: a funnel or a bend shows a systematic error."""
     rows, residuals = _sample(len(outcome)), outcome.truth - outcome.predicted
     figure, axes = new_figure("Residuals by prediction", width=WIDTH, height=HEIGHT)
     axes.axhline(0, color=MUTED, linewidth=1, linestyle="--")
@@ -38,7 +38,7 @@ def residuals_plot(outcome: Outcome, target: str) -> "Figure":
 
 
 def histogram_plot(outcome: Outcome) -> "Figure":
-    """How the residuals are spread; the lines are zero and their mean."""
+    """Distribution of the residuals; the lines are zero and their mean."""
     residuals = outcome.truth - outcome.predicted
     figure, axes = new_figure("Spread of the residuals", width=WIDTH, height=HEIGHT)
     axes.hist(residuals, bins=min(BINS, max(5, int(np.sqrt(len(residuals)) * 1.5))), color=ACCENT, alpha=0.8, rwidth=0.94)
@@ -49,7 +49,7 @@ def histogram_plot(outcome: Outcome) -> "Figure":
 
 
 def normal_plot(outcome: Outcome) -> "Figure":
-    """Quantiles of the residuals against those of a normal distribution of the same mean and spread."""
+    """Quantiles of the residuals against a normal distribution with the same mean and standard deviation."""
     residuals = np.sort(outcome.truth - outcome.predicted)
     levels = (np.arange(1, min(len(residuals), QUANTILES) + 1) - 0.5) / min(len(residuals), QUANTILES)
     found, expected = np.quantile(residuals, levels), stats.norm.ppf(levels)

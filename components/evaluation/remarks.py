@@ -1,4 +1,4 @@
-"""What an evaluation has to say to whoever started the run, although the model may pass: one sentence each."""
+"""Notices of an evaluation for the user, although the model may pass: one sentence each."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from stagewright.components.metrics.outcome import Outcome
 from stagewright.components.runtime import positive
 from stagewright.components.runtime.schema import Task
 
-SHOWN = 5  # names of classes in a sentence
+SHOWN = 5  # class names in a sentence
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
-    """Classes that are never predicted, R² below zero, over-fitting, a champion that could not be compared."""
+    """Classes that are never predicted, R² below zero, overfitting, a champion that could not be compared."""
     found = [_never_predicted(evaluation.test, evaluation), _worse_than_the_mean(evaluation)]
     if evaluation.overfitting.warning:
         found.append(evaluation.overfitting.sentence.rstrip("."))
@@ -22,7 +22,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def _never_predicted(test: Outcome, evaluation: Evaluation) -> str:
-    """Classes that occur in the test split, or did in training, and that no test row is answered with."""
+    """Classes of the test or training split that are never predicted on the test split."""
     if test.classes is None:
         return ""
     answered = np.bincount(test.predicted, minlength=len(test.labels))

@@ -1,4 +1,4 @@
-"""The same metrics for parts of the data: where a model that is good on the whole is not."""
+"""Metrics of parts of the data, to find where a good model is weak."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from stagewright.components.runtime.schema import Task
 
 SMALL_ROWS = 30
 SMALL_CLASS_ROWS = 5
-MOST_VALUES = 12  # of a category: the rarer ones are one slice together
-NUMERIC_VALUES = 6  # a number with no more values than this is a category
+MOST_VALUES = 12  # categories; the rarer ones are merged into one slice
+NUMERIC_VALUES = 6  # a number with at most this many values is a category
 RESAMPLES = 500
 SHOWN_COLUMNS = 10
 OTHERS, MISSING = "(other values)", "(missing)"
@@ -27,7 +27,7 @@ class Slice:
 
     Attributes:
         value: A category, or a range of numbers.
-        note: Why it is too small to judge; empty when it is not. A slice with a note has no intervals.
+        note: Why it is too small for intervals; empty if it is not.
     """
 
     column: str
@@ -39,7 +39,11 @@ class Slice:
 
 
 def check_columns(columns: Sequence[str], schema: pl.Schema) -> None:
-    """Raise InputError for a column that the test split does not have, naming the nearest, or that holds arrays."""
+    """Check the columns to slice by.
+
+    Raises:
+        InputError: If the test split does not have a column, naming the nearest, or the column holds arrays.
+    """
     available = schema.names()
     for column in columns:
         if isinstance(schema.get(column), pl.Array):
@@ -53,17 +57,17 @@ def check_columns(columns: Sequence[str], schema: pl.Schema) -> None:
 def by_columns(
     outcome: Outcome, table: pl.DataFrame, columns: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Slice]:
-    """Metrics of each value of some columns.
+    """Metrics for each value of some columns.
 
-    Categories are taken by value, most frequent first, the rare ones together; numbers and times by quartile (by value, if
+    Categories are sliced by value, most frequent first, the rare ones together; numbers and times by quartile (by value if
     there are few); missing values are a slice of their own.
 
     Args:
-        outcome: Answers for the table's rows.
-        columns: Names of columns of the table.
+        outcome: Outcome for the table's rows, N.
+        columns: Columns of the table.
 
     Raises:
-        InputError: For a column that is not in the table.
+        InputError: If a column is not in the table.
     """
     check_columns(columns, table.schema)
     return [
@@ -72,7 +76,7 @@ def by_columns(
 
 
 def parts(column: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and row mask of each part of a column; together the masks cover every row once."""
+    """Name and row mask, [N], of each part of a column; each row is in exactly one part."""
     values = column.fill_nan(None) if column.dtype.is_float() else column
     ordered = column.dtype.is_numeric() or column.dtype.is_temporal()
     if ordered and values.drop_nulls().n_unique() > NUMERIC_VALUES:
@@ -88,7 +92,7 @@ def _categories(values: pl.Series) -> Iterator[tuple[str, np.ndarray]]:
         values.drop_nulls().alias("category").value_counts(name="rows").sort(["rows", "category"], descending=[True, False])
     )
     found = counts["category"].to_list()
-    # One more than the limit needs no slice of others: it would hold that one value.
+    # One category more than the limit needs no slice of others, which would contain only that category.
     shown = found if len(found) <= MOST_VALUES + 1 else found[:MOST_VALUES]
     for category in shown:
         yield _text(category), values.eq(category).fill_null(value=False).to_numpy()
@@ -124,7 +128,7 @@ def _slice(outcome: Outcome, column: str, value: str, resamples: int, seed: int)
 def _too_small(outcome: Outcome) -> str:
     if len(outcome) < SMALL_ROWS:
         return f"only {len(outcome)} rows"
-    if outcome.task is not Task.BINARY:  # of many classes, some are rare in every slice
+    if outcome.task is not Task.BINARY:  # with many classes, some are rare in every slice
         return ""
     counts = np.bincount(outcome.truth, minlength=len(outcome.labels))
     rarest = int(counts.argmin())

@@ -1,9 +1,9 @@
-"""Which row goes to which split: by what it holds, by class, by time, by group.
+"""Assignment of rows to splits: by content, by class, by time or by group.
 
-A number between 0 and 1 that is drawn from the row's own content decides: below the training share the row trains, and so on.
-No other row is asked, so a row keeps its split when the table grows, is sorted or comes from another machine. Where that would
-leave a class, or the table, with less than half of its share of a split, its rows are cut in the order of the same numbers
-instead: then few rows, those next to a border, may change sides as the table grows.
+A number in [0, 1) is derived from a hash of the row's own content: below the training fraction the row goes to train, and so
+on. The decision depends on no other row, so a row keeps its split when the table grows, is sorted or comes from another
+machine. If a class, or the whole table, would get less than half of its fraction of a split, its rows are sorted by these
+numbers and cut instead. Then a few rows near a border may change splits when the table grows.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ import numpy as np
 from stagewright.components.ingestion.fractions import SPLITS
 from stagewright.components.runtime.errors import InputError
 
-LEAST_SHARE = 0.5  # of the rows that a split should have of a stratum
-LEAST_DIFFERENT = 100  # rows, or sets of equal rows, that are divided well enough by chance
+LEAST_SHARE = 0.5  # minimum share of a stratum's expected rows in a split
+LEAST_DIFFERENT = 100  # rows, or sets of equal rows, that hashing divides evenly enough
 
 Fractions = Sequence[float]
 Assignment = np.ndarray  # int8, one of 0, 1, 2 (an index into SPLITS) for each row
 
 
 def by_draw(draws: np.ndarray, strata: np.ndarray, fractions: Fractions) -> Assignment:
-    """Each row by its own number, as long as every stratum has rows of every split.
+    """Assign each row by its own number, unless a stratum would lack rows in a split.
 
     A stratum of three rows or more is present in every split; the rows of a smaller one train.
 
     Args:
-        draws: Number in [0, 1) of each row; equal rows have equal ones, and stay together where they can.
-        strata: Number of each row's stratum, 0 and up: its class, or 0.
+        draws: [N] number in [0, 1) of each row; equal rows have equal numbers and stay together if possible.
+        strata: [N] stratum of each row, from 0: its class, or 0.
     """
     _enough(len(draws), "rows")
     assignment = by_border(draws, fractions)
@@ -47,20 +47,26 @@ def by_draw(draws: np.ndarray, strata: np.ndarray, fractions: Fractions) -> Assi
 
 
 def by_border(draws: np.ndarray, fractions: Fractions) -> Assignment:
-    """What each number alone says: below the first share 0, below the sum of the first two 1, else 2."""
+    """Split of each row, [N], by its number alone: 0 below the first fraction, 1 below the sum of the first two, else 2."""
     return np.searchsorted(np.cumsum(fractions)[:2], draws, side="right").astype(np.int8)
 
 
 def too_alike(hashes: np.ndarray) -> bool:
-    """Whether so few different rows make up the table that whole sets of equal rows cannot be divided in proportion."""
+    """Whether the table has so few different rows that sets of equal rows cannot be divided in proportion; `hashes` is [N]."""
     sizes = np.unique(hashes, return_counts=True)[1].astype(np.float64)
     rows = sizes.sum()
     return rows**2 / (sizes**2).sum() < min(rows / 2, LEAST_DIFFERENT)
 
 
 def by_time(times: np.ndarray, fractions: Fractions, column: str) -> Assignment:
-    """The oldest rows train, the newest test. Rows of the same time stay together: each border moves to the nearest change of
-    time, so the sizes are only as near to the fractions as the ties allow.
+    """The oldest rows become train, the newest test. Rows of the same time stay together: each border moves to the nearest
+    change of time, so ties make the sizes approximate.
+
+    Args:
+        times: [N] times or numbers.
+
+    Raises:
+        InputError: If there are fewer than three different times.
     """
     different = len(np.unique(times))
     if different < len(SPLITS):
@@ -69,12 +75,15 @@ def by_time(times: np.ndarray, fractions: Fractions, column: str) -> Assignment:
 
 
 def by_group(groups: np.ndarray, draws: np.ndarray, fractions: Fractions, column: str) -> Assignment:
-    """All rows of a group in one split, by the group's own number; few or very unequal groups, which that would divide badly,
-    are placed one by one, the largest first, each where most rows are still wanted.
+    """Keep all rows of a group in one split, by the group's own number. If groups are few or very unequal, they are placed one
+    by one, the largest first, each into the split that lacks most rows.
 
     Args:
-        groups: Number of each row's group, 0 and up.
-        draws: Number in [0, 1) of each row, equal within a group.
+        groups: [N] group of each row, from 0.
+        draws: [N] number in [0, 1) of each row, equal within a group.
+
+    Raises:
+        InputError: If there are fewer than three groups.
     """
     sizes = np.bincount(groups)
     if len(sizes) < len(SPLITS):
@@ -91,7 +100,7 @@ def by_group(groups: np.ndarray, draws: np.ndarray, fractions: Fractions, column
 
 
 def _largest_first(sizes: np.ndarray, draws: np.ndarray, wanted: np.ndarray) -> Assignment:
-    """The split of each group; groups of equal size in the order of their numbers."""
+    """Split of each group, [G]; groups of equal size are placed in the order of their numbers."""
     split_of = np.empty(len(sizes), np.int8)
     empty = set(range(len(SPLITS)))
     for placed, group in enumerate(np.lexsort((draws, -sizes))):
@@ -104,7 +113,7 @@ def _largest_first(sizes: np.ndarray, draws: np.ndarray, wanted: np.ndarray) -> 
 
 
 def _cut(values: np.ndarray, fractions: Fractions) -> Assignment:
-    """Rows in the order of a value, cut in three; rows of the same value stay together where there are three values."""
+    """Cut rows into three by their value, [N]; rows of the same value stay together if there are at least three values."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -121,7 +130,7 @@ def _cut(values: np.ndarray, fractions: Fractions) -> Assignment:
 
 
 def _shares(rows: int, wanted: np.ndarray) -> np.ndarray:
-    """Whole rows for each split by largest remainder; none is left out if there are three rows or more."""
+    """Row counts of the splits by largest remainder; no split is empty if there are at least three rows."""
     wanted = np.maximum(wanted, 0)
     shares = np.floor(wanted).astype(np.int64)
     for _ in range(rows - shares.sum()):

@@ -1,4 +1,4 @@
-"""Archives (.zip, .tar, compressed or not) that hold pictures or one data file, unpacked within limits."""
+"""Archives (.zip, .tar, also compressed) of images or of one data file, unpacked within limits."""
 
 import tarfile
 import zipfile
@@ -14,7 +14,7 @@ ARCHIVES = (".zip", ".tar", ".tgz")
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file is an archive, by its name."""
+    """Whether a file is an archive, by its extension."""
     return name.lower().endswith((*ARCHIVES, ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
@@ -30,7 +30,7 @@ class Archive:
 
     @property
     def names(self) -> list[str]:
-        """The files that are no markers and nobody hid, sorted."""
+        """Names of the files, sorted; markers and hidden files are left out."""
         return sorted(
             name
             for name in self._members
@@ -38,10 +38,10 @@ class Archive:
         )
 
     def extract(self, name: str, target: Path) -> None:
-        """Write one file's content to a path of our choice.
+        """Write the content of one file to `target`.
 
         Raises:
-            InputError: If it unpacks to a thousand times its size.
+            InputError: If it is not a file, or expands to more than a thousand times its size.
         """
         member = self._members[name]
         if isinstance(member, zipfile.ZipInfo):
@@ -59,10 +59,10 @@ class Archive:
 
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[Archive]:
-    """An archive.
+    """Open an archive.
 
     Raises:
-        InputError: If it is none, or damaged.
+        InputError: If it is not an archive, or is damaged.
     """
     try:
         if zipfile.is_zipfile(path):

@@ -1,7 +1,7 @@
 """NumPy archives (.npz) as tables: every array is a column, its first axis the rows.
 
-An array of bytes with two or three further axes holds images: [N, height, width], [N, height, width, channels] or
-[N, channels, height, width]. Any other array of numbers with further axes holds tensors.
+An array of bytes with two or three further axes contains images: [N, height, width], [N, height, width, channels] or [N,
+channels, height, width]. Any other numeric array with further axes contains tensors.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _TYPES = {"b": ValueType.BOOLEAN, "i": ValueType.INTEGER, "u": ValueType.INTEGER
 
 
 class ArrayFile:
-    """A .npz file; its arrays are held in memory, as NumPy unpacks them."""
+    """A .npz file; NumPy loads its arrays into memory."""
 
     def __init__(self, file: RawFile, reading: Reading) -> None:
         self.file, self.reading = file, reading
@@ -56,7 +56,7 @@ def _read(file: RawFile) -> dict[str, np.ndarray]:
             arrays = {name: archive[name] for name in archive.files}
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001  a damaged archive fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001  a damaged archive can raise any exception
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{file.name} cannot be read as a NumPy archive of plain arrays: {reason}") from None
     if not arrays:
@@ -68,7 +68,7 @@ def _read(file: RawFile) -> dict[str, np.ndarray]:
 
 
 def _check_announced(file: RawFile) -> None:
-    """Refuse an archive whose arrays announce more than it holds, before memory is taken for them.
+    """Refuse an archive that declares larger arrays than it contains, before memory is allocated.
 
     Raises:
         InputError: Naming the array.

@@ -1,4 +1,4 @@
-"""Arrow's types brought to those that tables have, before polars sees them: zones by any name, decimals, wide whole numbers."""
+"""Conversion of Arrow types to the types of our tables before polars reads them: time zones, decimals, large integers."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,34 +9,34 @@ LARGEST = 2**63 - 1
 
 
 def wide(kind: pa.DataType) -> bool:
-    """Whether values may be whole numbers beyond 64 bits, which only looking at them tells."""
+    """Whether values of this type may exceed 64 bits, which only the values show."""
     return pa.types.is_uint64(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0)
 
 
 def fits(values: pa.Array | pa.ChunkedArray) -> bool:
-    """Whether all wide whole numbers fit 64 bits."""
+    """Whether all large integers fit into 64 bits."""
     ends = pc.min_max(values)
     return all(end is None or -LARGEST - 1 <= int(end) <= LARGEST for end in (ends["min"].as_py(), ends["max"].as_py()))
 
 
 def stored_type(kind: pa.DataType, *, as_text: bool) -> pa.DataType:
-    """The type that a column is brought to.
+    """The type that a column is converted to.
 
     Args:
-        as_text: For wide whole numbers, whether some do not fit 64 bits.
+        as_text: For large integers, whether some do not fit into 64 bits.
     """
     if pa.types.is_timestamp(kind):
-        return pa.timestamp("us")  # a time with a zone is stored in UTC, whatever the zone is called
+        return pa.timestamp("us")  # a time with a zone is stored in UTC
     if wide(kind):
         return pa.string() if as_text else pa.int64()
     return pa.float64() if pa.types.is_decimal(kind) else kind
 
 
 def brought(column: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
-    """A column as the stored type.
+    """Convert a column to the stored type.
 
     Raises:
-        InputError: If a time is too far away to be stored.
+        InputError: If a time is outside the range that can be stored.
     """
     if column.type == kind:
         return column
@@ -49,5 +49,5 @@ def brought(column: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
 
 
 def _finer(kind: pa.DataType) -> bool:
-    """Whether parts below a microsecond, or digits beyond a float's, are cut off."""
+    """Whether the conversion drops fractions of a microsecond, or digits that a float cannot represent."""
     return (pa.types.is_timestamp(kind) and kind.unit == "ns") or pa.types.is_decimal(kind)

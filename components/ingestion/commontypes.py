@@ -1,4 +1,4 @@
-"""The types of the columns over all files that are read together, and which columns are left out."""
+"""Common column types of all files that are read together, and the columns to leave out."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ from stagewright.components.runtime.errors import InputError, did_you_mean
 
 
 def common_types(sources: Sequence[Source], rules: Rules, notes: Notes) -> Types:
-    """The types of the columns that are kept, in the first file's order.
+    """The common types of the columns that are kept, in the order of the first file.
 
     Raises:
-        InputError: If a file has other columns, or a typed file another kind of values, or a column to drop does not exist.
+        InputError: If a file has other columns, a typed file has other types, or a column to drop does not exist.
     """
     first = sources[0]
     for other in sources[1:]:
@@ -46,7 +46,7 @@ def common_types(sources: Sequence[Source], rules: Rules, notes: Notes) -> Types
 
 
 def plain(source: Source) -> Source:
-    """A file's own source, without the columns of its folders."""
+    """The source of the file itself, without partition columns."""
     return source.source if isinstance(source, Partitioned) else source
 
 

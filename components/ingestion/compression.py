@@ -1,4 +1,4 @@
-"""A file's bytes, decompressed by what the file is rather than by its name, with damage told in one sentence."""
+"""A file's decompressed bytes. Compression is detected from the content, not the name; damage is one sentence."""
 
 import io
 import lzma
@@ -12,7 +12,8 @@ from stagewright.components.runtime.errors import InputError
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz"}
 BUFFER_BYTES = 1 << 18
-# What unpacks to more than both is made to fill a machine: tables and pictures come to some hundred times their packed size.
+# Content that exceeds both limits is treated as a decompression bomb: tables and images expand to a few hundred times their
+# size.
 MOST_TIMES, FREE_BYTES = 500, 64 << 20
 
 Advance = Callable[[float], None]
@@ -22,8 +23,8 @@ def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.Buff
     """Open a file for reading its content, decompressed if it is gzip, bzip2, xz or zstd.
 
     Args:
-        name: How the file is called in messages.
-        advance: Told the number of stored bytes as they are read.
+        name: Name of the file in messages.
+        advance: Called with the number of stored bytes as they are read.
     """
     codec = compression(path)
     raw = _Counted(path, advance or (lambda _: None))
@@ -36,11 +37,11 @@ def open_bytes(path: Path, name: str, advance: Advance | None = None) -> io.Buff
 
 
 def check_ratio(content: int, stored: int, name: str) -> None:
-    """Refuse content that is hundreds of times larger than what it is packed in.
+    """Refuse content that is hundreds of times larger than its compressed form.
 
     Args:
-        content: Bytes that it unpacks to, or has unpacked to so far.
-        stored: Bytes that it is packed in.
+        content: Decompressed bytes, in total or so far.
+        stored: Compressed bytes.
 
     Raises:
         InputError: Naming the file.
@@ -53,7 +54,7 @@ def check_ratio(content: int, stored: int, name: str) -> None:
 
 
 def copy(source: BinaryIO, target: BinaryIO, stored: int, name: str) -> None:
-    """Copy unpacked content, looking at its ratio to the packed bytes on the way."""
+    """Copy decompressed content and check its ratio to the compressed bytes."""
     written = 0
     while piece := source.read(1 << 20):
         written += len(piece)
@@ -62,14 +63,14 @@ def copy(source: BinaryIO, target: BinaryIO, stored: int, name: str) -> None:
 
 
 def compression(path: Path) -> str | None:
-    """gzip, bz2, zstd or xz, by how a file begins; None if it is not compressed."""
+    """gzip, bz2, zstd or xz, by the first bytes of the file; None if it is not compressed."""
     with path.open("rb") as file:
         start = file.read(max(map(len, _MAGIC)))
     return next((codec for magic, codec in _MAGIC.items() if start.startswith(magic)), None)
 
 
 class _Counted(io.RawIOBase):
-    """The stored bytes."""
+    """The stored bytes, with progress reports."""
 
     def __init__(self, path: Path, advance: Advance) -> None:
         self.file, self.advance, self.count = io.FileIO(path), advance, 0
@@ -89,7 +90,7 @@ class _Counted(io.RawIOBase):
 
 
 class _Content(io.RawIOBase):
-    """The decompressed bytes; every way in which a compressed file can be damaged is an InputError."""
+    """The decompressed bytes; damage of any kind raises InputError."""
 
     def __init__(self, content: Any, raw: _Counted, name: str) -> None:
         self.content, self.raw, self.name = content, raw, name

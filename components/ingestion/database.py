@@ -1,4 +1,4 @@
-"""The answer to a query, streamed from a database into a file of JSON Lines, which is then read like any other."""
+"""The result of a query, streamed from a database into a JSON Lines file that is then read like any other."""
 
 from collections import Counter
 from datetime import date, datetime, time, timedelta
@@ -18,19 +18,19 @@ FETCH_ROWS = 10_000
 
 
 def public_url(url: str) -> str:
-    """A database URL that may be logged: its password is hidden.
+    """A database URL for logs: its password is hidden.
 
     Raises:
-        InputError: If it is no SQLAlchemy URL.
+        InputError: If it is not a SQLAlchemy URL.
     """
     return _url(url).render_as_string(hide_password=True)
 
 
 def export_query(url: str, query: str, path: Path) -> None:
-    """Run a query and write one JSON object a row; the rows pass through in parts, by a server-side cursor where there is one.
+    """Run a query and write one JSON object per row. Rows are fetched in batches, with a server-side cursor if there is one.
 
     Raises:
-        InputError: If the URL, the driver or the query is wrong, or the answer has no row.
+        InputError: If the URL, the driver or the query is wrong, or the result has no rows.
         ServiceUnavailable: If the database does not answer.
     """
     shown = public_url(url)
@@ -72,7 +72,7 @@ def _engine(url: str, shown: str) -> sqlalchemy.Engine:
     parsed = _url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
         name = parsed.database.removeprefix("file:").partition("?")[0]
-        if not Path(name).is_file():  # sqlite would make an empty database
+        if not Path(name).is_file():  # sqlite would create an empty database
             raise InputError(f"no database file {name}")
     try:
         return sqlalchemy.create_engine(parsed)

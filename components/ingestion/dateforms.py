@@ -1,4 +1,4 @@
-"""How people write dates: 31.12.2024, 12/31/2024, 31 Dec 2024, with a time or without. Each form brings them to ISO 8601."""
+"""Date formats: 31.12.2024, 12/31/2024, 31 Dec 2024, with or without a time. Each format converts values to ISO 8601."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _DIGITS = {
 
 @dataclass(frozen=True, slots=True)
 class DateForm:
-    """A format in strftime's signs."""
+    """A date format in strftime notation."""
 
     format: str
 
@@ -29,7 +29,7 @@ class DateForm:
 
     @property
     def pattern(self) -> str | None:
-        """What values of this form look like; None for signs that have no fixed look."""
+        """Regular expression of values in this format; None for directives without a fixed form."""
         parts = re.split(r"(%-?.)", self.format)
         if any(part.startswith("%") and part.replace("-", "") not in _DIGITS for part in parts):
             return None
@@ -37,7 +37,7 @@ class DateForm:
 
     @property
     def swapped(self) -> "DateForm | None":
-        """The form that has day and month the other way round, where values cannot show which it is."""
+        """The format with day and month swapped, if values cannot distinguish the two."""
         if self.format.startswith(("%d/%m", "%d-%m/", "%d-%m-")):
             return DateForm(self.format.replace("%d", "%#").replace("%m", "%d").replace("%#", "%m"))
         if self.format.startswith(("%m/%d", "%m-%d")):
@@ -45,7 +45,7 @@ class DateForm:
         return None
 
     def plain(self, text: pl.Series) -> pl.Series:
-        """Trimmed text as ISO dates or times; null where a value is not of this form."""
+        """Trimmed text as ISO dates or times; null where a value does not match."""
         if self.pattern is not None:
             text = text.set(~text.str.contains(self.pattern).fill_null(value=False), None)
         if self.timed:
@@ -62,5 +62,5 @@ DAY_FIRST = frozenset(DateForm(day + time).format for time in _TIMES for day in 
 
 
 def likely(sample: pl.Series) -> tuple[DateForm, ...]:
-    """The forms that any value of a sample looks like."""
+    """Formats that at least one value of a sample matches."""
     return tuple(form for form in FORMS if form.pattern is not None and sample.str.contains(form.pattern).any())

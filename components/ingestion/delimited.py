@@ -1,4 +1,4 @@
-"""CSV and TSV files. Whole blocks are read at once; where a block cannot be, the file is read again row by row."""
+"""CSV and TSV files. Blocks are read at once; if a block cannot be parsed, the file is read again row by row."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -20,20 +20,20 @@ from stagewright.components.ingestion.valuetypes import ArrayType, Known, Types,
 from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError
 
-BLOCK_BYTES = 1 << 18  # the reader keeps some 32 blocks ahead, so a block's size counts many times
-BLOCK_BYTES_A_COLUMN = 512  # each column of a block costs something, however few values it has
-# Enough rows to make each operation on a column worth its start, and no more of wide ones than memory should hold.
+BLOCK_BYTES = 1 << 18  # the reader buffers about 32 blocks, so the block size counts many times
+BLOCK_BYTES_A_COLUMN = 512  # each column of a block has a fixed cost
+# Enough rows to amortize the cost of an operation on a column, but limited in memory for wide tables.
 TABLE_BYTES, TABLE_ROWS, MOST_TABLE_BYTES = 1 << 21, 4096, 64 << 20
 EXACT_ROWS = 32_768
 SAMPLE_LINES = 500
 
 
 class _TroubleError(Exception):
-    """A block holds something that only reading row by row can name."""
+    """A block has an error that only reading row by row can locate."""
 
 
 class DelimitedFile:
-    """A text file with a header and a delimiter. Its types are `settle`'s, which decides over all files together."""
+    """A text file with a header and a delimiter. `settle` decides its types over all files together."""
 
     def __init__(self, file: RawFile, reading: Reading, delimiter: str | None = None, *, encoding: str | None = None) -> None:
         self.file, self.reading = file, reading
@@ -47,7 +47,7 @@ class DelimitedFile:
         self.columns = checked_names(header.fields, file.name, index=True)
         self.nameless = not header.fields[0].strip()
         self.header_line = header.line
-        self.exact = header.line > 1  # something stands above the header
+        self.exact = header.line > 1  # there is text above the header
         self.settled: dict[str, Settled] = {}
         if any(line.strip() for line in head[: header.line - 1]):
             reading.notes.add(f"{file.name}: the header is on line {header.line}; what stands above it is left out")
@@ -57,7 +57,7 @@ class DelimitedFile:
         return {name: found.type for name, found in self.settled.items()}
 
     def learn(self, guesses: dict[str, Guess]) -> None:
-        """Widen guesses by the file's values; bad rows are handed over on the way."""
+        """Widen guesses by the values of the file; bad rows are reported on the way."""
         if not self.exact:
             before = deepcopy(guesses)
             try:
@@ -69,7 +69,7 @@ class DelimitedFile:
             self._learn(self._rows(self.reading.advance, report=True), guesses)
 
     def again(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Some columns as text, once more."""
+        """Read some columns again, as text."""
         for text in self._texts(_no_progress):
             yield text.select(names)
 
@@ -78,7 +78,7 @@ class DelimitedFile:
             yield pl.DataFrame([self._converted(text.get_column(name), known) for name, known in types.items()])
 
     def line_of(self, column: str, value: str) -> str:
-        """Where a value of a column stands first: "line 5"; empty if nowhere."""
+        """Where a value of a column first occurs: "line 5"; empty if it does not occur."""
         place = self.columns.index(column)
         for row in self._records(_no_progress):
             if len(row.fields) == len(self.columns) and row.fields[place].strip() == value:
@@ -105,7 +105,7 @@ class DelimitedFile:
 
         stream = _Balanced(self.file, advance, wide=self.encoding.startswith("utf-16") or self.encoding.startswith("utf-32"))
         try:
-            # The system's allocator returns memory at once; the default pool would keep a gigabyte in reserve.
+            # The system allocator returns memory at once; the default pool would retain a gigabyte.
             reader = pacsv.open_csv(
                 stream,
                 read_options=pacsv.ReadOptions(
@@ -168,7 +168,7 @@ class DelimitedFile:
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """Batches in bunches of `TABLE_BYTES` and `TABLE_ROWS`, or of `MOST_TABLE_BYTES` if that is less."""
+    """Batches merged up to `TABLE_BYTES` and `TABLE_ROWS`, or `MOST_TABLE_BYTES` if that is less."""
     bunch: list[pa.RecordBatch] = []
     held = rows = 0
     for batch in batches:
@@ -182,11 +182,11 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch
 
 
 def _no_progress(_: float) -> None:
-    """Nobody is told."""
+    """Report no progress."""
 
 
 class _Balanced:
-    """A file's bytes on their way to the block reader; an odd number of quotes means that one of them is never closed."""
+    """A file's bytes for the block reader. An odd number of quotes means that a quoted field is never closed."""
 
     def __init__(self, file: RawFile, advance: Advance, *, wide: bool) -> None:
         self.wide = wide  # characters of two or four bytes, some of which are zero

@@ -1,4 +1,4 @@
-"""Which character separates the fields of a text file, and on which line its header stands."""
+"""Detection of the delimiter of a text file and of its header line."""
 
 import re
 from collections import Counter
@@ -17,8 +17,8 @@ _NUMBER = re.compile(r"[-+]?[0-9.,]+")
 def header_of(lines: list[str], delimiter: str | None, encoding: str) -> tuple[Record, str]:
     """The header of a file that begins with these lines, and the delimiter.
 
-    The delimiter, unless given, is the one that splits the most rows into as many fields as the header has; those inside quotes
-    do not count. A comma, for a file of one column, if none fits. Lines above the header that hold a title are passed over.
+    Unless given, the delimiter is the one that splits most rows into as many fields as the header has; delimiters inside
+    quotes do not count. It is a comma if none matches (a file of one column). Title lines above the header are skipped.
     """
     found: tuple[Record, str] | None = None
     best = (0.0, 0)
@@ -38,7 +38,7 @@ def header_of(lines: list[str], delimiter: str | None, encoding: str) -> tuple[R
 
 
 def _header_place(rows: list[Record]) -> int:
-    """Which record is the header: the first, unless only titles stand above one that has as many fields as the rows."""
+    """Index of the header record: the first, unless only titles precede a record with as many fields as the rows."""
     commonest = Counter(len(row.fields) for row in rows).most_common(1)[0][0]
     for place, row in enumerate(rows[: MAX_TITLES + 1]):
         if place and len(row.fields) == commonest and _may_be_header(row.fields):
@@ -58,7 +58,7 @@ def _may_be_header(fields: list[str]) -> bool:
 
 
 def known_delimiter(delimiter: str) -> str:
-    """The delimiter that was asked for: one character, or comma, tab, semicolon, pipe by name.
+    """The given delimiter: one character, or comma, tab, semicolon, pipe by name.
 
     Raises:
         BadParameter: If it is neither.

@@ -1,4 +1,4 @@
-"""Files behind http(s), copied to this machine in pieces, with patience for a network that fails now and then."""
+"""Download of files over http(s), in chunks, with retries."""
 
 import random
 import time
@@ -19,7 +19,7 @@ _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 
 
 def public_url(url: str) -> str:
-    """A URL that may be logged: without sign-in data and without a query, which is where signatures stand."""
+    """A URL for logs: without credentials and without the query, which may contain a signature."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -33,8 +33,8 @@ def download(url: str, path: Path) -> None:
     """Copy the content behind a URL to a file.
 
     Raises:
-        InputError: If the server says that it will not give it.
-        ServiceUnavailable: If it does not answer, or breaks off, `ATTEMPTS` times.
+        InputError: If the server refuses the request.
+        ServiceUnavailable: If it does not answer, or the connection breaks, `ATTEMPTS` times.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -49,7 +49,7 @@ def download(url: str, path: Path) -> None:
 
 
 class _BusyError(Exception):
-    """The server answers that it cannot now."""
+    """The server is temporarily unavailable."""
 
 
 def _copy(url: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Excel workbooks and OpenDocument sheets: the first sheet, written as CSV and then read like any other."""
+"""Excel workbooks and OpenDocument sheets: the first sheet, converted to CSV and then read like any other."""
 
 import csv
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ _MIDNIGHT = time()
 
 
 def as_csv(file: RawFile, scratch: Path, notes: Notes) -> RawFile:
-    """The first sheet as a CSV file, a row of the sheet on each line.
+    """Convert the first sheet to a CSV file, one row per line.
 
     Raises:
-        InputError: If the reader is not installed, or the file is no workbook, or the sheet is empty.
+        InputError: If the reader is not installed, the file is not a workbook, or the sheet is empty.
     """
     try:
         from python_calamine import CalamineError, CalamineWorkbook
@@ -53,7 +53,7 @@ def _check_size(file: RawFile) -> None:
                 for part in packed.infolist():
                     check_ratio(part.file_size, part.compress_size, f"{file.name}: {part.filename}")
         except BadZipFile:
-            pass  # the reader says what is wrong
+            pass  # the reader reports what is wrong
 
 
 def _texts(rows: list[list[Any]]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""What a schema expects of a column's values, checked over the whole table by streaming; each failure is one short clause."""
+"""Checks of a schema's expectations over the whole table by streaming; each failure is one short clause."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from stagewright.components.runtime import tables
 from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.schema import Column, Schema
 
-SHOWN = 3  # examples of wrong values in a clause
+SHOWN = 3  # example values in a clause
 
 
 def violations(path: str | Path, schema: Schema, profile: Profile) -> list[str]:
-    """Every expectation of the schema that the table's values do not meet.
+    """Every expectation of the schema that the table violates.
 
     Raises:
-        InputError: If an expectation itself is wrong: a broken pattern, a bound that is no value of the column's type.
+        InputError: If an expectation is invalid: a malformed pattern, or a bound of another type than the column.
     """
     frame = tables.scan_table(path)
     found = list(_of_table(schema, profile))
@@ -51,7 +51,7 @@ def _of_column(frame: pl.LazyFrame, column: Column, figures: ColumnProfile) -> I
             f"expected at most {_percent(column.max_null_share)}"
         )
     if figures.shape is not None:
-        return  # what else can be expected is of single values
+        return  # the other expectations apply to single values
     for wrong, clause in _conditions(column, figures):
         yield from _counted(frame, column.name, wrong, clause)
     if column.unique:
@@ -61,7 +61,7 @@ def _of_column(frame: pl.LazyFrame, column: Column, figures: ColumnProfile) -> I
 
 
 def _conditions(column: Column, figures: ColumnProfile) -> Iterator[tuple[pl.Expr, str]]:
-    """Expressions that are true where a value is wrong, each with what was expected."""
+    """Expressions that are true where a value is wrong, each with the expectation as text."""
     values = pl.col(column.name)
     if column.minimum is not None:
         yield values < _bound(column, figures, column.minimum), f"expected at least {_plain(column.minimum)}"

@@ -1,8 +1,8 @@
-"""A schema given by the user: completed from the data where it says nothing, then enforced.
+"""A user-supplied schema: completed from the data, then enforced.
 
-Partial means: every field of a column but its name may be left out. A kind left out is inferred; any other field left out
-expects nothing. The list of columns is whole: a column of the table that it does not name is a violation, and so is one that
-the table lacks. Target and task may be left out; they come from the parameters.
+A schema may be partial: every field of a column except its name can be omitted. An omitted kind is inferred; any other omitted
+field expects nothing. The list of columns is complete: a table column that it does not name is a violation, and so is a column
+that the table lacks. Target and task may be omitted; they come from the parameters.
 """
 
 from typing import Any
@@ -25,10 +25,10 @@ _KINDS_OF = {
 
 
 def completed(document: dict[str, Any], profile: Profile, target: str, task: Task) -> Schema:
-    """The expected schema with kinds, target and task filled in.
+    """The given schema with kinds, target and task filled in.
 
     Raises:
-        InputError: If it is malformed, or names another target or task than asked for.
+        InputError: If it is malformed, or its target or task differs from the parameters.
     """
     check_document(document)
     filled = [_with_kind(column, profile, target, task) for column in document["columns"]]
@@ -39,7 +39,7 @@ def completed(document: dict[str, Any], profile: Profile, target: str, task: Tas
 
 
 def check_document(document: dict[str, Any]) -> None:
-    """See that a document looks like a schema.
+    """Check that a document has the form of a schema.
 
     Raises:
         InputError: If it has no list of columns.
@@ -52,7 +52,7 @@ def check_document(document: dict[str, Any]) -> None:
 
 
 def differences(schema: Schema, profile: Profile) -> list[str]:
-    """How the table's columns differ from the schema's: missing, unexpected, of another type, unfit for their kind."""
+    """How the table's columns differ from the schema's: missing, unexpected, of another type, or invalid for their kind."""
     found = [f"column '{name}' is missing" for name in schema.names if name not in profile.columns]
     found += [f"column '{name}' is not in the schema" for name in profile.columns if name not in schema.names]
     for column in schema.columns:
@@ -63,7 +63,7 @@ def differences(schema: Schema, profile: Profile) -> list[str]:
 
 
 def _type_differences(column: Column, figures: ColumnProfile) -> list[str]:
-    # A column of whole numbers is a fine column of decimal numbers that happens to have none.
+    # A column of whole numbers is a valid column of decimal numbers.
     same = column.dtype in {None, figures.dtype} or (column.dtype, figures.dtype) in {
         ("float64", "int64"),
         ("datetime", "date"),

@@ -1,4 +1,4 @@
-"""The shares of the splits, checked before a run begins and again by the step; nothing heavy is imported."""
+"""The fractions of the splits, checked before a run starts and again by the step; imports nothing heavy."""
 
 from collections.abc import Sequence
 from math import isclose
@@ -9,10 +9,10 @@ SPLITS = ("train", "validation", "test")
 
 
 def checked_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
-    """Shares of train, validation and test, if they can be.
+    """Fractions of train, validation and test, checked.
 
     Raises:
-        BadParameter: Unless they are three numbers above 0 that sum to 1, up to a millionth.
+        BadParameter: Unless they are three numbers above 0 that sum to 1, within a millionth.
     """
     numbers = isinstance(fractions, list | tuple) and all(
         isinstance(share, int | float) and not isinstance(share, bool) and share > 0 for share in fractions

@@ -1,4 +1,4 @@
-"""The first reading of text columns: the plain type that fits, and whether a second look is due."""
+"""First pass over text columns: the plain type that fits, and whether a second pass is needed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import polars as pl
 
 from stagewright.components.ingestion.valuetypes import MARKERS, Known, ValueType, fits, narrowest, trimmed, unmarked, widened
 
-# A value that may be a number or a date of some form: a digit, and few letters, such as those of km/h.
+# A value that may be a number or a date in another format: it has a digit and few letters (such as km/h).
 _LOOKS = r"^[^\p{L}]*(?:\p{L}{1,9}(?:/\p{L}{1,3})?[^\p{L}]*)?$"
 _GROUPED = r"^[+-]?[0-9]{1,3}(?:\.[0-9]{3})*$"
 SUSPECT_SHARE = 0.5
@@ -16,16 +16,16 @@ SUSPECT_SHARE = 0.5
 
 @dataclass(slots=True)
 class Guess:
-    """What is known of a column so far.
+    """What is known about a column so far.
 
     Attributes:
         type: The narrowest plain type of all values; None before the first.
-        present: Values that are neither blank nor a marker, as far as the column is text.
-        looks: Those of them that may be a number or a date of another form.
-        grouped: Whether a point stands before three digits in every value that has one, so that it may be a thousands sign.
-        markers: Markers of missing values with their numbers of rows.
-        padded: Texts with blanks around them.
-        measured: Values that were numbers or times before one came that is neither.
+        present: Values that are neither blank nor a missing-value marker, counted while the column is text.
+        looks: Values among them that may be a number or a date in another format.
+        grouped: Whether a point precedes three digits in every value that has one, so that it may be a thousands separator.
+        markers: Missing-value markers with their row counts.
+        padded: Texts with surrounding blanks.
+        measured: Values that were numbers or times before the first value that is neither.
     """
 
     type: Known | None = None
@@ -37,7 +37,7 @@ class Guess:
     padded: int = 0
 
     def learn(self, text: pl.Series, missing: Sequence[str]) -> None:
-        """Take further values of the column into account."""
+        """Include further values of the column."""
         values = trimmed(text, missing)
         if self.type is not ValueType.STRING:
             values = self._widen(values)
@@ -69,5 +69,5 @@ class Guess:
 
     @property
     def suspect(self) -> bool:
-        """Whether values look like numbers or dates that the plain type does not take."""
+        """Whether values look like numbers or dates that the plain type does not parse."""
         return self.type is ValueType.STRING and self.present > 0 and self.looks >= SUSPECT_SHARE * self.present

@@ -1,10 +1,10 @@
-"""Pictures in folders named after their classes, as a table: `image`, `label` and `file`.
+"""Images in folders named after their classes, as a table: `image`, `label` and `file`.
 
     pets/cat/1.png
     pets/cat/2.jpg
     pets/dog/a/7.png       the class is the first folder: dog
 
-Every picture is brought to one size and to the same colours; its orientation is that which a camera noted.
+Every image is resized to one size and converted to one color mode; the EXIF orientation is applied.
 """
 
 import re
@@ -34,13 +34,13 @@ _GREY = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L"}
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file of a folder is a picture: by its ending, and not hidden."""
+    """Whether a file of a folder is an image: by its extension, and not hidden."""
     path = Path(name)
     return path.suffix.lower() in SUFFIXES and not any(part.startswith((".", "_")) for part in path.parts)
 
 
 def parse_size(size: str) -> tuple[int, int] | None:
-    """Height and width of `image_size`; None where it is left to the pictures.
+    """Height and width of `image_size`; None for the most common size.
 
     >>> parse_size("32"), parse_size("48x64"), parse_size("")
     ((32, 32), (48, 64), None)
@@ -55,7 +55,7 @@ def parse_size(size: str) -> tuple[int, int] | None:
 
 
 class ImageFolder:
-    """A folder, or an archive of one; a source of rows like a file of a table."""
+    """A folder of images, or an archive of one; a source of rows like a data file."""
 
     def __init__(self, file: RawFile, reading: Reading, scratch: Path, *, size: str = "", colours: str = "auto") -> None:
         self.file, self.reading, self.columns = file, reading, list(COLUMNS)
@@ -81,14 +81,14 @@ class ImageFolder:
             try:
                 with _opened(self._root / name) as picture:
                     width, height = picture.size
-                    turned = picture.getexif().get(0x0112, 1) >= 5  # lies on its side
+                    turned = picture.getexif().get(0x0112, 1) >= 5  # EXIF orientation: rotated by 90 degrees
                     sizes[(width, height) if turned else (height, width)] += 1
                     grey = grey and picture.mode in _GREY
                 good.append(name)
             except _broken() as error:
                 self._set_aside(name, error)
         self._pictures = good
-        # Of sizes that are equally common, the larger one.
+        # Of equally common sizes, the larger one.
         commonest = max(sizes, key=lambda size: (sizes[size], size)) if sizes else (1, 1)
         height, width = self._size or commonest
         channels = 1 if self._colours == "grey" or (self._colours == "auto" and grey) else 3
@@ -135,20 +135,20 @@ def _opened(path: Path) -> "Image":
 
 
 def _broken() -> tuple[type[Exception], ...]:
-    """What Pillow raises for a file that is no picture, is cut off, or would unpack to gigabytes."""
+    """Exceptions of Pillow for a file that is not an image, is truncated, or would expand to gigabytes."""
     from PIL import Image
 
     return OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError
 
 
 def _pixels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture as uint8 [channels, height, width]; one of another size is resized, each pixel a mean of those it covers."""
+    """An image as uint8 [channels, height, width]; an image of another size is resized with area averaging."""
     from PIL import Image, ImageOps
 
     channels, height, width = shape
     with _opened(path) as picture:
         upright: Any = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith("I"):  # 16 bits of grey, of which a byte holds the upper half
+        if upright.mode.startswith("I"):  # 16-bit grey: a byte keeps the upper half
             upright = Image.fromarray((np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
         plain = upright.convert("L" if channels == 1 else "RGB")
         if plain.size != (width, height):
@@ -158,7 +158,7 @@ def _pixels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _unpacked(file: RawFile, scratch: Path) -> Path:
-    """An archive's pictures in a folder of our own; whatever else it holds, or would write elsewhere, stays inside."""
+    """Unpack an archive's images into `scratch`; other files are skipped, and no path leaves the folder."""
     folder = scratch / f"{len(list(scratch.iterdir()))}.pictures"
     folder.mkdir()
     with archives.opened(file.path, file.name) as archive:
@@ -168,12 +168,12 @@ def _unpacked(file: RawFile, scratch: Path) -> Path:
 
 
 def _inside(name: str) -> str:
-    """A path that stays below the folder that it is written to."""
+    """A path that stays below its target folder."""
     return "/".join(part for part in Path(name).parts if part not in {"..", "/", "\\"})
 
 
 def _without_wrapper(root: Path, pictures: list[str]) -> tuple[Path, list[str]]:
-    """Without the single folder that many archives hold everything in, where classes stand below it."""
+    """Skip a single top-level folder, as many archives have, if the class folders are below it."""
     tops = {name.split("/")[0] for name in pictures}
     if len(tops) != 1 or any(name.count("/") < 2 for name in pictures):
         return root, pictures

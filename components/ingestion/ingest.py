@@ -1,4 +1,4 @@
-"""Raw data in, one table out: read twice, first to learn the types over all of it, then to convert and store."""
+"""Read raw data into one table, in two passes: the first learns the types over all rows, the second converts and stores."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ from stagewright.components.runtime.errors import InputError, StagewrightError, 
 from stagewright.components.runtime.progress import progress
 
 MAX_TOLD = 20_000  # characters of notes in metadata
-MAX_ROW_GROUP_BYTES, MIN_ROW_GROUP_ROWS = 64 << 20, 1024  # a row group is held in memory while it is written
+MAX_ROW_GROUP_BYTES, MIN_ROW_GROUP_ROWS = 64 << 20, 1024  # a row group is in memory while it is written
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What was stored.
+    """The stored tables.
 
     Attributes:
-        source: Where it came from, without passwords.
-        notes: What was understood while reading, in sentences without a full stop.
+        source: Where the data came from, without passwords.
+        notes: How the files were read, in sentences without a full stop.
     """
 
     table: tables.TableInfo
@@ -45,7 +45,7 @@ class Ingested:
 
     @property
     def told(self) -> str:
-        """The notes as one text for metadata, a line each, as many as fit."""
+        """The notes as text for metadata, one per line, as many as fit."""
         text = ""
         for note in self.notes:
             if len(text) + len(note) > MAX_TOLD:
@@ -73,25 +73,25 @@ def ingest(
     drop: Iterable[str] = (),
     kinds: Mapping[str, str] | None = None,
 ) -> Ingested:
-    """Read raw data into one table; memory stays bounded whatever the size of the data.
+    """Read raw data into one table; memory use is bounded, whatever the size of the data.
 
     Args:
-        data: A file, a glob, a folder (of files with the same columns, or of pictures by class), an `s3://` object, prefix or
+        data: A file, a glob, a folder (of files with the same columns, or of images by class), an `s3://` object, prefix or
             glob, an http(s) URL, or a SQLAlchemy URL.
-        table: Where to store the rows, in their order; files follow each other sorted by name.
-        quarantine: Where to store rows that cannot be read: file, line, reason, text.
-        query: What to ask the database.
-        form: auto (by the file's ending), csv, tsv, jsonl, parquet, npz, excel or images.
+        table: Path of the table; rows keep their order, files are sorted by name.
+        quarantine: Path of the table of rows that cannot be read: file, line, reason, text.
+        query: SQL query for a database URL.
+        form: auto (by the file extension), csv, tsv, jsonl, parquet, npz, excel or images.
         encoding: auto, or the encoding of text files.
-        delimiter: auto, or what separates fields.
+        delimiter: auto, or the field delimiter.
         on_bad_row: error or quarantine.
-        image_size: Height and width that pictures are brought to, such as 32 or 48x64; empty for the commonest of them.
+        image_size: Size of all images, e.g. 32 or 48x64 (HxW pixels); empty for the most common size.
         image_colours: auto (grey if all are), grey or rgb.
-        decimal, thousands, missing, date_format, drop, kinds: How text becomes values, see `rules.py`.
+        decimal, thousands, missing, date_format, drop, kinds: Parsing rules of text, see `rules.py`.
 
     Raises:
         InputError: If the data cannot be found or read, naming file and line.
-        ServiceUnavailable: If an object store, a server or a database does not answer.
+        ServiceUnavailable: If an object store, a web server or a database does not answer.
     """
     one_of("format", form, (AUTO, *FORMATS))
     pictures = Pictures(image_size, image_colours)
@@ -102,7 +102,7 @@ def ingest(
         BadRows(Path(scratch) / "bad.jsonl", on_bad_row) as bad_rows,
         locate_files(data, query) as (files, source),
     ):
-        # The stored bytes are read twice, but for Parquet, whose types stand in the file.
+        # The stored bytes are read twice, except for Parquet, whose types are in the file.
         total = 2.0 * sum(_size(file.path) for file in files)
         with progress(f"read {source}", total=total, unit="bytes") as advance:
             reading = Reading(

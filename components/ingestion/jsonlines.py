@@ -1,6 +1,6 @@
-"""JSON Lines files: one object a line; a key that a line does not have is missing there. JSON's own types are kept.
+"""JSON Lines files: one object per line; an absent key is a missing value. JSON types are kept.
 
-Only text that is an ISO date or time in all its values becomes a time, because JSON has none of its own.
+Text becomes a time only if all values are ISO dates or times, because JSON has no type for them.
 """
 
 import json
@@ -23,13 +23,13 @@ INT64 = range(-(2**63), 2**63)
 _OF_PYTHON = {bool: ValueType.BOOLEAN, int: ValueType.INTEGER, float: ValueType.FLOAT}
 _TIMES = (ValueType.DATE, ValueType.DATETIME)
 
-_HALF = re.compile("[\ud800-\udfff]")  # a surrogate without its other half
+_HALF = re.compile("[\ud800-\udfff]")  # a lone surrogate
 
 Row = dict[str, Any]
 
 
 class JsonLinesFile:
-    """A text file with one JSON object a line."""
+    """A text file with one JSON object per line."""
 
     def __init__(self, file: RawFile, reading: Reading) -> None:
         self.file, self.reading = file, reading
@@ -76,7 +76,7 @@ class JsonLinesFile:
 
 
 def _parsed(line: str, encoding: str) -> tuple[Row, str | None]:
-    """A line's object, and why it is none."""
+    """The object of a line, and why it could not be parsed."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -97,7 +97,7 @@ def _parsed(line: str, encoding: str) -> tuple[Row, str | None]:
 
 
 def _unstorable(text: str) -> str | None:
-    """What a text holds that no table can, as a clause."""
+    """Why a table cannot store a text, as a clause."""
     if "\0" in text:
         return "a NUL character"
     if not text.isascii() and (half := _HALF.search(text)):
@@ -106,7 +106,7 @@ def _unstorable(text: str) -> str | None:
 
 
 def _learned(known: Known | None, values: list[Any]) -> Known | None:
-    """The type of a column so far, widened as far as these values need."""
+    """The type of a column so far, widened as these values require."""
     for kind in set(map(type, values)):
         if kind is str:
             known = widened(known, _type_of_text([value for value in values if type(value) is str], known))

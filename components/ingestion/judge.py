@@ -1,4 +1,4 @@
-"""What one column is, from the counts of a tally: a form that all values fit, numbers with a few strays, or text."""
+"""How to read a column, from the counts of a tally: a format that fits all values, numbers with a few exceptions, or text."""
 
 import re
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from stagewright.components.ingestion.rules import Rules
 from stagewright.components.ingestion.tally import FEW, ISO, Fit, Form, Tally
 from stagewright.components.ingestion.valuetypes import Known
 
-STRAY_SHARE, MAX_STRAYS = 0.05, 3  # of a column's values, and different ones, that may be strays among numbers
-MIN_ROWS = 20  # of a column whose strays are taken for missing values
-TOLD_SHARE = 0.9  # of numbers in a column that stays text, from which this is worth a word
-MAX_UNITS, MIN_MEASURES = 3, 5  # in a column of numbers with units; more units, or fewer values, may be codes such as 4a
-MIN_GROUPED = 20  # values such as 1,234 that, with whole numbers below 1000 beside them, show a thousands comma
+STRAY_SHARE, MAX_STRAYS = 0.05, 3  # maximum share, and maximum number of different values, of exceptions among numbers
+MIN_ROWS = 20  # maximum share of exceptions that are read as missing values
+TOLD_SHARE = 0.9  # minimum share of numbers in a text column that is worth a notice
+MAX_UNITS, MIN_MEASURES = 3, 5  # maximum units in a column of numbers; more units, or fewer values, may be codes such as 4a
+MIN_GROUPED = 20  # number of values such as 1,234 that, with whole numbers below 1000, indicate a thousands comma
 COMMA, COMMA_THOUSANDS, POINT_THOUSANDS = NumberForm(",", ""), NumberForm(".", ","), NumberForm(",", ".")
 _CODE = re.compile(r"[0-9]+")
 
@@ -26,7 +26,7 @@ LineOf = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How a column is read: its type, and the form that its text has; None for the plain one."""
+    """How a column is read: its type, and the format of its text; None for plain values."""
 
     type: Known | None
     form: Form | None = None
@@ -34,11 +34,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """What the files do elsewhere, which settles a column that alone could be read in two ways.
+    """Conventions of the files, which decide a column that is ambiguous by itself.
 
     Attributes:
-        comma: "decimal" or "thousands"; None where no column shows it.
-        day_first: Whether the day stands before the month; None where no column shows it, or they differ.
+        comma: "decimal" or "thousands"; None if no column shows it.
+        day_first: Whether the day precedes the month; None if no column shows it, or columns differ.
     """
 
     comma: str | None
@@ -46,7 +46,7 @@ class Conventions:
 
 
 def conventions(tallies: dict[str, Tally], rules: Rules, *, semicolons: bool) -> Conventions:
-    """What the columns that can be read in one way only show, and the delimiter."""
+    """Conventions that the unambiguous columns and the delimiter show."""
     numbers = [only for tally in tallies.values() if (only := _only_number(tally)) is not None]
     if rules.thousands == "," or (rules.decimal is None and COMMA_THOUSANDS in numbers):
         comma = "thousands"
@@ -59,7 +59,7 @@ def conventions(tallies: dict[str, Tally], rules: Rules, *, semicolons: bool) ->
 
 
 def decide(name: str, tally: Tally, known: Conventions, notes: Notes, line_of: LineOf) -> Settled | None:
-    """How a column is read; None if it stays what the first reading found."""
+    """How a column is read; None if the result of the first pass stands."""
     if not tally.present:
         return None
     full = [form for form in tally.fits if tally.full(form)]
@@ -99,7 +99,7 @@ def _numbers(name: str, full: list[NumberForm], tally: Tally, known: Conventions
 
 
 def _chosen(full: list[NumberForm], tally: Tally, known: Conventions) -> NumberForm | None:
-    """The form that can be meant; None if two can."""
+    """The format to use; None if two are possible."""
     if PLAIN in full:
         grouped = POINT_THOUSANDS in full and tally.grouped and (known.comma == "decimal" or tally.rules.thousands == ".")
         return POINT_THOUSANDS if grouped else PLAIN
@@ -111,7 +111,7 @@ def _chosen(full: list[NumberForm], tally: Tally, known: Conventions) -> NumberF
 
 
 def mixture(tally: Tally) -> str | None:
-    """Why a column's numbers cannot be one column, as a clause; None if they can."""
+    """Why a column's numbers cannot form one column, as a clause; None if they can."""
     signs = sorted(sign for sign in tally.currencies if sign)
     if len(signs) > 1:
         return f"it holds amounts in several currencies ({', '.join(signs)})"
@@ -121,7 +121,7 @@ def mixture(tally: Tally) -> str | None:
 
 
 def described(form: NumberForm, tally: Tally) -> str:
-    """What a form has that a plain number has not, as the end of a sentence."""
+    """How a format differs from a plain number, as the end of a sentence."""
     parts = [] if form is PLAIN else [f"with {form}"]
     parts += [f"without the currency {sign}" for sign in tally.currencies if sign]
     parts += ["without the percent sign"] if tally.percents else []
@@ -167,7 +167,7 @@ def _date(name: str, form: DateForm, tally: Tally, notes: Notes) -> Settled:
 
 
 def _with_strays(name: str, tally: Tally, notes: Notes, line_of: LineOf) -> Settled | None:
-    """Numbers or dates among which stand a few other texts."""
+    """A column of numbers or dates with a few other texts."""
     if not tally.fits:
         return None
     form, fit = max(tally.fits.items(), key=lambda item: item[1].count)
@@ -190,7 +190,7 @@ def _with_strays(name: str, tally: Tally, notes: Notes, line_of: LineOf) -> Sett
 
 
 def _note_text_column(name: str, tally: Tally, notes: Notes) -> None:
-    """Say why dates or numbers stay text although a reader takes them for what they are."""
+    """Report why dates or numbers stay text although they look like dates or numbers."""
     if examples := several_dates(tally):
         notes.of_column(
             name,
@@ -208,7 +208,7 @@ def _note_text_column(name: str, tally: Tally, notes: Notes) -> None:
 
 
 def several_dates(tally: Tally) -> list[str]:
-    """An example of each form, where every value is a date and no one form takes all; else none."""
+    """An example of each format if every value is a date but no single format fits all; empty otherwise."""
     return list(tally.dates.values()) if tally.dated == tally.present and len(tally.dates) > 1 else []
 
 

@@ -1,8 +1,8 @@
-"""Columns that give the target away: one alone predicts it almost perfectly, in rows that it was not fitted to.
+"""Target leakage: columns that alone predict the target almost perfectly on rows that were not used for fitting.
 
-For each column the rows are cut in two halves by chance. What each value answers is learned on one half and checked on the
-other; numbers of many values are taken by up to 256 quantile bins of at least 20 rows, and missing counts as a value. Values
-not seen before predict nothing, so a column of all different values, such as a key, scores no better than chance.
+For each column the rows are randomly split in two halves. The prediction for each value is learned on one half and checked on
+the other. Numbers with many values are grouped into up to 256 quantile bins of at least 20 rows; a missing value is a value of
+its own. Unseen values predict nothing, so a column of all different values, such as a key, scores no better than random.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from stagewright.components.ingestion.notes import flag
 from stagewright.components.runtime.schema import ColumnKind, Schema, Task
 
 MIN_ROWS = 50
-MIN_RARE_ROWS = 10  # of a class, or outside the largest one: fewer prove nothing
+MIN_RARE_ROWS = 10  # minimum rows of a class, or outside the largest class: fewer prove nothing
 LIMIT = 0.999
-ERROR_LEFT = 0.1  # share of the errors of always guessing the largest class that may remain
+ERROR_LEFT = 0.1  # maximum share of the errors of the majority class that may remain
 MIN_PRESENT = 0.5
 MAX_BINS, BIN_ROWS = 256, 20
 
@@ -26,7 +26,7 @@ class Leak:
     """A suspected leak.
 
     Attributes:
-        measure: accuracy, AUC, R2 or correlation, as the score's name in a sentence.
+        measure: accuracy, AUC, R2 or correlation: name of the score in a sentence.
     """
 
     column: str
@@ -42,7 +42,7 @@ class Leak:
 
 
 def leaks(sample: pl.DataFrame, schema: Schema) -> list[Leak]:
-    """Feature columns that give the target away, looked for in a sample of rows."""
+    """Feature columns that leak the target, searched in a sample of rows."""
     target = schema.target or ""
     rows = sample.filter(pl.col(target).is_not_null())
     if rows.height < MIN_ROWS:
@@ -96,7 +96,7 @@ def _number_leak(values: pl.Series, answer: np.ndarray, halves: np.ndarray) -> L
 
 
 def _accuracy(bins: np.ndarray, classes: np.ndarray, fit: np.ndarray) -> float:
-    """Share of right answers outside `fit` when each bin answers its most frequent class inside it."""
+    """Accuracy outside `fit` if each bin predicts its most frequent class inside `fit`. `bins`, `classes` and `fit` are [N]."""
     votes = np.zeros((bins.max() + 1, classes.max() + 1), np.int64)
     np.add.at(votes, (bins[fit], classes[fit]), 1)
     answers = np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), np.bincount(classes[fit]).argmax())
@@ -104,7 +104,7 @@ def _accuracy(bins: np.ndarray, classes: np.ndarray, fit: np.ndarray) -> float:
 
 
 def _explained(bins: np.ndarray, answer: np.ndarray, fit: np.ndarray) -> float:
-    """R2 outside `fit` when each bin answers its mean inside it."""
+    """R2 outside `fit` if each bin predicts its mean inside `fit`. `bins`, `answer` and `fit` are [N]."""
     sums = np.bincount(bins[fit], answer[fit], minlength=bins.max() + 1)
     counts = np.bincount(bins[fit], minlength=bins.max() + 1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), answer[fit].mean())
@@ -113,7 +113,7 @@ def _explained(bins: np.ndarray, answer: np.ndarray, fit: np.ndarray) -> float:
 
 
 def _area(values: pl.Series, classes: np.ndarray) -> float | None:
-    """Area under the ROC curve of a number as a score, by ranks (Mann and Whitney 1947)."""
+    """Area under the ROC curve of a number, [N], as a score for classes, [N], by ranks (Mann and Whitney 1947)."""
     present = values.is_not_null().to_numpy()
     positive = classes[present] == 1
     ones, zeros = int(positive.sum()), int((~positive).sum())
@@ -124,7 +124,7 @@ def _area(values: pl.Series, classes: np.ndarray) -> float | None:
 
 
 def _binned(values: pl.Series) -> np.ndarray:
-    """Each value's number; equal values have equal numbers, near numbers share one when there are many. Missing is number 0."""
+    """Code of each value, [N]; equal values have equal codes. If there are many, near numbers share a code. Missing is 0."""
     bins = max(2, min(MAX_BINS, len(values) // BIN_ROWS))
     if _ordered(values) and values.n_unique() > bins:
         ranks = values.rank("min").cast(pl.Int64)  # equal values share a rank, and so a bin

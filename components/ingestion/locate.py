@@ -1,4 +1,4 @@
-"""From what the user wrote to files on this machine: a path, a glob, a folder, objects, a URL, a query."""
+"""From the `data` parameter to files on this machine: a path, a glob, a folder, objects, a URL, a query."""
 
 import glob
 import re
@@ -23,7 +23,7 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.]*):(//|/(?=/)|$)")
 _WILD = re.compile(r"[*?\[]")
-# What other tools call their file systems. None is a database, for which an unknown scheme is taken otherwise.
+# File system schemes of other tools. None is a database; an unknown scheme is otherwise treated as one.
 _S3_NAMES = ("s3a", "s3n")
 _OTHER_STORES = (
     *_S3_NAMES, "minio", "gs", "gcs", "abfs", "abfss", "az", "adl", "wasb", "wasbs", "hdfs", "webhdfs", "viewfs", "dbfs", "ftp",
@@ -33,11 +33,11 @@ _OTHER_STORES = (
 
 @contextmanager
 def locate_files(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
-    """The files to read, on this machine for the length of the block, and the source as it may be recorded.
+    """The files to read, available locally within the block, and the source for the records.
 
     Raises:
-        InputError: If there is nothing there.
-        ServiceUnavailable: If what holds it does not answer.
+        InputError: If there is no data.
+        ServiceUnavailable: If the store, server or database does not answer.
     """
     if not data.strip():
         raise InputError("parameter 'data' is empty; expected a file, a folder, a glob or a URL")
@@ -51,7 +51,7 @@ def locate_files(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
         elif query:
             raise InputError("parameter 'query' is only for databases; 'data' names files: leave one of the two out")
         elif scheme == "s3":
-            uri = f"s3{data[2:]}"  # schemes are the same in capitals
+            uri = f"s3{data[2:]}"  # schemes are case-insensitive
             yield _from_objects(uri, folder), uri
         elif scheme in {"http", "https"}:
             yield _from_web(data, folder)
@@ -62,7 +62,7 @@ def locate_files(data: str, query: str) -> Iterator[tuple[list[RawFile], str]]:
 
 
 def format_of(name: str) -> str | None:
-    """csv, tsv, jsonl, parquet, npz, excel or archive, by a file's name; None if it says nothing.
+    """csv, tsv, jsonl, parquet, npz, excel or archive, by a file's name; None if unknown.
 
     >>> format_of("calls.CSV.gz")
     'csv'
@@ -81,7 +81,7 @@ def _scheme(data: str) -> str:
 
 
 def _fixed(data: str) -> str:
-    """The part of a path, a glob or an address that all files share."""
+    """The fixed part of a path, a glob or an address that all files share."""
     wild = _WILD.search(data)
     return data[: wild.start()].rpartition("/")[0] if wild else data
 
@@ -102,7 +102,7 @@ def _local(data: str) -> list[Path]:
             raise InputError(f"folder {data} has no data files and no pictures; data files end in {_endings()}")
         return found
     if _WILD.search(data):
-        names = glob.glob(str(path), recursive=True)  # noqa: PTH207  pathlib cannot begin at any folder
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207  pathlib cannot start at an arbitrary folder
         found = sorted(Path(name) for name in names if Path(name).is_file())
         if not found:
             raise InputError(f"no file matches {data}")
@@ -116,7 +116,7 @@ def _from_objects(uri: str, folder: Path) -> list[RawFile]:
     store = ObjectStore.from_environment(f"the object store is needed to read {uri}")
     wild = _WILD.search(uri)
     bucket = "/" not in uri.removeprefix("s3://")
-    # An object may have the very name that looks like a pattern.
+    # The name of an object may look like a pattern.
     if wild and not bucket and not uri.endswith("/") and store.exists(uri):
         uris, nothing = [uri], ""
     elif wild:
@@ -172,7 +172,7 @@ def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], s
 
 
 def _is_data(relative: str) -> bool:
-    """Whether a file of a folder is data: by its ending, and not hidden or a marker as other tools leave them."""
+    """Whether a file of a folder is data: by its extension, and neither hidden nor a marker file."""
     return format_of(relative) not in {None, "archive"} and not any(
         part.startswith((".", "_")) for part in Path(relative).parts
     )

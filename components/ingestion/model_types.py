@@ -1,4 +1,4 @@
-"""Columns read as a model takes them: a value means what it means alone, whatever other rows its file holds, or is refused."""
+"""Columns parsed by the input types of a model: each value is parsed by itself, independent of other rows, or refused."""
 
 from stagewright.components.ingestion.dateforms import DateForm
 from stagewright.components.ingestion.guess import Guess
@@ -20,12 +20,12 @@ _TYPES = {
 
 
 def second_look(kind: str, guess: Guess) -> bool:
-    """Whether a column's values are not what its kind takes in their plain form."""
+    """Whether a column has values that its type does not accept in plain form."""
     return kind in _TYPES and guess.type not in _TYPES[kind]
 
 
 def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, line_of: LineOf, *, semicolons: bool) -> None:
-    """Refuse a column of which a value cannot be of its kind, or could mean something else in another file.
+    """Refuse a column with a value that is not of its type, or that is ambiguous.
 
     Raises:
         InputError: Naming the column, a value and its line.
@@ -63,7 +63,7 @@ def as_the_model_takes(name: str, rules: Rules, settled: Settled, tally: Tally, 
 
 
 def _stray(tally: Tally, kind: str) -> str:
-    """The first value that the likeliest form does not take."""
+    """The first value that the most likely format does not parse."""
     best = max(tally.fits.values() or tally.given_up, key=lambda fit: fit.count, default=None)
     fine = _TRUTHS if kind == "boolean" else ()
     return next((value for value in (best.strays if best else ()) if value.lower() not in fine), "")

@@ -1,4 +1,4 @@
-"""What was understood while reading that the user should know: gathered column by column, told in one sentence each kind."""
+"""Notes on how files were read, collected by column; columns with the same note share one sentence."""
 
 import json
 import shlex
@@ -11,22 +11,22 @@ SHOWN = 3
 
 @dataclass(slots=True)
 class Notes:
-    """Sentences in the making; columns of which the same is to be said share one."""
+    """Sentences in the making; columns with the same note share one."""
 
     _together: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     _alone: list[str] = field(default_factory=list)
 
     def of_column(self, column: str, what: str, remedy: str = "", *, detail: str = "") -> None:
-        """Say `what` of a column, as the end of a sentence that begins with its name: "holds dates written %d.%m.%Y".
+        """Add a note `what` on a column, as the end of a sentence that begins with its name: "holds dates written %d.%m.%Y".
 
         Args:
-            remedy: What may be done, as a clause.
-            detail: About this column, in parentheses after its name.
+            remedy: What to do about it, as a clause.
+            detail: Detail on this column, in parentheses after its name.
         """
         self._together[what, remedy].append(f"'{column}'{f' ({detail})' if detail else ''}")
 
     def add(self, sentence: str) -> None:
-        """Say a sentence, without a full stop."""
+        """Add a sentence, without a full stop."""
         if sentence not in self._alone:
             self._alone.append(sentence)
 
@@ -53,7 +53,7 @@ def listed(items: Iterable[str], shown: int = SHOWN) -> str:
 
 
 def flag(values: Iterable[str]) -> str:
-    """A list as it is typed after an option: quoted for the shell.
+    """A list as a command-line value: quoted for the shell.
 
     >>> print(flag(["log_income"]))
     '["log_income"]'

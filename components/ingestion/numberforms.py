@@ -1,8 +1,8 @@
-"""How people write numbers: 43.195,04 and 43 195.04, $1,200.50, 12,5 %, (300.00), 5-. Each form brings them to 43195.04.
+"""Number formats: 43.195,04 and 43 195.04, $1,200.50, 12,5 %, (300.00), 5-. Each format converts values to 43195.04.
 
-A form is a pair of signs: the decimal sign and the sign between groups of three digits. Around the digits may stand a currency,
-a percent sign (12.5% is 12.5), a minus of any kind, before or after, or the parentheses of an account's negative. Codes keep
-their zeros: 007 is no number in any form.
+A format is a decimal separator and a thousands separator. The digits may have a currency, a percent sign (12.5% is 12.5), a
+minus sign before or after them, or the parentheses of an accounting negative. Codes keep their zeros: 007 is not a number in
+any format.
 """
 
 import re
@@ -80,12 +80,12 @@ _NAMES = {",": "comma", ".": "point", " ": "blank", "'": "apostrophe"}
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """Numbers without what stands around them.
+    """Numbers without signs, currencies and percent signs, [N] each.
 
     Attributes:
-        amount: Digits and the signs between them; null where the value is no number in any form.
+        amount: Digits and separators; null if the value is not a number in any format.
         negative: Whether the number is below zero.
-        currency: What stands around each as currency, else "".
+        currency: Currency of each, else "".
         percent: Whether a percent sign follows.
     """
 
@@ -96,7 +96,7 @@ class Bare:
 
 
 def bare(text: pl.Series) -> Bare:
-    """Take off what stands around numbers; `text` is trimmed."""
+    """Strip signs, currencies and percent signs from numbers; `text` is trimmed."""
     whole = pl.col("text").str.replace(_NO_CENTS, "$1$2")
     parts = pl.DataFrame({"text": text}).select(whole.str.extract_groups(_WHOLE).alias("parts")).unnest("parts")
     closed = (pl.col("open") == "(") == (pl.col("close") == ")")
@@ -119,7 +119,7 @@ def bare(text: pl.Series) -> Bare:
 
 @dataclass(frozen=True, slots=True)
 class NumberForm:
-    """Decimal sign and thousands sign ("" for none)."""
+    """Decimal separator and thousands separator ("" for none)."""
 
     decimal: str
     thousands: str
@@ -131,11 +131,11 @@ class NumberForm:
         return rf"^(?:{_GROUPS[self.thousands]}(?:{point}[0-9]*)?|{point}[0-9]+){exponent}$"
 
     def fits(self, numbers: Bare) -> pl.Series:
-        """Which of them are written in this form."""
+        """Which numbers match this format, [N]."""
         return numbers.amount.str.contains(self.pattern).fill_null(value=False)
 
     def plain(self, text: pl.Series) -> pl.Series:
-        """Trimmed text as numbers with a point and nothing else; null where a value is not of this form."""
+        """Trimmed text as plain numbers with a decimal point; null where a value does not match."""
         numbers = bare(text)
         amount = numbers.amount.set(~self.fits(numbers), None)
         if self.thousands:

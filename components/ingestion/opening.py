@@ -1,4 +1,4 @@
-"""From a file to a source of rows, by its format; archives, packed files and workbooks are unpacked on the way."""
+"""From a file to a source of rows, by its format; archives, compressed files and workbooks are unpacked first."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """What pictures are brought to: see `ingest`."""
+    """Size and color mode of images: see `ingest`."""
 
     size: str
     colours: str
@@ -33,10 +33,10 @@ class Pictures:
 
 
 def opened(file: RawFile, form: str, reading: Reading, scratch: Path, pictures: Pictures) -> Source:
-    """A file, ready to be read.
+    """Open a file for reading.
 
     Raises:
-        InputError: If its format is unknown, or it is not what it seems.
+        InputError: If its format is unknown, or the content does not match it.
     """
     if file.path.is_dir():
         form = one_of("format", "images" if form == AUTO else form, ("images",))
@@ -63,7 +63,7 @@ def opened(file: RawFile, form: str, reading: Reading, scratch: Path, pictures: 
 
 
 def _unpacked(file: RawFile, scratch: Path) -> RawFile:
-    """A file that can be read from any position; Parquet begins at its end."""
+    """A seekable file; Parquet is read from its end."""
     if compression(file.path) is None:
         return file
     plain = _new(scratch, "unpacked")
@@ -73,10 +73,10 @@ def _unpacked(file: RawFile, scratch: Path) -> RawFile:
 
 
 def _data_file(file: RawFile, scratch: Path) -> RawFile | None:
-    """The one data file of an archive; None where it holds pictures.
+    """The single data file of an archive; None if it contains images.
 
     Raises:
-        InputError: If there are several, or none and no picture.
+        InputError: If there are several, or neither a data file nor an image.
     """
     with archives.opened(file.path, file.name) as archive:
         names = archive.names

@@ -1,4 +1,4 @@
-"""Parquet files made elsewhere: any compression, any size of row group, brought to the types that our tables have."""
+"""Parquet files from other tools: any compression, any row group size, converted to the types of our tables."""
 
 import json
 import re
@@ -17,13 +17,13 @@ from stagewright.components.runtime.errors import InputError
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 64 * 2**20  # of images, fewer rows
-MOST_ROWS_A_BYTE = 10_000  # a column of one value takes some bytes for ten thousands of rows
+MOST_ROWS_A_BYTE = 10_000  # a constant column takes a few bytes for tens of thousands of rows
 _TYPE_OF = {str(stored): known for known, stored in DTYPES.items()}
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ParquetFile:
-    """A Parquet file, read page by page, so that one enormous row group needs no more memory than many small ones."""
+    """A Parquet file, read page by page, so that one huge row group needs no more memory than many small ones."""
 
     def __init__(self, file: RawFile, reading: Reading) -> None:
         self.file, self.reading = file, reading
@@ -81,7 +81,7 @@ class ParquetFile:
         return tables.conformed(table.lazy()).with_columns(pl.col(pl.String).str.strip_chars()).collect()
 
     def _stored(self) -> dict[str, pl.DataType]:
-        """Each column's type in our tables."""
+        """The type of each column in our tables."""
         stored: dict[str, pl.DataType] = {}
         for name, kind in zip(self.columns, self._types_of.values(), strict=True):
             try:
@@ -92,7 +92,7 @@ class ParquetFile:
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
-                # A type that polars does not know ends in a panic, which is no Exception.
+                # polars panics on an unknown type, and a panic is not an Exception.
                 raise InputError(
                     f"{self.file.name}: column '{name}' holds {kind} values, which a table cannot store; "
                     "turn it into numbers, text or times first"
@@ -105,10 +105,10 @@ class ParquetFile:
         return all(fits(batch.column(0)) for batch in parquet.iter_batches(columns=[field.name], use_threads=False))
 
     def _check(self, metadata: pq.FileMetaData) -> None:
-        """Refuse a file that announces far more than it can hold.
+        """Refuse a file that declares far more data than it can contain.
 
         Raises:
-            InputError: Naming what it announces.
+            InputError: Naming what it declares.
         """
         size = self.file.path.stat().st_size
         groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
@@ -131,7 +131,7 @@ class ParquetFile:
 
 
 def _index_columns(schema: pa.Schema) -> tuple[list[str], list[str]]:
-    """Columns that hold the row index of a pandas table: those without a name of their own, and those with one."""
+    """Columns of a pandas row index: unnamed ones, and named ones."""
     try:
         described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
         index = [name for name in described.get("index_columns", []) if isinstance(name, str) and name in schema.names]
@@ -148,6 +148,6 @@ def _type_of(stored: pl.DataType) -> Known:
 
 
 def mergeable(one: Known | None, other: Known | None) -> bool:
-    """Whether columns of two files with types of their own may become one without turning into text."""
+    """Whether columns of two typed files can be merged without becoming text."""
     groups = ({ValueType.INTEGER, ValueType.FLOAT}, {ValueType.DATE, ValueType.DATETIME})
     return one is None or other is None or one == other or any({one, other} == group for group in groups)

@@ -1,4 +1,4 @@
-"""Columns that folders give, as Hive, Spark and Polars write them: region=north/year=2024/part-0.parquet."""
+"""Partition columns in folder names, as Hive, Spark and Polars write them: region=north/year=2024/part-0.parquet."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -13,7 +13,7 @@ _NOTHING = "__HIVE_DEFAULT_PARTITION__"
 
 
 def partition_of(relative: str) -> tuple[tuple[str, str], ...]:
-    """The columns that a path below a folder gives.
+    """The partition columns of a path below a folder.
 
     >>> partition_of("region=north/year=2024/part-0.parquet")
     (('region', 'north'), ('year', '2024'))
@@ -23,7 +23,7 @@ def partition_of(relative: str) -> tuple[tuple[str, str], ...]:
 
 
 class Partitioned:
-    """A file's rows with the columns that its folders give; a column that the file has itself is the file's."""
+    """A file's rows with its partition columns; the file's own columns take precedence."""
 
     def __init__(self, source: Source, types: Types) -> None:
         self.source, self.file = source, source.file
@@ -46,7 +46,7 @@ class Partitioned:
 
 
 def with_partitions(sources: Sequence[Source]) -> list[Source]:
-    """The sources with the columns of their folders, typed over all of them; as they are where folders differ."""
+    """The sources with their partition columns, typed over all files; unchanged if the folders differ."""
     names = [tuple(name for name, _ in source.file.partition) for source in sources]
     if not names[0] or len(set(names)) > 1:
         return list(sources)

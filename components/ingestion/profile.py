@@ -1,4 +1,4 @@
-"""What a table looks like, column by column; counted by streaming, so the table may be larger than memory."""
+"""Profile of a table, column by column, computed by streaming: the table may be larger than memory."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ import polars as pl
 
 from stagewright.components.runtime import tables
 
-EXACT_ROWS = 1_000_000  # up to here distinct values are counted exactly, above to about 1 %
+EXACT_ROWS = 1_000_000  # distinct values are counted exactly up to this number, above it to about 1 %
 SAMPLE_ROWS = 50_000
 TOP_VALUES = 20
 IMAGES, TENSORS = "uint8 array", "float32 array"
@@ -24,15 +24,15 @@ DTYPE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnProfile:
-    """Figures of one column.
+    """Statistics of one column.
 
     Attributes:
         dtype: int64, float64, string, boolean, datetime, date, uint8 array or float32 array.
-        shape: Of each value, where values are arrays.
-        nulls: Missing values; NaN counts as missing.
-        infinite: Values that are infinite.
-        distinct: Different values, missing ones not counted.
-        top: The most frequent values with their numbers of rows, most frequent first; empty for decimal numbers and times.
+        shape: Shape of each value of an array column.
+        nulls: Number of missing values; NaN counts as missing.
+        infinite: Number of infinite values.
+        distinct: Number of different values, without missing ones.
+        top: The most frequent values with their row counts, most frequent first; empty for decimal numbers and times.
         words: Mean number of words in a text.
     """
 
@@ -77,13 +77,13 @@ class ColumnProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Figures of a table.
+    """Statistics of a table.
 
     Attributes:
         duplicates: Rows that are equal to an earlier row in every column.
-        sample: Up to `SAMPLE_ROWS` rows, evenly spaced over the table: for plots, and where looking at all rows is too much.
-            Columns of arrays are left out.
-        pictures: A few images of each column of images, [N, C, H, W].
+        sample: Up to `SAMPLE_ROWS` rows, evenly spaced over the table, for plots and expensive checks. Array columns are left
+            out.
+        pictures: A few images of each image column, [N, C, H, W].
     """
 
     rows: int
@@ -98,10 +98,10 @@ class Profile:
 
 
 def profile(path: str | Path) -> Profile:
-    """Look at a whole table.
+    """Profile a whole table.
 
     Raises:
-        InputError: If the file is missing or is not a table.
+        InputError: If the file is missing or is not Parquet.
     """
     frame = _without_nan(tables.scan_table(path))
     schema = frame.collect_schema()
@@ -163,6 +163,6 @@ def _top(frame: pl.LazyFrame, name: str, dtype: pl.DataType, rows: int) -> tuple
         return ()
     values, counted = pl.col(name), pl.len().alias("rows")
     counts = frame.filter(values.is_not_null()).group_by(values.alias("value")).agg(counted)
-    # Equal counts are told apart by value, so that a report does not depend on chance.
+    # Equal counts are ordered by value, so that a report is deterministic.
     found = counts.sort(["rows", "value"], descending=[True, False]).head(TOP_VALUES).collect(engine="streaming")
     return tuple(found.rows())

@@ -1,4 +1,4 @@
-"""Rows that cannot be read: an error that names the line, or set aside in a table of their own."""
+"""Rows that cannot be read: an error that names the line, or a separate quarantine table."""
 
 import json
 from pathlib import Path
@@ -15,11 +15,11 @@ SCHEMA = {"file": pl.String, "line": pl.Int64, "reason": pl.String, "text": pl.S
 
 
 class BadRows:
-    """Where bad rows go.
+    """Collector of bad rows.
 
     Args:
-        spool: A file to keep quarantined rows in while the data is read.
-        on_bad_row: "error" stops at the first one; "quarantine" keeps it with file, line, reason and text.
+        spool: Temporary file for quarantined rows while the data is read.
+        on_bad_row: "error" stops at the first; "quarantine" keeps it with file, line, reason and text.
     """
 
     def __init__(self, spool: Path, on_bad_row: str) -> None:
@@ -34,11 +34,11 @@ class BadRows:
         self._file.close()
 
     def add(self, file: str, line: int, reason: str, text: str, *, remedy: str = "correct it") -> None:
-        """Take a bad row.
+        """Add a bad row.
 
         Args:
-            line: 1-based physical line on which the row begins; 0 where a row is a file of its own.
-            remedy: What else the user may do than quarantine it, as a clause.
+            line: 1-based physical line on which the row begins; 0 if a row is a file of its own.
+            remedy: Another remedy than quarantine, as a clause.
 
         Raises:
             InputError: Unless bad rows are quarantined.
@@ -53,7 +53,7 @@ class BadRows:
         )
 
     def write(self, path: str | Path) -> tables.TableInfo:
-        """Store the quarantined rows as a table with columns file, line, reason and text; empty if there are none."""
+        """Store the quarantined rows as a table with the columns file, line, reason and text; it may be empty."""
         self._file.flush()
         rows = pl.scan_ndjson(self.spool, schema=SCHEMA) if self.count else pl.LazyFrame(schema=SCHEMA)
         return tables.write_table(rows, path)

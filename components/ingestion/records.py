@@ -1,7 +1,7 @@
-"""Delimited text read row by row, exactly: each row's fields, the physical line it begins on, and what is wrong with it.
+"""Delimited text parsed row by row: fields of each row, its first physical line, and its error if there is one.
 
-Slower than the reader of whole blocks, which it replaces where that one meets trouble. Both read the same dialect (RFC 4180,
-and a quote inside an unquoted field is an ordinary character), so a file gives the same rows either way.
+It is slower than the block reader, and is used when that reader fails. Both parse the same dialect (RFC 4180; a quote inside an
+unquoted field is an ordinary character), so a file gives the same rows either way.
 """
 
 import csv
@@ -18,8 +18,8 @@ class Record:
 
     Attributes:
         line: 1-based physical line on which it begins.
-        fault: Why it cannot be read, as a clause; None for a good row.
-        text: As it stands in the file.
+        fault: Why it cannot be parsed, as a clause; None for a good row.
+        text: Its text in the file.
     """
 
     line: int
@@ -29,9 +29,9 @@ class Record:
 
 
 def records(lines: Iterator[str], delimiter: str, encoding: str) -> Iterator[Record]:
-    """Rows of a delimited text; blank lines are passed over.
+    """Rows of a delimited text; blank lines are skipped.
 
-    A quote that is never closed spoils the line where it opens and nothing else: reading goes on with the next line.
+    A quote that is never closed affects only the line where it opens: parsing continues with the next line.
     """
     source = _Lines(lines)
     reader = _reader(source, delimiter)
@@ -60,7 +60,7 @@ def _reader(source: Iterator[str], delimiter: str) -> Iterator[list[str]]:
 
 
 class _Lines(Iterator[str]):
-    """Physical lines, counted, remembering those of the row being read so that they can be given back."""
+    """Physical lines with their numbers. The lines of the current row are kept, so that they can be pushed back."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.lines = lines
@@ -82,12 +82,12 @@ class _Lines(Iterator[str]):
         return line
 
     def begin(self) -> None:
-        """The lines taken so far were a row; the next line begins another."""
+        """Start a new row with the next line."""
         self.line += len(self.taken)
         self.taken, self.characters, self.ended = [], 0, False
 
     def keep_first(self) -> str:
-        """Give back all lines of the row but its first."""
+        """Push back all lines of the row except the first."""
         self.returned.extendleft(reversed(self.taken[1:]))
         del self.taken[1:]
         return self.taken[0]

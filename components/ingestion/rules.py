@@ -1,4 +1,4 @@
-"""How text becomes values, where the user says so: decimal and thousands signs, missing markers, dates, columns left out."""
+"""User-defined parsing rules of text: decimal and thousands separators, missing-value markers, dates, columns to drop."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ _DIRECTIVES = set("dmyYHMSbBfjzp")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What was asked for.
+    """Parsing rules.
 
     Attributes:
-        decimal: "." or ","; None to tell it from the values.
-        thousands: ",", ".", " " or "'"; "" for none at all; None to tell it from the values.
-        missing: Texts that mean a missing value in any column, whatever it holds.
-        date_format: How dates are written, in strftime's signs; None to tell it from the values.
-        drop: Columns that are left out.
-        kinds: What a model takes: column -> its kind. Where given, a value is read by its column's kind and by itself, never by
-            what other rows hold.
+        decimal: "." or ","; None to infer it from the values.
+        thousands: ",", ".", " " or "'"; "" for none; None to infer it from the values.
+        missing: Texts that mean a missing value in every column.
+        date_format: Date format in strftime notation; None to infer it from the values.
+        drop: Columns to leave out.
+        kinds: Input types of a model by column. If given, each value is parsed by its column's type and by itself, independent
+            of other rows.
     """
 
     decimal: str | None = None
@@ -42,10 +42,10 @@ def rules(
     drop: Iterable[str] = (),
     kinds: Mapping[str, str] | None = None,
 ) -> Rules:
-    """Checked rules; a sign may be given by its name: point, comma, blank, apostrophe.
+    """Checked rules; a separator may be given by its name: point, comma, blank, apostrophe.
 
     Raises:
-        BadParameter: Naming the parameter that cannot be used.
+        BadParameter: Naming the invalid parameter.
     """
     point = _sign("decimal", decimal, DECIMALS)
     group = "" if thousands == NONE else _sign("thousands", thousands, THOUSANDS)

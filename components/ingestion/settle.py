@@ -1,8 +1,8 @@
-"""How the columns of text files are read, decided once a column over all files: plain, in another form, or as text with a word.
+"""Decisions on the columns of text files, once per column over all files: plain type, another format, or text with a note.
 
-A form is taken only where every value of the column fits it and nothing else could be meant. What settles it: a value that fits
-one form alone, the file's delimiter (a semicolon goes with the decimal comma), another column of the files, or a parameter.
-Markers of missing values among numbers and dates are missing, and so are a few stray texts, with a word about each.
+A format is used only if it fits every value of the column and is unambiguous. An ambiguity is resolved by a value that fits one
+format alone, by the delimiter (a semicolon implies a decimal comma), by another column of the files, or by a parameter.
+Missing-value markers among numbers and dates are missing, and so are a few exceptional texts, with a note.
 """
 
 from collections import Counter
@@ -26,16 +26,16 @@ _SHOWN_MARKERS = 5
 def settle(
     guesses: Mapping[str, Guess], tables: Tables, rules: Rules, notes: Notes, *, semicolons: bool, line_of: LineOf
 ) -> dict[str, Settled]:
-    """Decide every column; what was understood goes to `notes`.
+    """Decide the type of every column; write notes to `notes`.
 
     Args:
-        guesses: What the first reading found.
+        guesses: Results of the first pass.
         tables: Reads some columns again, as text.
-        semicolons: Whether a semicolon separates the fields.
-        line_of: Where a value of a column stands first: file and line.
+        semicolons: Whether the delimiter is a semicolon.
+        line_of: Where a value of a column first occurs: file and line.
 
     Raises:
-        InputError: If a model's kinds are given and a value cannot be of its column's.
+        InputError: If a model's input types are given and a value is not of its column's type.
     """
     settled = {name: Settled(guess.type) for name, guess in guesses.items()}
     tallies = _tallied([name for name, guess in guesses.items() if _doubtful(name, guess, rules)], tables, rules)
@@ -66,7 +66,7 @@ def _doubtful(name: str, guess: Guess, rules: Rules) -> bool:
         return True
     if guess.type is ValueType.FLOAT:
         return guess.grouped and rules.decimal != "."
-    # A format such as %Y%m%d makes dates of whole numbers.
+    # A format such as %Y%m%d parses whole numbers as dates.
     return guess.type is ValueType.INTEGER and rules.date_format is not None and _digits_only(rules.date_format)
 
 
@@ -84,7 +84,7 @@ def _tallied(names: Sequence[str], tables: Tables, rules: Rules) -> dict[str, Ta
 
 
 def _note_markers(settled: Mapping[str, Settled], markers: Mapping[str, Counter[str]], notes: Notes) -> None:
-    """One line about all markers that became missing values."""
+    """Add one note on all markers that became missing values."""
     typed = {name: found for name, found in markers.items() if found and settled[name].type is not ValueType.STRING}
     if typed:
         texts = Counter(text for found in typed.values() for text in found)

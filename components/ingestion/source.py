@@ -1,4 +1,4 @@
-"""What a file of raw data offers, whatever its format: its columns, their types, and its rows read as given types."""
+"""Interface of raw data files of any format: columns, types, and rows read as given types."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from stagewright.components.runtime.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """A file on this machine and what it is called in messages.
+    """A file on this machine and its name in messages.
 
     Attributes:
-        partition: Columns that its folders give, such as region from region=north/.
+        partition: Partition columns of its path, such as region from region=north/.
     """
 
     path: Path
@@ -31,14 +31,14 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files are read.
+    """Options for reading files.
 
     Attributes:
-        encoding: As asked for; None to detect it.
-        delimiter: As asked for; None to detect it.
-        advance: Told the number of stored bytes as they are read.
-        rules: How text becomes values.
-        notes: Takes what the user should know.
+        encoding: Given encoding; None to detect it.
+        delimiter: Given delimiter; None to detect it.
+        advance: Called with the number of stored bytes as they are read.
+        rules: Parsing rules of text.
+        notes: Receives notes for the user.
     """
 
     bad_rows: BadRows
@@ -50,13 +50,13 @@ class Reading:
 
 
 class Source(Protocol):
-    """One file of raw data, read twice: once to learn the types, once to convert. Never held in memory as a whole."""
+    """One file of raw data, read twice: to learn the types, then to convert. It is never in memory as a whole."""
 
     file: RawFile
     columns: list[str]
 
     def types(self) -> Types:
-        """The type of each column over the whole file; bad rows are handed over on the way."""
+        """The type of each column over the whole file; bad rows are reported on the way."""
         ...
 
     def batches(self, types: Types) -> Iterator[pl.DataFrame]:
@@ -64,17 +64,17 @@ class Source(Protocol):
         ...
 
 
-UNNAMED = "Unnamed: 0"  # what pandas calls a first column without a name when it reads a file
+UNNAMED = "Unnamed: 0"  # name that pandas gives to an unnamed first column
 
 
 def checked_names(names: list[str], file: str, *, index: bool = False) -> list[str]:
     """Column names without surrounding blanks.
 
     Args:
-        index: Whether the first may be empty, as that of an index is; it is then `UNNAMED`.
+        index: Whether the first name may be empty, as for an index; it is then `UNNAMED`.
 
     Raises:
-        InputError: If one is empty or stands twice.
+        InputError: If a name is empty or occurs twice.
     """
     stripped = [name.strip() for name in names]
     if index and not stripped[0] and len(stripped) > 1:

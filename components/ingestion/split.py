@@ -1,4 +1,4 @@
-"""One table in, three out: train, validation and test, with the proof that no row and no group is in two of them."""
+"""Split one table into train, validation and test, and verify that no row and no group is in two splits."""
 
 import logging
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ _SPLIT, _GROUP = "__split__", "__group__"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found when the splits were compared after they had been made.
+    """Result of comparing the stored splits.
 
     Attributes:
         rows_shared: Rows of the table that are in more than one split.
-        groups_shared: Groups that are in more than one split; 0 where rows have no group.
+        groups_shared: Groups that are in more than one split; 0 without groups.
         rows_lost: Rows of the table that are in no split.
-        rows_repeated: Rows of validation and test that are equal, column by column, to a row of an earlier split. They are
-            different rows of the table, but a model may have seen their like.
+        rows_repeated: Rows of validation and test that equal, column by column, a row of an earlier split. They are different
+            rows of the table, but a model may have seen equal ones.
     """
 
     rows_shared: int
@@ -48,12 +48,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Which row goes where, and why.
+    """Assignment of the rows and the reason.
 
     Attributes:
-        by: What decided: content (of the row), copy (its content, and which of the equal rows it is), group or time.
-        moved: Rows that are in another split than their own content says, because their class, or the table, is small. They
-            are what may change sides when the table grows.
+        by: Basis of the assignment: content (of the row), copy (its content, and its number among equal rows), group or time.
+        moved: Rows that are in another split than their content implies, because their class, or the table, is small. They may
+            change splits when the table grows.
     """
 
     assignment: Assignment
@@ -63,7 +63,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The three tables that were stored, in the order of `SPLITS`, what decided, and the proof."""
+    """The three stored tables, in the order of `SPLITS`, the basis of the assignment, and the verification."""
 
     tables: tuple[tables.TableInfo, ...]
     method: str
@@ -72,13 +72,13 @@ class Split:
     proof: Proof
 
     def share(self, number: int) -> float:
-        """Share of the table's rows that a split has."""
+        """A split's share of the table's rows."""
         return self.tables[number].rows / sum(info.rows for info in self.tables)
 
     def metadata(self, number: int, schema: Schema) -> dict[str, Any]:
         """Metadata of a split's Dataset artifact."""
         proof = {"rows_shared": self.proof.rows_shared, "groups_shared": self.proof.groups_shared}
-        known = {"target": schema.target or "", "task": schema.task.value if schema.task else ""}  # Kubeflow keeps no null
+        known = {"target": schema.target or "", "task": schema.task.value if schema.task else ""}  # Kubeflow drops nulls
         how = {"method": self.method, "by": self.by, "moved": self.moved, "share": round(self.share(number), 6)}
         return self.tables[number].metadata() | known | {"split": SPLITS[number]} | how | {"proof": proof}
 
@@ -94,22 +94,22 @@ def split(
     group_column: str | None = None,
     seed: int = 0,
 ) -> Split:
-    """Split a table in three; rows keep their order within each split, and the same seed gives the same splits anywhere.
+    """Split a table in three. Rows keep their order within each split; equal seeds give equal splits on every machine.
 
-    A row's own content decides (neither its target nor an identifier, so a corrected label or another number does not move it):
-    it stays in its split when the table grows, and equal rows stay together. Where a table is made of few different rows, the
-    whole of each, and which of its copies it is, decide instead.
+    The row's content decides, without target and identifiers, so a corrected label or a new identifier does not move it. A row
+    stays in its split when the table grows, and equal rows stay together. If a table has few different rows, the whole row and
+    its number among equal rows decide instead.
 
     Args:
-        outputs: Where to store train, validation and test.
+        outputs: Paths of train, validation and test.
         method: stratified (every class in every split), random, time (the oldest rows train) or group (all rows of a group in
             one split).
-        fractions: Shares of train, validation and test; they sum to 1, and the sizes come near to them.
-        time_column: What `method="time"` sorts by.
-        group_column: What `method="group"` keeps together.
+        fractions: Fractions of train, validation and test; they sum to 1. The sizes are approximate.
+        time_column: Column to sort by, for `method="time"`.
+        group_column: Column of the groups, for `method="group"`.
 
     Raises:
-        InputError: If a column is missing or cannot be used, or there are too few rows.
+        InputError: If a column is missing or invalid, or there are too few rows.
     """
     one_of("method", method, METHODS)
     checked_seed(seed)
@@ -131,9 +131,9 @@ def split(
 
 
 def prove(table: str | Path, assignment: Assignment, outputs: Sequence[str | Path], group_column: str | None = None) -> Proof:
-    """Compare the splits as they were stored with each other and with the table.
+    """Compare the stored splits with each other and with the table.
 
-    Every row is given a hash of all its values. The table and the splits together must have the same ones, each as often.
+    Each row gets a hash of all its values. The table and the splits together must have the same hashes, equally often.
 
     Raises:
         RuntimeError: If a row or a group is in two splits, or a row is in none: a defect, which must not reach training.
@@ -194,7 +194,7 @@ def _drawn(
 
 
 def _content(table: str | Path, frame: pl.LazyFrame, schema: Schema) -> tuple[np.ndarray, str]:
-    """The hash that decides where each row goes, and what it is made of."""
+    """The hash that assigns each row, [N], and what it is computed from."""
     names = frame.collect_schema().names()
     content = rowhash.of_file(table, identifying_columns(schema, names))
     if len(content) and not too_alike(content):
@@ -207,7 +207,7 @@ def _moved(assignment: Assignment, draws: np.ndarray, fractions: tuple[float, ..
 
 
 def _strata(frame: pl.LazyFrame, schema: Schema) -> np.ndarray | None:
-    """The number of each row's class; None for a number to predict."""
+    """Class code of each row, [N]; None for regression."""
     if schema.target is None:
         raise InputError("the schema names no target, which a stratified split needs; use method random, time or group")
     target = _column(frame, schema.target, "target")
@@ -244,7 +244,7 @@ def _column(frame: pl.LazyFrame, name: str, role: str) -> pl.Series:
 
 
 def _numbered(column: pl.Series) -> np.ndarray:
-    """Values as numbers by their order, whatever order the rows are in."""
+    """Values as codes by their sort order, [N], independent of the row order."""
     return (column.rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 

@@ -1,4 +1,6 @@
-"""Great Expectations suites: a suite's JSON goes in, its failures come out as clauses like those of our own checks."""
+"""Great Expectations suites: checks a table against the JSON of a suite and returns failures as clauses like those of our own
+checks.
+"""
 
 import logging
 import os
@@ -12,7 +14,7 @@ SHOWN = 3
 
 
 def failures(path: str | Path, suite: dict[str, Any]) -> list[str]:
-    """Check a table against a suite; it is held in memory as a pandas frame, which is what the library works on.
+    """Check a table against a suite. The table is loaded into memory as a pandas frame, as the library requires.
 
     Args:
         suite: With `expectations`, each a `type` (or, in older suites, `expectation_type`) and `kwargs`.
@@ -45,7 +47,7 @@ def _library() -> Any:
 
 
 def check_suite(document: dict[str, Any]) -> None:
-    """See that a document looks like a suite.
+    """Check that a document has the form of a suite.
 
     Raises:
         InputError: If it has no list of expectations.

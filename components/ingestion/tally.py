@@ -1,4 +1,4 @@
-"""The second reading of a column that may hold numbers or dates of another form: how many values each form takes."""
+"""Second pass over a column that may have numbers or dates in other formats: how many values match each format."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,22 +14,22 @@ from stagewright.components.ingestion.valuetypes import MARKERS, ValueType, fits
 
 FEW = 21  # different values that are kept to be counted or shown
 SAMPLE = 64
-MIN_SHARE = 0.5  # a form that fewer values fit is given up
+MIN_SHARE = 0.5  # a format that matches fewer values is dropped
 _MEASURE = r"^[+-]?[0-9][0-9.,]*\s*(\p{L}{1,9}(?:/\p{L}{1,3})?[\u00b2\u00b3]?|\u00b0\p{L}?)$"
 
 Form = NumberForm | DateForm
-ISO = DateForm("ISO")  # what the plain types read: dates and times by ISO 8601
+ISO = DateForm("ISO")  # types of the plain parser: dates and times by ISO 8601
 
 
 @dataclass(slots=True)
 class Fit:
-    """How a form fits a column.
+    """How a format fits a column.
 
     Attributes:
-        count: Values that it takes.
-        strays: Values that it does not take, the first few, with their numbers of rows; more than `FEW` are not told apart.
-        type: The narrowest type of what it takes.
-        varied: Different values that it takes, at most `FEW`.
+        count: Number of values that match.
+        strays: The first few values that do not match, with their row counts; more than `FEW` are not distinguished.
+        type: The narrowest type of the matching values.
+        varied: Different matching values, at most `FEW`.
     """
 
     count: int = 0
@@ -45,14 +45,14 @@ class Tally:
 
     Attributes:
         present: Values that are neither missing nor a marker.
-        grouped: Values with one sign before exactly three last digits, which may separate thousands or decimals.
-        small: Whole numbers of at most three digits without a sign.
-        currencies: Currencies with their numbers of values, "" for none.
+        grouped: Values with one separator before exactly three final digits: thousands or decimals.
+        small: Whole numbers of at most three digits without a separator.
+        currencies: Currencies with their value counts, "" for none.
         percents: Values with a percent sign.
-        given_up: How forms fitted that too few values have.
-        dated: Values that are dates in any form, counted where a form beside ISO 8601 occurs.
-        dates: An example of each form of date that is needed to read all of them.
-        units: Words that stand after plain numbers, with their numbers of values.
+        given_up: Fit of dropped formats.
+        dated: Values that are dates in any format, counted if a format other than ISO 8601 occurs.
+        dates: An example of each date format that is needed to parse all of them.
+        units: Words that follow plain numbers, with their value counts.
         measures: Different values with a unit, at most `FEW`.
     """
 
@@ -75,7 +75,7 @@ class Tally:
 
     @cached_property
     def numbers(self) -> tuple[NumberForm, ...]:
-        """The forms of numbers that the rules leave open."""
+        """The number formats that the rules allow."""
         decimal, thousands = self.rules.decimal, self.rules.thousands
         return tuple(
             form
@@ -118,7 +118,7 @@ class Tally:
                 self.given_up.append(self.fits.pop(form))
 
     def full(self, form: Form) -> bool:
-        """Whether a form takes every value."""
+        """Whether a format matches every value."""
         return form in self.fits and self.fits[form].count == self.present
 
     def _begin(self, present: pl.Series) -> None:

@@ -1,4 +1,4 @@
-"""Delimited files together: their types learned, settled once a column, and an index without a name left out."""
+"""Delimited files together: learn their types, decide each column once, and leave out an unnamed index."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,13 +14,13 @@ from stagewright.components.runtime.errors import InputError
 
 
 def settle_files(files: Sequence[DelimitedFile], rules: Rules, notes: Notes) -> set[str]:
-    """Give each file the types of its columns.
+    """Set the column types of each file.
 
     Returns:
-        Columns that are left out: an index without a name.
+        Columns that are left out: an unnamed index.
 
     Raises:
-        InputError: If a first column has no name and is no index.
+        InputError: If a first column has no name and is not an index.
     """
     names = [name for name in files[0].columns if name not in rules.drop]
     guesses = {name: Guess() for name in names}
@@ -47,7 +47,7 @@ def settle_files(files: Sequence[DelimitedFile], rules: Rules, notes: Notes) -> 
 
 
 def _is_index(files: Sequence[DelimitedFile], notes: Notes) -> bool:
-    """Whether the first column, which has no name, has another value in each row."""
+    """Whether the unnamed first column has a different value in each row."""
     nameless = any(file.nameless for file in files)
     for file in files:
         values = [table.to_series() for table in file.again([UNNAMED])]

@@ -1,4 +1,4 @@
-"""Text files: which encoding they are in, and their lines with undecodable bytes left visible."""
+"""Encoding of text files, and their lines with undecodable bytes kept visible."""
 
 import codecs
 import io
@@ -12,7 +12,7 @@ from stagewright.components.ingestion.compression import Advance, open_bytes
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 SAMPLE_BYTES = 1 << 18
-MAX_ROW = 2 << 20  # characters; a longer row is taken for a quote that is never closed, or for something that is no table
+MAX_ROW = 2 << 20  # characters; a longer row has an unclosed quote, or the file is not a table
 MAX_STRAY_ZEROS = 3
 WESTERN = ["cp1252", "latin_1"]
 _MARKS = {
@@ -36,7 +36,7 @@ def sample(path: Path, name: str) -> bytes:
 
 
 def encoding_of(content: bytes, name: str) -> str:
-    """The encoding of a sample: by its byte order mark, else UTF-8 if that fits, else UTF-16 by its zeros, else Western.
+    """The encoding of a sample: by its byte order mark, else UTF-8 if valid, else UTF-16 by its zeros, else Western.
 
     Raises:
         InputError: If the content is not text.
@@ -45,11 +45,11 @@ def encoding_of(content: bytes, name: str) -> str:
         if content.startswith(mark):
             return encoding
     if zeros := content.count(0):
-        # A stray one in a text is a bad row's; more of them are another encoding, or no text at all.
+        # A single control character belongs to a bad row; more of them mean another encoding, or no text.
         if zeros > max(MAX_STRAY_ZEROS, len(content) // 1000):
             return _utf16_without_mark(content, name)
         content = content.replace(b"\0", b"")
-    # A multi-byte character that the end of the sample cuts in two is no error; nor is one stray byte among many that fit.
+    # A multi-byte character that the end of the sample cuts is no error; nor is one invalid byte among many valid ones.
     decoded = (
         content[:-3].decode("utf-8", "surrogateescape")
         if len(content) >= SAMPLE_BYTES
@@ -66,10 +66,10 @@ def encoding_of(content: bytes, name: str) -> str:
 
 
 def known_encoding(encoding: str) -> str:
-    """The canonical name of a text encoding that was asked for.
+    """The canonical name of a given text encoding.
 
     Raises:
-        BadParameter: If there is none of this name.
+        BadParameter: If the encoding is unknown.
     """
     try:
         found = codecs.lookup(encoding)

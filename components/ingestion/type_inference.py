@@ -1,13 +1,13 @@
-"""What the columns of a table mean and what is to be predicted, as far as the values tell.
+"""Type inference: the kind of each column and the task, from the values.
 
-Kinds: arrays of bytes [channels, height, width] are images, other arrays tensors; booleans, dates and times are what they are;
-numbers are numeric; text is text when it is mostly different and has several words, otherwise categorical. An identifier is a
-column whose values are all different and that is either text of one or two words, or named like an identifier, or counts the
-rows; so is one without any value, which is not learned from either. The target is never an identifier.
+Kinds: arrays of bytes [channels, height, width] are images, other arrays are tensors; booleans, dates, times and numbers keep
+their meaning. Text is `text` if most values differ and have several words, otherwise categorical. A column is an identifier if
+all values differ and it is text of one or two words, is named like an identifier, or counts the rows; so is an empty column.
+Models do not learn from identifiers. The target is never an identifier.
 
-Task: text and booleans are classes; decimal numbers are a regression; whole numbers are classes when there are at most 20
-different ones and at least five rows for each, otherwise a regression. Counts are numbers, too: their largest values peter out,
-however long the table is, where each of several classes has its rows.
+Task: text and booleans are classes; decimal numbers are a regression. Whole numbers are classes if there are at most 20
+different ones with at least five rows each, otherwise a regression. Counts are numbers, too: their largest values become rare,
+however long the table is, whereas each of several classes has its rows.
 """
 
 import re
@@ -19,7 +19,7 @@ from stagewright.components.runtime.schema import Column, ColumnKind, Schema, Ta
 MAX_INTEGER_CLASSES = 20
 MIN_ROWS_A_CLASS = 5
 MIN_COUNTED, TAIL_ROWS, TAIL_TIMES, DENSE = 4, 10, 5, 2  # see `counts`
-MIN_ROWS_FOR_IDENTIFIER = 20  # in fewer rows, different texts are no surprise
+MIN_ROWS_FOR_IDENTIFIER = 20  # in fewer rows, different texts are common
 TEXT_WORDS, TEXT_DISTINCT_SHARE = 3.0, 0.5
 MAX_DOMAIN = 20
 AUTO = "auto"
@@ -28,17 +28,17 @@ _CAMEL_ID = re.compile(r"[a-z]I[Dd]$")
 
 
 def inferred(profile: Profile, target: str, task: Task) -> Schema:
-    """A schema that the table fulfils: kind, type, whether values may be missing, and the domain of small categories."""
+    """A schema that the table satisfies: kinds, types, whether values may be missing, and the values of small categories."""
     columns = [_column(figures, target, task) for figures in profile.columns.values()]
     return Schema(target=target, task=task, columns=columns)  # type: ignore[call-arg]  # pydantic has defaults
 
 
 def kind_of(figures: ColumnProfile, *, target: bool = False, classes: bool = False) -> ColumnKind:
-    """What a column means, by its values and its name.
+    """The kind of a column, by its values and its name.
 
     Args:
         target: Whether it is the column to predict.
-        classes: Whether its values are classes to tell apart.
+        classes: Whether its values are classes.
     """
     if figures.shape is not None or figures.dtype == "boolean" or figures.time:
         return _kind_of_type(figures)
@@ -59,7 +59,7 @@ def _kind_of_type(figures: ColumnProfile) -> ColumnKind:
 
 
 def target_figures(profile: Profile, target: str) -> ColumnProfile:
-    """The target's figures.
+    """Statistics of the target.
 
     Raises:
         InputError: If the table has no such column, naming the nearest.
@@ -70,10 +70,10 @@ def target_figures(profile: Profile, target: str) -> ColumnProfile:
 
 
 def task_of(figures: ColumnProfile, task: str) -> Task:
-    """The task that fits a target; the one asked for, if it does.
+    """The task of a target; a given task is checked.
 
     Raises:
-        InputError: If the target cannot be predicted that way.
+        InputError: If the task does not fit the target.
     """
     one_of("task", task, (AUTO, *Task))
     if figures.shape is not None:
@@ -102,7 +102,7 @@ def _natural_task(figures: ColumnProfile) -> Task:
 
 
 def counts(figures: ColumnProfile) -> bool:
-    """Whether a few whole numbers count something: the largest stands in few rows, and far fewer than most."""
+    """Whether a few whole numbers are counts: the largest has few rows, and far fewer than most."""
     if figures.dtype != "int64" or not MIN_COUNTED <= figures.distinct <= len(figures.top):
         return False
     rows = dict(figures.top)

@@ -1,6 +1,6 @@
-"""Text in files that have types of their own, JSON Lines and Parquet, is text: a word where it looks like numbers or dates.
+"""Text columns in typed files (JSON Lines and Parquet) stay text; a note reports values that look like numbers or dates.
 
-Whoever wrote the file could have stored numbers, so text may be meant: codes are digits, too. Nothing is changed, then.
+The writer of the file could have stored numbers, so text may be intended: codes are digits, too. The values are not changed.
 """
 
 import polars as pl
@@ -15,12 +15,12 @@ from stagewright.components.ingestion.rules import Rules
 from stagewright.components.ingestion.tally import Tally
 from stagewright.components.ingestion.valuetypes import ValueType
 
-ROWS = 256  # of each column that are looked at
+ROWS = 256  # values of each column to check
 MIN_VALUES = 5
 
 
 def note_text_columns(rows: pl.DataFrame, rules: Rules, notes: Notes) -> None:
-    """Name the columns of text whose values all look like numbers with a decimal sign, or like dates."""
+    """Note the text columns whose values all look like decimal numbers, or like dates."""
     texts = rows.head(ROWS).select(selectors.string() - selectors.by_name(*rules.kinds, require_all=False))
     with_digits = texts.select(selectors.all().str.contains("[0-9]").mean())
     for text in texts:

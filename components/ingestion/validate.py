@@ -1,4 +1,4 @@
-"""The gate in front of training: a table against its schema, its target, and what would make a model worthless."""
+"""Validation before training: a table against its schema, its target, and problems that make a model worthless."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ SHOWN = 10  # names in a list
 LEAKAGE = ("error", "warn")
 MIN_CLASS_ROWS = 3  # one for each split
 FEW_CLASS_ROWS = 10
-MAX_WITHOUT_TARGET = 0.5  # of the rows, which are left out
+MAX_WITHOUT_TARGET = 0.5  # maximum share of rows without a target, which are left out
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found: violations stop the run, warnings do not, and those that change what is learned are notices, too."""
+    """Results: violations stop the run, warnings do not; warnings that change what is learned are also notices."""
 
     violations: list[str]
     warnings: list[str]
@@ -48,24 +48,24 @@ def validate(
     threshold: float = THRESHOLD,
     notes: Sequence[str] = (),
 ) -> Schema:
-    """Check a table; the report and the schema are written before anything is raised.
+    """Check a table; the report and the schema are written before an error is raised.
 
-    Without `expected` the schema is inferred, and what any table must fulfil is checked: a target that can be learned, no
-    column without values, no infinite values, no leak. With it, its columns and expectations are checked as well.
+    Without `expected` the schema is inferred, and the table is checked for general problems: a target that cannot be learned,
+    empty columns, infinite values, target leakage. With it, its columns and expectations are checked as well.
 
     Args:
-        schema: Where to write the schema that holds.
-        report: Where to write the HTML report.
+        schema: Path of the schema in use.
+        report: Path of the HTML report.
         task: auto, binary, multiclass or regression.
         expected: A schema, as `expected.py` describes it.
-        leakage: Whether a column that gives the target away is an error or a warning.
+        leakage: Whether a column that leaks the target is an error or a warning.
         suite: A Great Expectations suite.
-        positive_class: The one of two classes that a model is to be about; empty: the second in sorted order.
-        threshold: Probability of the positive class from which it is to be answered.
-        notes: How the files were understood, for the report.
+        positive_class: Positive class of a binary target; empty: the second class in sorted order.
+        threshold: Decision threshold: probability of the positive class.
+        notes: How the files were read, for the report.
 
     Raises:
-        InputError: If the target is not in the data, or a parameter cannot be used.
+        InputError: If the target is not in the data, or a parameter is invalid.
         GateFailed: With every violation.
     """
     from stagewright.components.ingestion.validation_page import page
@@ -96,7 +96,7 @@ def validate(
 def examine(
     table: str | Path, figures: Profile, schema: Schema, *, leakage: str = "error", suite: dict[str, Any] | None = None
 ) -> Findings:
-    """Everything that is wrong with a table, and everything that is odd about it."""
+    """Everything that is wrong with a table, and everything that is unusual."""
     goal = figures.columns[schema.target or ""]
     classes = [] if schema.task is Task.REGRESSION or goal.distinct < 2 else class_counts(table, goal.name)
     wrong = differences(schema, figures) + _of_target(goal, schema.task, classes) + _of_values(figures, schema)
@@ -125,7 +125,7 @@ def class_counts(table: str | Path, target: str) -> list[tuple[Any, int]]:
 def _of_target(goal: ColumnProfile, task: Task | None, classes: list[tuple[Any, int]]) -> list[str]:
     found = []
     if not goal.present:
-        return []  # said of every column without values
+        return []  # reported for every empty column
     if goal.null_share > MAX_WITHOUT_TARGET:
         found.append(
             f"target '{goal.name}' is missing in {goal.nulls:,} of {goal.rows:,} rows, more than {MAX_WITHOUT_TARGET:.0%}; "
@@ -172,7 +172,7 @@ def _of_values(figures: Profile, schema: Schema) -> list[str]:
 
 
 def _left_out(figures: Profile, schema: Schema) -> list[str]:
-    """Rows and columns that no model learns from, though nobody asked to leave them out."""
+    """Rows and columns that are left out of training although nobody asked for it."""
     found = []
     goal = figures.columns[schema.target or ""]
     if goal.nulls and goal.null_share <= MAX_WITHOUT_TARGET:
@@ -212,7 +212,7 @@ def _oddities(figures: Profile, schema: Schema) -> list[str]:
 
 
 def _remarks(figures: Profile, schema: Schema, classes: list[tuple[Any, int]]) -> list[str]:
-    """Columns and classes that a model learns nothing or little of."""
+    """Columns and classes from which a model learns little or nothing."""
     found = []
     goal = figures.columns[schema.target or ""]
     identifiers = [

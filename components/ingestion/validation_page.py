@@ -1,4 +1,4 @@
-"""The report on a table: the verdict first, then the target, what is missing, and every column."""
+"""The validation report: verdict, target, missing values, and every column."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Plots of a table: the target, each column, what is missing, and how numbers go along with the target."""
+"""Plots of a table: the target, each column, missing values, and the association of numbers with the target."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ GRID_COLUMNS, SMALL_BARS = 4, 6
 
 
 def target_plot(profile: Profile, schema: Schema) -> "Figure":
-    """How often each class occurs, or how the number is distributed."""
+    """Frequency of each class, or the distribution of a numeric target."""
     figures = profile.columns[schema.target or ""]
     figure, axes = new_figure(label(f"Distribution of {figures.name}", 60), width=5.4, height=3.1)
     if schema.task is Task.REGRESSION:
@@ -39,15 +39,15 @@ def target_plot(profile: Profile, schema: Schema) -> "Figure":
         axes.set_ylabel("rows", fontsize=9, color=MUTED)
     else:
         shown = figures.top[:MAX_BARS]
-        in_order = sorted((value for value, _ in shown), key=str)  # the colours that the classes have in the histograms
+        in_order = sorted((value for value, _ in shown), key=str)  # the colors of the classes in the histograms
         _bars(axes, shown, figures.present, [PALETTE[in_order.index(value) % len(PALETTE)] for value, _ in shown])
     return figure
 
 
 def columns_plot(profile: Profile, schema: Schema, names: list[str]) -> "Figure":
-    """A small histogram or bar chart for each column; the classes are told apart by colour where there are few.
+    """A small histogram or bar chart for each column; classes are distinguished by color if there are few.
 
-    One figure for all, because laying out each for itself takes several times as long.
+    All columns share one figure, because a layout for each takes several times as long.
     """
     from matplotlib.figure import Figure
 
@@ -84,10 +84,10 @@ def missing_plot(profile: Profile) -> "Figure | None":
 
 
 def association_plot(profile: Profile, schema: Schema) -> "Figure | None":
-    """How strongly numbers go along with the target; None if there is no number.
+    """Association of numbers with the target; None if there is no number.
 
-    Correlation by Pearson for a number or two classes (the second class counts as 1); for more classes the correlation ratio,
-    the square root of the share of variance that the classes explain.
+    Pearson correlation for a numeric target or two classes (the second class counts as 1); for more classes the correlation
+    ratio, the square root of the share of variance that the classes explain.
     """
     whole = associations(profile, schema)
     found = whole[:MAX_ROWS_OF_BARS]
@@ -111,7 +111,7 @@ def association_plot(profile: Profile, schema: Schema) -> "Figure | None":
 
 
 def associations(profile: Profile, schema: Schema) -> list[tuple[str, float]]:
-    """Association of each numeric feature with the target, strongest first; columns without spread are left out."""
+    """Association of each numeric feature with the target, strongest first; constant columns are left out."""
     target = profile.sample.get_column(schema.target or "")
     found = []
     for column in schema.features:
@@ -203,7 +203,7 @@ def _bars(axes: Any, top: tuple[tuple[Any, int], ...], present: int, colors: lis
 
 
 def pictures_plot(name: str, pictures: np.ndarray) -> "Figure":
-    """Some of a column's images."""
+    """Some of a column's images, [N, C, H, W]."""
     from matplotlib.figure import Figure
 
     across = min(12, len(pictures))
@@ -229,7 +229,7 @@ def summary_row(figures: ColumnProfile) -> tuple[str, str, str]:
 
 
 def number(value: Any) -> str:
-    """A number or time for reading.
+    """A number or time for display.
 
     >>> number(2266.77), number(0.04951), number(7), number(None)
     ('2,267', '0.04951', '7', '')
@@ -240,7 +240,7 @@ def number(value: Any) -> str:
 
 
 def percent(share: float) -> str:
-    """A share for reading.
+    """A share for display.
 
     >>> percent(1.0), percent(0.2654), percent(0.00156), percent(0.00001)
     ('100 %', '27 %', '0.16 %', '<0.01 %')

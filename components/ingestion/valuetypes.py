@@ -1,6 +1,6 @@
-"""What the values of a column can be read as, and the narrowest type that holds for a whole file.
+"""Types of values, and the narrowest type that fits a whole column.
 
-Text (CSV, TSV) is read by these rules, the same in every file:
+Text (CSV, TSV) is parsed by these rules, the same in every file:
 
 - Missing: an empty or blank field. Among numbers, dates and booleans also the markers below (NA, n/a, null, ?, -, ...); in
   a column of texts they are texts: NA may be Namibia. Quoting makes no difference.
@@ -10,7 +10,7 @@ Text (CSV, TSV) is read by these rules, the same in every file:
 - Float: decimal point and exponent as in 1.5, .5, -2e-3; also inf and infinity.
 - Date: YYYY-MM-DD. Datetime: date and time by ISO 8601, with a space or T between; an offset or Z is converted to UTC, a time
   without one is taken as it stands.
-- Anything else is text, without the blanks around it. `settle.py` knows other ways to write numbers and dates.
+- Anything else is text, without surrounding blanks. `settle.py` handles other formats of numbers and dates.
 
 A column's type is the narrowest that fits all its values: integer widens to float, date to datetime, any other mix to text.
 """
@@ -60,7 +60,7 @@ _FIRST = 32
 
 @dataclass(frozen=True, slots=True)
 class ArrayType:
-    """Values that are arrays of one shape: the bytes of images, or float32 tensors."""
+    """Arrays of one shape: the bytes of images, or float32 tensors."""
 
     image: bool
     shape: tuple[int, ...]
@@ -74,7 +74,7 @@ class ArrayType:
 
 
 Known = ValueType | ArrayType
-# None is the type of a column without any value.
+# None is the type of an empty column.
 Types = dict[str, Known | None]
 
 _WIDENED = {
@@ -84,7 +84,7 @@ _WIDENED = {
 
 
 def widened(one: Known | None, other: Known | None) -> Known | None:
-    """The narrowest type that holds the values of both.
+    """The narrowest type that can store the values of both.
 
     >>> widened(ValueType.INTEGER, ValueType.FLOAT).value, widened(ValueType.BOOLEAN, ValueType.INTEGER).value
     ('float', 'string')
@@ -97,14 +97,18 @@ def widened(one: Known | None, other: Known | None) -> Known | None:
 
 
 def dtype(value_type: Known | None) -> pl.DataType:
-    """How a column of this type is stored; one without values is stored as text."""
+    """Storage type of a column; an empty column is stored as text."""
     if isinstance(value_type, ArrayType):
         return value_type.dtype
     return DTYPES[value_type or ValueType.STRING]
 
 
 def converted(text: pl.Series, value_type: Known | None, missing: Sequence[str] = ()) -> pl.Series:
-    """A text column read as a type that all its values have; null where a value is missing."""
+    """A text column parsed as a type that all its values have; null where a value is missing.
+
+    Raises:
+        InputError: If the type is an array.
+    """
     present = trimmed(text, missing)
     if isinstance(value_type, ArrayType):
         raise InputError(f"column '{text.name}' holds text, and other files of the same data hold {value_type} values")
@@ -125,12 +129,12 @@ def trimmed(text: pl.Series, missing: Sequence[str] = ()) -> pl.Series:
 
 
 def unmarked(text: pl.Series) -> pl.Series:
-    """Trimmed text with null in place of the markers of missing values."""
+    """Trimmed text with null in place of missing-value markers."""
     return _evaluated(text, lambda column: pl.when(~column.is_in(MARKERS)).then(column))
 
 
 def narrowest(text: pl.Series) -> ValueType | None:
-    """The narrowest type that all values of a column of trimmed text can be read as, markers of missing values left out.
+    """The narrowest type that parses all values of a column of trimmed text, without missing-value markers.
 
     None if it has no value.
     """
@@ -143,21 +147,21 @@ def narrowest(text: pl.Series) -> ValueType | None:
 
 
 def fits(text: pl.Series, value_type: ValueType) -> bool:
-    """Whether every value of a column of trimmed text can be read as a type."""
+    """Whether every value of a column of trimmed text parses as a type."""
     if value_type is ValueType.STRING:
         return True
-    first = text.head(_FIRST)  # most columns that do not fit show it at once
+    first = text.head(_FIRST)  # most columns that do not fit fail early
     return all(read(part, value_type).null_count() == part.null_count() for part in (first, text))
 
 
 def read(text: pl.Series, value_type: ValueType) -> pl.Series:
-    """Trimmed text read as a type other than text; null where it is not of that type."""
+    """Trimmed text parsed as a type other than text; null where it does not parse."""
     expression = _EXPRESSIONS.get(value_type)
     return _READERS[value_type](text) if expression is None else _evaluated(text, expression)
 
 
 def _evaluated(text: pl.Series, expression: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-    """One expression over a column: each call of the engine costs more than most columns do."""
+    """Evaluate one expression over a column: each call of the engine costs more than most columns."""
     return pl.DataFrame({"text": text}).select(expression(pl.col("text")).alias(text.name)).to_series()
 
 

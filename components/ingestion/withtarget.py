@@ -1,4 +1,4 @@
-"""Rows without a target, which nothing can be learned from or judged by: left out before the table is split."""
+"""Rows without a target cannot be used for training or evaluation: they are left out before the split."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from stagewright.components.runtime.schema import Schema
 
 @contextmanager
 def rows_with_target(table: str | Path, schema: Schema) -> Iterator[str | Path]:
-    """The table's rows whose target is known: the table itself, if all are."""
+    """The table's rows with a known target: the table itself if all are known."""
     target = schema.target or ""
     frame = tables.scan_table(table)
     if target not in frame.collect_schema():

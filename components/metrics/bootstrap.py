@@ -1,10 +1,10 @@
 """Confidence intervals by the percentile bootstrap, vectorized: all metrics of many resamples at once.
 
-A resample of N rows with replacement is a vector of N counts, and every metric here is a function of counts: most are sums
-(one matrix product gives them for all resamples), ROC AUC and PR AUC are cumulative sums over rows sorted once by score.
+A resample of N rows with replacement is a vector of N counts, and every metric here is a function of counts. Most are sums (one
+matrix product computes them for all resamples); ROC AUC and PR AUC are cumulative sums over rows sorted once by score.
 
-Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Rows are resampled one by one: where rows
-hang together (several of one customer), the intervals are too narrow.
+Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Rows are resampled independently: if rows are
+correlated (several of one customer), the intervals are too narrow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,18 +18,18 @@ from stagewright.components.runtime.schema import Task
 RESAMPLES = 1000
 LEAST_RESAMPLES = 200
 LEVEL = 0.95
-WORK = 50_000_000  # counts drawn in all: larger splits get fewer resamples, but no fewer than the least
-BLOCK = 2_000_000  # counts held at once: 16 MB
-# Chance alone makes this error larger, and resampling adds chance: its resamples lie above the value and bound nothing.
+WORK = 50_000_000  # total counts to draw: larger splits get fewer resamples, but at least the minimum
+BLOCK = 2_000_000  # counts in memory at once: 16 MB
+# Sampling noise increases this error, and resampling adds noise: its resamples lie above the value and are no bounds.
 _WITHOUT_INTERVAL = {"calibration_error"}
-MOST_UNDEFINED = 0.1  # a metric that more resamples than this leave undefined gets no interval
+MOST_UNDEFINED = 0.1  # a metric that is undefined in more resamples than this gets no interval
 
 Interval = tuple[float, float]
 Resampled = dict[str, np.ndarray]  # metric -> [resamples], NaN where it is undefined
 
 
 def intervals(outcome: Outcome, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0) -> dict[str, Interval]:
-    """Percentile interval of each metric; the calibration error has none, nor has one that cannot be computed."""
+    """Percentile interval of each metric. The calibration error has none, nor has a metric that is often undefined."""
     resampled = resample([outcome], resamples=resamples, seed=seed)[0]
     found = {name: _interval(values, level) for name, values in resampled.items() if name not in _WITHOUT_INTERVAL}
     return {name: interval for name, interval in found.items() if interval is not None}
@@ -38,19 +38,22 @@ def intervals(outcome: Outcome, *, resamples: int = RESAMPLES, level: float = LE
 def gain_interval(
     new: Outcome, old: Outcome, metric: str, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> Interval | None:
-    """Interval of how much better `new` is than `old` on the same rows: a paired bootstrap, the same resamples for both."""
+    """Interval of the gain of `new` over `old` on the same rows: a paired bootstrap with the same resamples for both."""
     ours, theirs = resample([new, old], resamples=resamples, seed=seed)
     gains = ours[metric] - theirs[metric]
     return _interval(-gains if METRICS[metric].lower_is_better else gains, level)
 
 
 def resample(outcomes: Sequence[Outcome], *, resamples: int = RESAMPLES, seed: int = 0) -> list[Resampled]:
-    """The metrics of each outcome over the same resamples of their rows.
+    """Metrics of each outcome over the same resamples of their rows.
 
     Args:
-        outcomes: Answers of different models for the same rows.
-        resamples: How many; fewer are drawn of a split so large that this would take long.
+        outcomes: Predictions of different models for the same rows.
+        resamples: Number of resamples; fewer for a very large split.
         seed: Equal seeds give equal resamples.
+
+    Returns:
+        For each outcome, metric -> [resamples], NaN where it is undefined.
     """
     rows = len(outcomes[0])
     number = min(resamples, max(LEAST_RESAMPLES, WORK // max(rows, 1)))
@@ -63,7 +66,7 @@ def resample(outcomes: Sequence[Outcome], *, resamples: int = RESAMPLES, seed: i
 
 
 def weighted(outcome: Outcome) -> "_Classification | _Regression":
-    """The metrics of an outcome as a function of row weights [R, N]; sums and sorts are prepared once."""
+    """The metrics of an outcome as a function of row weights [R, N]; sums and sort orders are prepared once."""
     return _Regression(outcome) if outcome.task is Task.REGRESSION else _Classification(outcome)
 
 
@@ -104,12 +107,12 @@ class _Classification:
 
 
 class _Ranking:
-    """Areas under the ROC and the precision-recall curve of one score, by cumulative sums over the sorted rows."""
+    """Areas under the ROC curve and the precision-recall curve of one score, by cumulative sums over sorted rows."""
 
     def __init__(self, scores: np.ndarray, positive: np.ndarray) -> None:
         self.order = np.argsort(-scores, kind="stable")
         ordered = scores[self.order]
-        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # rows of equal score are one step of the curve
+        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # rows of equal score form one step of the curve
         self.positive = positive[self.order].astype(np.float64)
 
     def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +124,7 @@ class _Ranking:
         found, all_found = np.cumsum(positives, axis=1), np.cumsum(every, axis=1)
         total = found[:, -1]
         with np.errstate(divide="ignore", invalid="ignore"):  # a resample without a class has no curve: NaN
-            # Each negative of a step lies below every positive of the steps before and half of those of its own.
+            # Each negative of a step ranks below every positive of the earlier steps and half of the positives of its own step.
             roc_auc = (negatives * (found - positives / 2)).sum(axis=1) / (total * (all_found[:, -1] - total))
             precision = np.divide(found, all_found, out=np.zeros_like(found), where=all_found > 0)
             pr_auc = (positives * precision).sum(axis=1) / total
@@ -131,7 +134,7 @@ class _Ranking:
 class _Regression:
     def __init__(self, outcome: Outcome) -> None:
         error = outcome.predicted - outcome.truth
-        spread = outcome.truth - outcome.truth.mean()  # around the mean, so that the variance loses no digits
+        spread = outcome.truth - outcome.truth.mean()  # centered, so that the variance keeps its precision
         nonzero = outcome.truth != 0
         share = np.divide(np.abs(error), np.abs(outcome.truth), out=np.zeros_like(error), where=nonzero)
         self.sums = np.column_stack([np.abs(error), error**2, spread, spread**2, share, nonzero])

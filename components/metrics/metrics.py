@@ -1,4 +1,4 @@
-"""Metrics of a model's answers, computed by scikit-learn. What cannot be computed is absent, with the reason."""
+"""Metrics of a model's predictions, computed by scikit-learn. An undefined metric is absent, with the reason."""
 
 import warnings
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Metric:
     """One metric.
 
     Attributes:
-        label: Its name for a reader.
+        label: Display name.
         lower_is_better: Whether it is an error: then a threshold is a maximum.
     """
 
@@ -27,7 +27,7 @@ class Metric:
     lower_is_better: bool = False
 
     def gain(self, new: float, old: float) -> float:
-        """How much better `new` is than `old`; negative when it is worse."""
+        """How much better `new` is than `old`; negative if it is worse."""
         return old - new if self.lower_is_better else new - old
 
 
@@ -50,7 +50,7 @@ _REGRESSION = (
     Metric("mape", "MAPE", lower_is_better=True),
 )
 METRICS = {metric.name: metric for metric in (*_CLASSIFICATION, *_REGRESSION)}
-# What models are compared by: the first of these that could be computed for both.
+# Metrics that compare models: the first that is defined for both.
 _MAIN = {
     Task.BINARY: ("roc_auc", "log_loss"), Task.MULTICLASS: ("roc_auc", "log_loss"), Task.REGRESSION: ("rmse",),
 }  # fmt: skip
@@ -58,23 +58,23 @@ _MAIN = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Metrics by name, and for those that could not be computed the reason."""
+    """Metrics by name, and the reason for each undefined one."""
 
     values: dict[str, float] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
 
 class Undefined(Exception):
-    """A metric has no value for these rows; the message says why."""
+    """A metric is undefined for these rows; the message says why."""
 
 
 def of_task(task: Task) -> tuple[Metric, ...]:
-    """The metrics that fit a task, most telling first."""
+    """The metrics of a task, most important first."""
     return _REGRESSION if task is Task.REGRESSION else _CLASSIFICATION
 
 
 def main_metric(task: Task, *measured: Measured) -> Metric:
-    """What models of this task are compared by: ROC AUC (log loss where a class is missing), or RMSE."""
+    """The metric that compares models of this task: ROC AUC (log loss if a class is missing), or RMSE."""
     for name in _MAIN[task]:
         if all(name in one.values for one in measured):
             return METRICS[name]
@@ -82,13 +82,13 @@ def main_metric(task: Task, *measured: Measured) -> Metric:
 
 
 def measure(outcome: Outcome) -> Measured:
-    """Every metric that fits the task.
+    """Every metric of the task.
 
-    Precision, recall and F1 are those of the second class for two classes and averages over the classes that occur
-    (macro) for more; what would divide by zero counts as 0. ROC AUC and PR AUC of more than two classes are averages of
-    one class against the rest, absent when a class does not occur. The Brier score adds the squared errors of all classes
-    for more than two classes (0 to 2) and is the mean squared error of the second class's probability for two (0 to 1).
-    MAPE is a share (0.1 is ten percent) over the rows whose true value is not zero.
+    For two classes, precision, recall and F1 refer to the second class; for more, they are averages over the classes that occur
+    (macro). A division by zero counts as 0. For more than two classes, ROC AUC and PR AUC are averages of one class against the
+    rest, and are absent if a class does not occur. The Brier score is the sum of squared errors over all classes for more than
+    two classes (0 to 2), and the mean squared error of the second class's probability for two (0 to 1). MAPE is a fraction (0.1
+    is ten percent) over the rows whose true value is not zero.
     """
     result = Measured()
     for metric in of_task(outcome.task):
@@ -100,7 +100,11 @@ def measure(outcome: Outcome) -> Measured:
 
 
 def value(metric: Metric, outcome: Outcome) -> float:
-    """One metric; raises Undefined where it has no value."""
+    """One metric of an outcome.
+
+    Raises:
+        Undefined: If it has no value for these rows.
+    """
     functions = _REGRESSION_FUNCTIONS if outcome.task is Task.REGRESSION else _CLASSIFICATION_FUNCTIONS
     return _number(functions[metric.name], outcome)
 
@@ -109,7 +113,7 @@ def _number(function: Callable[[Outcome], float], outcome: Outcome) -> float:
     if len(outcome) == 0:
         raise Undefined("there are no rows")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class that is never answered: zero by the rule above, nothing to warn of
+        warnings.simplefilter("ignore")  # a class that is never predicted counts as zero: no warning
         number = float(function(outcome))
     if not np.isfinite(number):
         raise Undefined("it is not a finite number for these rows")
@@ -117,11 +121,11 @@ def _number(function: Callable[[Outcome], float], outcome: Outcome) -> float:
 
 
 def calibration_bins(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the calibration error and the calibration plot are made of.
+    """Data of the calibration error and the calibration plot.
 
     Returns:
-        [N] bin of each row, [N] what the model claimed (two classes: the probability of the second; more: the highest
-        probability), [N] 1.0 where that came true.
+        [N] bin of each row, [N] predicted probability (two classes: of the second; more: the highest), [N] 1.0 where the
+        predicted class is the true one.
     """
     if outcome.task is Task.BINARY:
         claimed, came_true = outcome.class_probabilities[:, 1], outcome.truth == 1
@@ -133,14 +137,14 @@ def calibration_bins(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def row_log_loss(outcome: Outcome) -> np.ndarray:
-    """[N] negative logarithm of the probability given to the true class, kept off zero by float64's epsilon."""
+    """[N] negative log of the probability of the true class, clipped at float64's epsilon."""
     epsilon = np.finfo(np.float64).eps
     probability = outcome.class_probabilities[np.arange(len(outcome)), outcome.truth]
     return -np.log(np.clip(probability, epsilon, 1 - epsilon))
 
 
 def row_brier(outcome: Outcome) -> np.ndarray:
-    """[N] squared error of the probabilities, as `measure` describes it."""
+    """[N] squared error of the probabilities, as `measure` defines it."""
     if outcome.task is Task.BINARY:
         return (outcome.class_probabilities[:, 1] - outcome.truth) ** 2
     hit = np.arange(outcome.class_probabilities.shape[1]) == outcome.truth[:, None]
@@ -154,7 +158,7 @@ def _calibration_error(outcome: Outcome) -> float:
 
 
 def _average(outcome: Outcome) -> dict[str, object]:
-    """How scikit-learn is to treat several classes."""
+    """scikit-learn's averaging mode for several classes."""
     if outcome.task is Task.BINARY:
         return {"average": "binary", "pos_label": 1, "zero_division": 0}
     return {"average": "macro", "zero_division": 0}

@@ -1,4 +1,4 @@
-"""What a model answered for the rows of a split, beside what was true: the one thing that every measure reads."""
+"""Predictions of a model for the rows of a split, with the true values: the input of every metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ SHOWN_LABELS = 5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Truth and answers of N rows.
+    """True values and predictions of N rows.
 
     Attributes:
-        truth: [N] position of the true class in `classes` (int64), or the true value (float64).
-        predicted: [N] the same for the answer.
-        probabilities: [N, C] float64, each row adding up to one; None for regression.
+        truth: [N] index of the true class in `classes` (int64), or the true value (float64).
+        predicted: [N] the same for the prediction.
+        probabilities: [N, C] float64, each row sums to one; None for regression.
         classes: The C labels in the order of the probabilities; None for regression.
     """
 
@@ -36,20 +36,28 @@ class Outcome:
 
     @property
     def class_probabilities(self) -> np.ndarray:
-        """[N, C] probabilities of a classification."""
+        """[N, C] probabilities of a classification.
+
+        Raises:
+            ValueError: If the task is regression.
+        """
         if self.probabilities is None:
             raise ValueError("a regression has no probabilities")
         return self.probabilities
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The classes of a classification."""
+        """The classes of a classification.
+
+        Raises:
+            ValueError: If the task is regression.
+        """
         if self.classes is None:
             raise ValueError("a regression has no classes")
         return self.classes
 
     def take(self, rows: np.ndarray) -> Self:
-        """The outcome of some rows, given as a mask or as positions."""
+        """The outcome of some rows, selected by a mask [N] or by indexes."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         return type(self)(self.task, self.truth[rows], self.predicted[rows], probabilities, self.classes)
 
@@ -57,20 +65,20 @@ class Outcome:
 def classification(
     task: Task, classes: Sequence[Label], truth: Sequence[Any], labels: Sequence[Any], probabilities: np.ndarray, *, split: str
 ) -> Outcome:
-    """An outcome of a classifier.
+    """The outcome of a classifier.
 
     Args:
         classes: The model's classes in the order of the probabilities.
         truth: [N] true labels.
-        labels: [N] answered labels.
-        probabilities: [N, C], of any floating type; float32 rows that miss one by rounding are scaled.
-        split: What the rows are called in an error.
+        labels: [N] predicted labels.
+        probabilities: [N, C] of any floating type; rows are normalized, because float32 rows may not sum exactly to one.
+        split: Name of the rows in an error.
 
     Raises:
-        InputError: For a label that the model does not know, or a probability that is no number.
+        InputError: If a label is unknown to the model, or a probability is not a finite number.
     """
     given = _finite(np.asarray(probabilities, dtype=np.float64), split)
-    if task is Task.BINARY:  # the second column alone decides, so that ties stay ties
+    if task is Task.BINARY:  # only the second column decides, so that ties stay ties
         given = np.column_stack([1.0 - given[:, 1], given[:, 1]])
     else:
         given = given / given.sum(axis=1, keepdims=True)
@@ -79,16 +87,25 @@ def classification(
 
 
 def regression(truth: Sequence[Any] | np.ndarray, values: np.ndarray, *, split: str) -> Outcome:
-    """An outcome of a regressor; raises InputError for an answer that is no number."""
+    """The outcome of a regressor.
+
+    Args:
+        truth: [N] true values.
+        values: [N] predictions.
+        split: Name of the rows in an error.
+
+    Raises:
+        InputError: If a value or a prediction is not a finite number.
+    """
     answered = _finite(np.asarray(values, dtype=np.float64).reshape(-1), split)
     return Outcome(Task.REGRESSION, _finite(np.asarray(truth, dtype=np.float64), split), answered)
 
 
 def known_rows(table: pl.DataFrame, target: str, *, split: str) -> pl.DataFrame:
-    """The rows of a split whose target is known.
+    """The rows of a split with a known target.
 
     Raises:
-        InputError: If the target is not a column, or nothing is left.
+        InputError: If the target is not a column, or no row is left.
     """
     if target not in table.columns:
         raise InputError(f"the {split} split has no column '{target}', which the model predicts")

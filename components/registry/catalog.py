@@ -1,4 +1,4 @@
-"""Reading MLflow's model registry: which models, versions and aliases there are."""
+"""Read access to MLflow's model registry: models, versions and aliases."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ SHOWN = 10
 
 
 class Tag:
-    """Names of the tags of a registered version."""
+    """Tag names of a registered version."""
 
     VERSION = "version"
     DIGEST = "digest"
@@ -33,16 +33,16 @@ class Tag:
 
 
 def versions(client: "MlflowClient", name: str) -> list[Registered]:
-    """The versions of a model that we registered, oldest first; empty if there is no such model.
+    """Our registered versions of a model, oldest first; empty if there is no such model.
 
-    Versions that something else registered carry none of our tags and are left alone. So is the second of two that were entered
-    as the same version in the same moment, which its own registration takes back (see `register`), unless it has an alias.
+    Versions without our tags are ignored. So is the second of two entries of the same version, made at the same time, which its
+    own registration removes (see `register`), unless it has an alias.
     """
     from mlflow.exceptions import MlflowException
 
     with tracking.mlflow_errors(PURPOSE):
         try:
-            # The search does not tell aliases; the model itself does.
+            # The search does not return aliases; the model does.
             aliases = client.get_registered_model(name).aliases
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
@@ -65,13 +65,13 @@ def versions(client: "MlflowClient", name: str) -> list[Registered]:
 
 
 def version_of(name: str, alias: str, *, client: "MlflowClient | None" = None) -> Registered | None:
-    """The version that has an alias, or None."""
+    """The version with an alias, or None."""
     known = versions(client or tracking.client(PURPOSE), name)
     return next((version for version in known if alias in version.aliases), None)
 
 
 def champion(name: str, *, client: "MlflowClient | None" = None) -> Registered | None:
-    """The version that serves, or None."""
+    """The production version, or None."""
     return version_of(name, CHAMPION, client=client)
 
 
@@ -82,7 +82,7 @@ def find_version(client: "MlflowClient", name: str, version: str) -> Registered:
         version: `v1.2.3`, MLflow's own number, or `@alias`.
 
     Raises:
-        InputError: If there is no such model or version, with those that exist.
+        InputError: If there is no such model or version; lists the existing ones.
     """
     known = versions(client, name)
     if not known:

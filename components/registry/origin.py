@@ -1,4 +1,4 @@
-"""The run that a registered version shows: the one that made the model, or one of its own that says where it comes from."""
+"""The MLflow run of a registered version: the training run, or a new run that records the origin of the model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,10 @@ IMPORTED, SOURCE_RUN, SOURCE_CREATED, SOURCE_MODEL = (
 
 
 def run_of(client: "MlflowClient", name: str, model: Fingerprint, folder: Path, given: str) -> tuple[str, dict[str, str]]:
-    """The run to register a model with, and tags for the version of a model that was made elsewhere.
+    """The run to register a model with, and tags for the version of a model from elsewhere.
 
-    A model whose run is in another MLflow (copied from a colleague, imported) gets a run in this one, tagged with what the
-    model tells of its making.
+    A model whose run is in another MLflow (copied, imported) gets a new run here, tagged with the model's own record of its
+    training.
 
     Args:
         given: The run that the user names, or empty.
@@ -57,7 +57,7 @@ def _exists(client: "MlflowClient", run_id: str) -> bool:
             if error.error_code in {
                 "RESOURCE_DOES_NOT_EXIST",
                 "INVALID_PARAMETER_VALUE",
-            }:  # the latter for what is no id at all
+            }:  # the latter for an invalid id
                 return False
             raise
     return True
@@ -68,7 +68,7 @@ def _told(model: Fingerprint) -> dict[str, Any]:
 
 
 def _description(folder: Path) -> dict[str, str]:
-    """What the model's MLflow description says of where it was logged; nothing if there is none that can be read."""
+    """The origin in the model's MLflow description; empty if there is none."""
     try:
         document = read_yaml((folder / "MLmodel").read_text())
         found = {

@@ -1,4 +1,4 @@
-"""Promotion: which registered version serves."""
+"""Promotion: move an alias to a registered version."""
 
 from stagewright.components.registry import catalog
 from stagewright.components.registry.catalog import CHAMPION, PURPOSE, Tag
@@ -10,13 +10,13 @@ from stagewright.components.runtime.naming import model_name
 
 
 def promote(*, name: str, version: str, alias: str = CHAMPION) -> Registered | None:
-    """Point an alias to a registered version and note on it which version had it before; that one, or None.
+    """Move an alias to a version and record the previous holder, which is returned, or None.
 
     Args:
         version: `v1.2.3`.
 
     Raises:
-        InputError: If there is no such model or version, or MLflow takes no such alias.
+        InputError: If there is no such model or version, or the alias is invalid.
     """
     check_alias(alias)
     client = tracking.client(PURPOSE)

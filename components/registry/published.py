@@ -1,6 +1,6 @@
-"""Versions that are published but not in this registry: a registry that was lost, or is another one, must not give them again.
+"""Versions that are published but not in this registry: a new or restored registry must not assign them again.
 
-A published version never changes, so a number that is taken in the object store is taken for good.
+A published version never changes, so a number that is used in the object store stays used.
 """
 
 from collections.abc import Iterable
@@ -20,6 +20,7 @@ def unregistered(name: str, known: Iterable[Registered]) -> list[Registered]:
     """Published versions of a model that are not among the known ones; none if no object store is configured.
 
     Raises:
+        InputError: If a published manifest is damaged.
         ServiceUnavailable: If the store is configured and does not answer.
     """
     try:

@@ -1,12 +1,12 @@
-"""Registration of an exported model in MLflow, with the version it deserves and where it comes from.
+"""Registration of an exported model in MLflow, with its semantic version and its origin.
 
-The version's source is the model's copy among the artifacts of its run, not the published folder: so the run's page links to
-the version, `mlflow.pyfunc.load_model("models:/churn@champion")` works with nothing but MLflow's address, and registering
-needs no publication first. Where it is published stands in the tag `model_uri`.
+The source of a version is the model's copy among the artifacts of its run, not the published folder. So the run's page links to
+the version, `mlflow.pyfunc.load_model("models:/churn@champion")` needs only MLflow's address, and a model can be registered
+before it is published. The tag `model_uri` holds the published address.
 
-Several processes may register under one name at the same time. MLflow knows no lock, but it numbers versions one after another;
-so each decides, enters its version, and looks whether one that came before it is the same. If so, it takes its own back and
-decides again, knowing that one. Nothing has to be undone when a process ends in between: see `catalogue.versions`.
+Several processes may register under one name at the same time. MLflow has no lock, but it numbers versions in sequence. So each
+process decides, creates its version, and checks whether an earlier one is the same. If so, it deletes its own and decides
+again. Nothing has to be undone if a process ends in between: see `catalog.versions`.
 """
 
 import json
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 ARTIFACTS, CARDS = "registered", "cards"  # folders among the artifacts of the run
 DIGEST_SHOWN = 16  # hexadecimal digits
-ATTEMPTS, PAUSE_SECONDS = 30, 0.5  # of those that register at once, one succeeds each time
+ATTEMPTS, PAUSE_SECONDS = 30, 0.5  # of simultaneous registrations, one succeeds each time
 _METRICS_SHOWN = 20
 
 
 class ModelsBucket(settings.EnvironmentSettings):
-    """The one thing that registering must know of the object store: the bucket's name, not how to sign in."""
+    """The only setting of the object store that registration needs: the bucket's name, without credentials."""
 
     models_bucket: str = Field("models", validation_alias="STAGEWRIGHT_MODELS_BUCKET")
 
@@ -52,20 +52,21 @@ def register(
     card: str = "",
     evaluation: dict[str, Any] | None = None,
 ) -> str:
-    """Register an exported model; its version, such as `v1.2.0`.
+    """Register an exported model and return its version, e.g. `v1.2.0`.
 
     Args:
         folder: The model, with `serving/`.
-        run_id: The MLflow run that made it; by default the one that the model names, or a new one, if that is not in
-            this MLflow, which then says where the model comes from.
-        alias: Set on the version: challenger or champion.
-        card: The model card, which becomes the version's description, as far as MLflow can hold it; the run's artifacts hold it
-            whole.
-        evaluation: The evaluation's result; its test metrics become tags.
+        run_id: MLflow run of the training. Default: the run that the model names, or, if it is not in this MLflow, a new run
+            that records the model's origin.
+        alias: Alias to set on the version: challenger or champion.
+        card: The model card. It becomes the version's description, shortened to MLflow's limit; the run's artifacts hold all of
+            it.
+        evaluation: JSON of the evaluation; its test metrics become tags.
 
     Raises:
         InputError: If the model is not exported, or there is no such run.
-        ServiceUnavailable: If MLflow does not answer, or too many register under this name at once.
+        BadParameter: If the name or the alias is invalid.
+        ServiceUnavailable: If MLflow does not answer, or too many processes register under this name at once.
     """
     model_name(name)
     check_alias(alias)
@@ -95,13 +96,13 @@ def register(
 
 
 def set_alias(client: "MlflowClient", name: str, alias: str, number: str) -> None:
-    """Point an alias to a version."""
+    """Move an alias to a version."""
     with tracking.mlflow_errors(PURPOSE):
         client.set_registered_model_alias(name, alias, number)
 
 
 class _Entry:
-    """What is entered for one model: its run and its files once, its version as often as it takes.
+    """Registry entry of one model: its run and files are created once, its version as often as needed.
 
     Args:
         given: The run that the user names, or empty.
@@ -117,7 +118,7 @@ class _Entry:
         self._origin: dict[str, str] = {}
 
     def create(self, decision: Decision) -> str:
-        """Enter a version; MLflow's number of it."""
+        """Create a version; returns MLflow's number of it."""
         if not self.run_id:
             self.run_id, self._origin = origin.run_of(self._client, self._name, self._model, self._folder, self._given)
             self._source = self._keep_files()
@@ -153,7 +154,7 @@ class _Entry:
         return f"{CARDS}/{self._shown_digest}.md"
 
     def _description(self) -> str:
-        """The card, or as many of its lines as MLflow can hold, and where the rest is."""
+        """The card, shortened to MLflow's limit, with a pointer to the whole."""
         whole = f"artifact `{self._card_path}` of run `{self.run_id}`"
         ending = f"\n\n---\nThe card goes on: it has {len(self._card):,} characters. It stands whole in {whole}.\n"
         return limits.shortened_lines(limits.storable(self._card), limits.DESCRIPTION, ending)
@@ -162,7 +163,7 @@ class _Entry:
         tracking.Run(self._client, self.run_id, "", PURPOSE).log_texts(texts)
 
     def _keep_files(self) -> str:
-        """Copy the model to its run's artifacts, in a folder that no other content has; where it is."""
+        """Copy the model to its run's artifacts, into a folder for this content; returns its address."""
         path = f"{ARTIFACTS}/{self._shown_digest}"
         if self._card:
             self._keep({self._card_path: self._card})
@@ -172,7 +173,7 @@ class _Entry:
 
 
 def _stands(client: "MlflowClient", name: str, number: str, model: Fingerprint) -> bool:
-    """Whether no version that was entered before this one has its semantic version or its content."""
+    """Whether no earlier entry has the same semantic version or the same content."""
     known = catalog.versions(client, name)
     earlier = [version for version in known if int(version.number) < int(number)]
     return any(version.number == number for version in known) and all(version.digest != model.digest for version in earlier)
@@ -189,12 +190,12 @@ def _ensure_model(client: "MlflowClient", name: str) -> None:
 
 
 def check_alias(alias: str) -> None:
-    """See that MLflow takes an alias.
+    """Check that MLflow accepts an alias.
 
     Raises:
         BadParameter: If it does not.
     """
-    if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or re.fullmatch(r"latest|[vV]\d+", alias):  # what MLflow keeps for itself
+    if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or re.fullmatch(r"latest|[vV]\d+", alias):  # reserved by MLflow
         raise BadParameter("alias", got=alias, expected="a word such as 'challenger' or 'champion'")
     if len(alias) > limits.ALIAS:
         raise BadParameter("alias", got=f"{alias[:20]}...", expected=f"a word of at most {limits.ALIAS} characters")

@@ -1,4 +1,4 @@
-"""Which version a model gets, from what changed since the versions that exist. Pure: no registry is asked here."""
+"""The version of a model, by what changed since the existing versions. Pure functions: no registry access."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from stagewright.components.runtime.naming import FIRST, Change, Version
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What is known of a version; `number` is the registry's own count, empty for one that is published but not registered.
+    """A known version; `number` is the registry's own count, empty for a version that is published but not registered.
 
     Attributes:
-        digest: Its content; `signature` and `recipe` are hashes of parts of it.
-        model_uri: Where it is published.
+        digest: Hash of its content; `signature` and `recipe` are hashes of parts of it.
+        model_uri: Address of the published model.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The version of a model; `existing` when the same content was there before, `parent` what it follows."""
+    """The version of a model; `existing` is set if the same content has a version, `parent` is the version it follows."""
 
     version: Version
     change: Change | None
@@ -38,11 +38,10 @@ class Decision:
 
 
 def decide(model: Fingerprint, known: Iterable[Registered]) -> Decision:
-    """The version that a model's content deserves.
+    """The version of a model, by its content.
 
-    Major: what callers see changed (task, classes, names or kinds of the inputs). Minor: the recipe changed (features,
-    framework, hyperparameters). Patch: the same recipe on new data, or other settings to serve with. A content that was there
-    before keeps its version.
+    Major: the interface changed (task, classes, names or kinds of the inputs). Minor: the recipe changed (features, framework,
+    hyperparameters). Patch: the same recipe on new data, or other serving settings. A known content keeps its version.
     """
     versions = sorted(known, key=lambda version: version.version)
     for version in versions:
@@ -56,7 +55,7 @@ def decide(model: Fingerprint, known: Iterable[Registered]) -> Decision:
 
 
 def change_between(parent: Registered, model: Fingerprint) -> Change:
-    """How much a model differs from an earlier version."""
+    """The kind of change between an earlier version and a model."""
     if parent.signature != model.signature:
         return "major"
     return "minor" if parent.recipe != model.recipe else "patch"

@@ -1,4 +1,4 @@
-"""A model's own answers beside those of a server: the judgement of a smoke test."""
+"""Verdict of a smoke test: a server's predictions compared with the model's own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,20 +13,20 @@ from stagewright.components.runtime.positive import THRESHOLD
 
 
 def judge(table: pl.DataFrame, outputs: Mapping[str, list[Any]], tolerance: float | None, *, gate: str) -> float:
-    """Compare a server's answers with the model's own, by the rule of the export that wrote them.
+    """Compare a server's predictions with the model's own, by the rule of the export that wrote them.
 
     Args:
         table: Rows of a baseline, N.
         outputs: The server's V2 outputs, flat: `prediction` [N], or `label` [N] and `probabilities` [N * classes].
-        tolerance: Largest difference; None for the baseline's own.
-        gate: What is judged, for the sentence.
+        tolerance: Maximum difference; None for the tolerance in the baseline.
+        gate: What is tested, as the subject of the error.
 
     Returns:
-        The largest difference that was found.
+        The largest difference.
 
     Raises:
         GateFailed: Naming the first row whose label differs, or the row that differs most.
-        InputError: If the baseline lacks an answer that the server gives.
+        InputError: If the baseline lacks an output that the server returns.
     """
     own, served = _pair(table, outputs)
     allowed = _constant(table, parity.TOLERANCE_COLUMN, parity.TOLERANCE) if tolerance is None else tolerance
@@ -77,7 +77,7 @@ def _column(table: pl.DataFrame, name: str) -> pl.Series:
 
 
 def _floats(values: list[Any]) -> np.ndarray:
-    """[N] float64; null, which stands for what is not a number, is NaN."""
+    """[N] float64; null, which stands for NaN in JSON, becomes NaN."""
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 

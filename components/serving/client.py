@@ -1,7 +1,7 @@
-"""A small client of a served model: wait until it is ready, predict, and prove that it answers what the model answers.
+"""A client of a served model: wait until it is ready, predict, and run a smoke test.
 
-It speaks to the local predictor and to an InferenceService alike. Behind a cluster's ingress the headers carry the host name
-that the ingress routes by, and a token: `headers={"Host": "churn.default.example.com", "Authorization": "Bearer ..."}`.
+It works with the local predictor and with an InferenceService. Behind a cluster's ingress, headers carry the host name for
+routing, and a token: `headers={"Host": "churn.default.example.com", "Authorization": "Bearer ..."}`.
 """
 
 import json
@@ -27,17 +27,17 @@ Headers = Mapping[str, str]
 TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.2
 SMOKE_ROWS = 100
-MOST_VALUES = 1_000_000  # pixels or numbers of a tensor in one request
+MOST_VALUES = 1_000_000  # pixels or tensor values in one request
 LARGEST_ANSWER = 256 * 2**20  # bytes: the predictions of millions of rows
-SHOWN_CHARACTERS = 300  # of an answer that is not ours: a proxy's page may be long
+SHOWN_CHARACTERS = 300  # of a foreign response: a proxy's page may be long
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model answered for N rows.
+    """Predictions for N rows.
 
     Attributes:
-        predictions: Labels of a classifier, numbers of a regressor.
+        predictions: [N] labels of a classifier, numbers of a regressor.
         probabilities: [N][classes] of a classifier.
     """
 
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SmokeTest:
-    """A smoke test that passed: how many rows, and how far the farthest number was from the model's own."""
+    """Result of a passed smoke test: number of rows, and the largest difference from the model's own predictions."""
 
     rows: int
     largest_difference: float
@@ -62,7 +62,7 @@ def predict(
     headers: Headers | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> Answer:
-    """Ask a served model over V1.
+    """Get predictions from a served model over V1.
 
     Args:
         endpoint: Address of the server: "http://127.0.0.1:8080".
@@ -70,7 +70,7 @@ def predict(
         timeout: Seconds.
 
     Raises:
-        InputError: If the server refuses the request; the sentence is the server's.
+        InputError: If the server refuses the request, in the server's words.
         ServiceUnavailable: If it does not answer.
     """
     document = _call(endpoint, "POST", f"/v1/models/{name}:predict", {"instances": list(rows)}, headers, timeout)
@@ -78,10 +78,10 @@ def predict(
 
 
 def column_names(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> list[str]:
-    """Names of the columns that a served model takes, in its order.
+    """Names of a served model's input columns, in its order.
 
     Raises:
-        InputError: If the server knows no such model.
+        InputError: If the server has no such model.
         ServiceUnavailable: If it does not answer.
     """
     described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)
@@ -89,10 +89,11 @@ def column_names(endpoint: str, name: str, *, headers: Headers | None = None, ti
 
 
 def classes(endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS) -> list[Any] | None:
-    """The classes of a served classifier, in the order of its probabilities; None for other models, and where it is not told.
+    """Classes of a served classifier, in the order of its probabilities; None for other models, or if the server does not list
+    them.
 
     Raises:
-        InputError: If the server knows no such model.
+        InputError: If the server has no such model.
         ServiceUnavailable: If it does not answer.
     """
     described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)
@@ -103,10 +104,10 @@ def classes(endpoint: str, name: str, *, headers: Headers | None = None, timeout
 def column_types(
     endpoint: str, name: str, *, headers: Headers | None = None, timeout: float = TIMEOUT_SECONDS
 ) -> dict[str, str]:
-    """What a served model takes in each column of single values, as far as the server tells: numeric, boolean, datetime, text.
+    """Type of each input column of single values, if the server reports it: numeric, boolean, datetime, text.
 
     Raises:
-        InputError: If the server knows no such model.
+        InputError: If the server has no such model.
         ServiceUnavailable: If it does not answer.
     """
     described = _call(endpoint, "GET", f"/v2/models/{name}", None, headers, timeout)["inputs"]
@@ -119,13 +120,13 @@ def column_types(
     try:
         page = _call(endpoint, "GET", "/openapi.json", None, headers, timeout)
     except (InputError, ServiceUnavailable):
-        return found  # another server than ours; it reads times from text, too
+        return found  # not our server; it parses times from text
     times = _times(page, set(found))
     return {column: "datetime" if column in times else kind for column, kind in found.items()}
 
 
 def _times(document: Any, columns: set[str]) -> set[str]:
-    """The columns that hold times, by the OpenAPI schema of a row that has all these columns."""
+    """Columns that hold times, by the OpenAPI schema of a row that has all these columns."""
     if isinstance(document, list):
         return set().union(*(_times(part, columns) for part in document))
     if not isinstance(document, dict):
@@ -141,10 +142,10 @@ def _times(document: Any, columns: set[str]) -> set[str]:
 def wait_until_ready(
     endpoint: str, name: str, timeout: float = 60.0, *, headers: Headers | None = None, poll: float = POLL_SECONDS
 ) -> None:
-    """Return as soon as the model answers that it is ready.
+    """Return as soon as the model reports that it is ready.
 
     Raises:
-        ServiceUnavailable: If it does not within `timeout` seconds, with the last reason.
+        ServiceUnavailable: If it is not ready within `timeout` seconds, with the last reason.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -169,12 +170,12 @@ def smoke_test(
     headers: Headers | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> SmokeTest:
-    """Send rows of `baseline.parquet` over V2 and compare each answer with the one that the model gave when it was exported.
+    """Send rows of `baseline.parquet` over V2 and compare each prediction with the one recorded at export.
 
     Args:
-        rows: How many of its rows, from the first.
-        tolerance: Largest difference of a probability, or of a value as a share of the target's spread; None for what the
-            export was allowed, which the baseline tells: quantized variants are allowed more.
+        rows: Number of rows to send, from the first.
+        tolerance: Maximum difference of a probability, or of a value as a share of the target's spread. None for the tolerance
+            of the export, which the baseline records: quantized variants have a larger one.
 
     Raises:
         GateFailed: Naming the first row whose label differs, or the row that differs most.
@@ -207,7 +208,7 @@ def _read(baseline: str | Path | bytes, rows: int) -> "pl.DataFrame":
 
 
 def _sendable_rows(table: "pl.DataFrame") -> "pl.DataFrame":
-    """The first rows of a table of images or tensors, as many as a request of a few megabytes can carry."""
+    """The first rows of a table of images or tensors, as many as fit into a request of a few megabytes."""
     import polars as pl
 
     values = max((prod(dtype.shape) for dtype in table.schema.dtypes() if isinstance(dtype, pl.Array)), default=1)
@@ -239,7 +240,7 @@ def _tensor(table: "pl.DataFrame", name: str) -> dict[str, Any]:
 
 
 def _call(endpoint: str, method: str, path: str, body: Any, headers: Headers | None, timeout: float) -> Any:
-    """One request; the answer's JSON."""
+    """Send one request; returns the JSON of the response."""
     content = None if body is None else json.dumps(_sendable(body), allow_nan=False, default=_as_json).encode()
     with urllib3.PoolManager(retries=urllib3.Retry(connect=1, read=0, redirect=2, status=0, other=0)) as pool:
         try:
@@ -271,7 +272,7 @@ def _document(endpoint: str, path: str, status: int, data: bytes) -> Any:
 
 
 def _sendable(value: Any) -> Any:
-    """The same document with null for NaN, which JSON does not know."""
+    """The same document with null for NaN, which JSON does not support."""
     if isinstance(value, Mapping):
         return {name: _sendable(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -280,7 +281,7 @@ def _sendable(value: Any) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    """Dates and times as ISO 8601, numpy's scalars as Python's."""
+    """Dates and times as ISO 8601, numpy scalars as Python values."""
     for method in ("isoformat", "item"):
         if hasattr(value, method):
             return getattr(value, method)()
@@ -288,16 +289,12 @@ def _as_json(value: Any) -> Any:
 
 
 def _base(endpoint: str) -> str:
-    """The server's address without a protocol's path.
-
-    >>> _base("http://churn.example.com/v1/models/churn:predict")
-    'http://churn.example.com'
-    """
+    """The server's address without the protocol path."""
     for protocol in ("/v1/", "/v2/"):
         endpoint = endpoint.split(protocol, maxsplit=1)[0]
     return endpoint.rstrip("/")
 
 
 def _plain(reason: object) -> str:
-    """The end of urllib3's text, which begins with the object's address."""
+    """The end of urllib3's text, without the object address at its start."""
     return str(reason).rsplit("object at 0x", 1)[-1].split(">: ", 1)[-1].split("): ", 1)[-1]

@@ -30,12 +30,12 @@ PURPOSE = "the object store holds the model to deploy"
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What was deployed.
+    """Result of a deployment.
 
     Attributes:
-        endpoint: Where it answers; empty for gitops, where a controller has yet to act.
+        endpoint: Address of the model; empty for gitops, where a controller deploys later.
         manifest: The InferenceService as YAML.
-        details: Facts of the target: the process and its log, the file and its commit.
+        details: Facts of the target: the process and its log, or the file and its commit.
     """
 
     endpoint: str
@@ -45,11 +45,11 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What deploying must know of a model.
+    """Facts about a model that a deployment needs.
 
     Attributes:
-        baseline: None for an imported model that has none.
-        worker: Whether it has no graph and is computed by its own library.
+        baseline: None for an imported model without one.
+        worker: Whether it has no graph and runs in its own library.
     """
 
     digest: str
@@ -76,19 +76,19 @@ def deploy(
     """Deploy a version of a model.
 
     Args:
-        model_uri: The published model, `s3://...`; for the local target a folder will do.
+        model_uri: URI of the published model, `s3://...`. The local target also accepts a folder.
         target: local, cluster or gitops.
-        variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton; each must have been published.
-        namespace: Of the service; empty for the pod's own. On a laptop that is the one of the kubeconfig's context for cluster,
-            and `default` otherwise: what is written for others does not depend on who writes it.
-        gitops: For gitops: the folder that receives the manifest.
-        timeout_seconds: How long the model may take to be ready.
-        force: For cluster: take over fields that somebody else manages.
+        variant: Serving variant: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton; it must be published.
+        namespace: Namespace of the service. Default: the pod's own. On a laptop: that of the kubeconfig's context for the
+            cluster target, otherwise `default`, so that a rendered manifest does not depend on its author.
+        gitops: For gitops: the folder for the manifest.
+        timeout_seconds: Maximum time until the model is ready, in seconds.
+        force: For cluster: take over fields that another manager owns.
 
     Raises:
-        BadParameter: For a value that cannot be.
+        BadParameter: If a value is invalid.
         InputError: If there is no such model.
-        GateFailed: If it does not come up or does not answer as the model does.
+        GateFailed: If it does not become ready, or the smoke test fails.
     """
     one_of("target", target, TARGETS)
     if target == "local" and variants.find(variant).repository:
@@ -97,7 +97,7 @@ def deploy(
     served = variants.location(model_uri, variant)
     model = _look(served)
     if target == "local" and not is_remote(model_uri):
-        document = None  # a folder of this machine is nothing that a cluster could serve
+        document = None  # a cluster cannot read a local folder
     else:
         document = inference_service(
             name=name, version=version, model_uri=model_uri, digest="" if target == "gitops" else model.digest,
@@ -122,7 +122,7 @@ def _deploy_locally(name: str, version: str, model_uri: str, model: _Model, time
 
 
 def _look(model_uri: str) -> _Model:
-    """Read a model's manifest and baseline: that it exists is known before anything is changed."""
+    """Read a model's manifest and baseline, to check that the model exists before anything is changed."""
     if is_remote(model_uri):
         store = ObjectStore.from_environment(PURPOSE)
         manifest = read_manifest(model_uri, store)

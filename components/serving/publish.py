@@ -1,9 +1,9 @@
-"""Publication of an exported model: immutable, with checksums, complete or invisible.
+"""Publication of an exported model: immutable, with checksums, and atomic.
 
-A published model is a folder of the models' bucket whose `manifest.json` was written last. Without a manifest nothing is
-published there: an attempt that was interrupted, which the next one clears away.
+A published model is a folder of the models' bucket whose `manifest.json` was written last. A folder without a manifest is an
+interrupted attempt, which the next attempt cleans up.
 
-A variant of a version lies below it, in `variants/<variant>/`, with a manifest of its own.
+A variant of a version is stored in `variants/<variant>/` below it, with its own manifest.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ CARD, RECORD = "README.md", "quantization.json"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published model; `changed` is False when it had been published before with the same content."""
+    """A published model; `changed` is False if the same content was already published."""
 
     uri: str
     digest: str
@@ -40,11 +40,11 @@ def publish(folder: str | Path, store: ObjectStore, *, name: str, version: str, 
 
     Args:
         folder: The model, with `serving/`.
-        card: The model card, Markdown; it becomes `README.md` with the name, version and digest in front.
+        card: The model card, Markdown; it becomes `README.md`, with name, version and digest as front matter.
 
     Raises:
-        BadParameter: For a name or version that cannot be one.
-        InputError: If the model is not exported, or the version is taken by another content.
+        BadParameter: If the name or the version is invalid.
+        InputError: If the model is not exported, or the version has another content.
     """
     uri = published_uri(store.settings.models_bucket, name, version)
     store.ensure_bucket(store.settings.models_bucket)
@@ -54,16 +54,17 @@ def publish(folder: str | Path, store: ObjectStore, *, name: str, version: str, 
 def publish_variant(
     folder: str | Path, store: ObjectStore, *, name: str, version: str, variant: str, card: str = ""
 ) -> Published:
-    """Publish another graph of a published version as `s3://<models bucket>/<name>/<version>/variants/<variant>/`.
+    """Publish a variant of a published version as `s3://<models bucket>/<name>/<version>/variants/<variant>/`.
 
     Args:
         folder: The variant, with `serving/` and the record of how it was made.
-        variant: cpu-int8 or gpu-fp16.
+        variant: cpu-int8, gpu-fp16 or gpu-triton.
         card: Markdown; it becomes `README.md`.
 
     Raises:
-        BadParameter: For a name or version that cannot be one, or a variant without a graph of its own.
-        InputError: If the version is not published, the variant was made from another model, or it is taken.
+        BadParameter: If the name or the version is invalid, or the variant has no graph of its own.
+        InputError: If the version is not published, the variant was made from another model, or it is published with another
+            content.
     """
     one_of("variant", variant, (known for known, found in variants.CATALOGUE.items() if found.own_graph))
     version_uri = published_uri(store.settings.models_bucket, name, version)
@@ -79,10 +80,10 @@ def publish_variant(
 
 
 def _publish(folder: Path, store: ObjectStore, uri: str, identity: dict[str, Any], card: str) -> Published:
-    """Upload a model's files, its manifest last.
+    """Upload a model's files, the manifest last.
 
     Args:
-        identity: What the manifest begins with: name, version, and what is known of a variant.
+        identity: First entries of the manifest: name, version, and facts about a variant.
     """
     model = fingerprint(folder)
     if store.exists(join(uri, MANIFEST)):
@@ -122,9 +123,9 @@ def _same_or_error(manifest: dict[str, Any], uri: str, model: Fingerprint, store
 
 
 def _upload(folder: Path, readme: bytes, uri: str, store: ObjectStore) -> list[dict[str, Any]]:
-    """Write every file, and remove what an interrupted attempt left; the manifest's entries, sorted by path."""
+    """Upload every file and remove the leftovers of an interrupted attempt; returns the manifest's entries, sorted by path."""
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    for reserved in (CARD, MANIFEST):  # an imported model brings those of its former publication
+    for reserved in (CARD, MANIFEST):  # an imported model contains the files of its earlier publication
         paths.pop(reserved, None)
     wanted = {join(uri, name) for name in (*paths, CARD)}
     for leftover in store.list(uri):
@@ -143,7 +144,7 @@ def _entry(path: str, size: int, digest: str) -> dict[str, Any]:
 
 
 def _readme(card: str, identity: dict[str, Any], model: Fingerprint) -> str:
-    """The card with a front matter of facts in place of any it had."""
+    """The card with facts as front matter, which replaces existing front matter."""
     body = card
     if card.startswith("---\n") and "\n---\n" in card[4:]:
         body = card[4:].partition("\n---\n")[2]
@@ -156,7 +157,7 @@ def _readme(card: str, identity: dict[str, Any], model: Fingerprint) -> str:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """How a variant was made, where the folder tells it.
+    """The record of how a variant was made, if the folder has one.
 
     Raises:
         InputError: If the record is damaged.

@@ -1,6 +1,6 @@
-"""The variants of a model's version: which graph each serves, by which server, on what hardware.
+"""Serving variants of a model's version: graph, server and hardware.
 
-A variant whose graph differs from the version's own lies below it, published like a model with a manifest of its own:
+A variant with its own graph is stored below the version and is published like a model, with its own manifest:
 `s3://models/<name>/<version>/variants/<variant>/`. The others serve the version itself.
 """
 
@@ -15,13 +15,13 @@ RUNTIME, GPU_RUNTIME, TRITON_RUNTIME = "stagewright-predictor", "stagewright-pre
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a version is served.
+    """A serving variant.
 
     Attributes:
-        runtime: The ServingRuntime.
+        runtime: Name of the ServingRuntime.
         own_graph: Whether its graph differs from the version's.
-        gpus: NVIDIA GPUs of each replica.
-        repository: Folder below it that the server takes in place of the whole: Triton's model repository.
+        gpus: NVIDIA GPUs per replica.
+        repository: Subfolder that the server loads instead of the whole folder: Triton's model repository.
     """
 
     runtime: str = RUNTIME
@@ -41,7 +41,7 @@ VARIANTS = tuple(CATALOGUE)
 
 
 def find(variant: str) -> Variant:
-    """What a variant means.
+    """The definition of a variant.
 
     Raises:
         BadParameter: If there is no such variant.
@@ -51,7 +51,7 @@ def find(variant: str) -> Variant:
 
 
 def location(model_uri: str, variant: str) -> str:
-    """Where a variant of a published model is.
+    """URI of a variant of a published model.
 
     >>> location("s3://models/churn/v1.0.0/", "cpu"), location("s3://models/churn/v1.0.0/", "cpu-int8")
     ('s3://models/churn/v1.0.0/', 's3://models/churn/v1.0.0/variants/cpu-int8/')
@@ -60,7 +60,7 @@ def location(model_uri: str, variant: str) -> str:
 
 
 def storage(model_uri: str, variant: str) -> str:
-    """What KServe copies into the pod of a variant, without a slash at the end.
+    """URI that KServe copies into the pod of a variant, without a trailing slash.
 
     >>> storage("s3://models/churn/v1.0.0/", "gpu-triton")
     's3://models/churn/v1.0.0/variants/gpu-triton/repository'

@@ -1,6 +1,6 @@
-"""The model card: what a person must know before using a model, from what is known about it and nothing else.
+"""The model card: facts for users of a model, from the results of the run only.
 
-Source of the sections: Mitchell and others, Model Cards for Model Reporting (2019), in the order of a model's life.
+Source of the sections: Mitchell and others, Model Cards for Model Reporting (2019), ordered by the life cycle of a model.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def make_card(sources: Sources) -> Card:
 
 
 def write_card(card: str | Path, page: str | Path, **sources: Any) -> None:
-    """Write the card as Markdown and as a page; see `Sources.read` for what it is made of."""
+    """Write the card as Markdown and as HTML; see `Sources.read` for its inputs."""
     made = make_card(Sources.read(**sources))
     Path(card).write_text(made.markdown(), encoding="utf-8")
     made.page().write(page)

@@ -1,4 +1,4 @@
-"""The evaluation as a section of a model card, and the weaknesses that it shows."""
+"""The evaluation section of a model card, and the weaknesses that the evaluation found."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from stagewright.components.evaluation.model_card.sources import Sources
 MOST_NAMED = 8
 MOST_ROWS = 40
 POOR_CALIBRATION = 0.05
-ERRORS = {"rmse", "log_loss"}  # those that slices may be compared by: lower is better
+ERRORS = {"rmse", "log_loss"}  # metrics for comparing slices: lower is better
 
 
 def evaluation(sources: Sources) -> str:
-    """Gate, metrics with intervals, over-fitting, champion, importance, slices."""
+    """Gate, metrics with intervals, overfitting, champion, importance, slices."""
     document = sources.evaluation
     gate = document["gate"]
     verdict = "The model passed its gate." if gate["passed"] else "The model did not pass its gate:"
@@ -70,7 +70,7 @@ def _metrics_table(document: dict[str, Any]) -> str:
 
 
 def _classes(document: dict[str, Any]) -> str:
-    """Each class in numbers, those with the most test rows where there are many."""
+    """Metrics of each class, of the most frequent classes if there are many."""
     found = document.get("classes") or []
     if not found:
         return ""
@@ -84,7 +84,7 @@ def _classes(document: dict[str, Any]) -> str:
 
 
 def _rest(count: int, what: str) -> list[str]:
-    """That a table is not whole, and where the whole is."""
+    """A note that a table is shortened, and where the rest is."""
     return [f"{MOST_ROWS} of {count:,} {what}; the evaluation's JSON holds all."] if count > MOST_ROWS else []
 
 
@@ -119,7 +119,7 @@ def _slices(document: dict[str, Any]) -> str:
 
 
 def _slice_metric(document: dict[str, Any]) -> str:
-    """The main metric, unless most slices lack it (a class that does not occur there)."""
+    """The main metric, unless most slices lack it (because a class does not occur there)."""
     main, parts = str(document.get("main_metric", "")), document.get("slices", [])
     lacking = sum(main not in part["metrics"] for part in parts)
     return "f1" if 2 * lacking > len(parts) and all("f1" in part["metrics"] for part in parts) else main

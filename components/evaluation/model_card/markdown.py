@@ -1,4 +1,4 @@
-"""Markdown from values that may hold anything, and pages from Markdown."""
+"""Markdown from arbitrary values, and HTML pages from Markdown."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,12 +6,12 @@ from typing import Any
 
 from stagewright.components.runtime.report import text
 
-# An underscore inside a word is no emphasis: names stay readable.
+# An underscore inside a word is not emphasis: names stay readable.
 _SPECIAL = re.compile(r"([\\`*{}\[\]#|~$]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def escape(value: Any) -> str:
-    r"""A value as Markdown text on one line: nothing in it is read as Markdown or HTML.
+    r"""A value as Markdown text on one line, with Markdown and HTML escaped.
 
     >>> escape("a|b <b> *c*")
     'a\\|b &lt;b&gt; \\*c\\*'
@@ -21,7 +21,7 @@ def escape(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A number as in the reports, a count with its thousands marked, other values as escaped text.
+    """A number as in the reports, a count with thousands separators, other values as escaped text.
 
     >>> number(0.5), number(7043), number(None), number("a|b")
     ('0.5000', '7,043', '—', 'a\\\\|b')
@@ -32,7 +32,7 @@ def number(value: Any) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; its cells are escaped, and columns of numbers are set flush right."""
+    """A table; its cells are escaped, and numeric columns are right-aligned."""
     body = [list(row) for row in rows]
     if not body:
         return ""
@@ -49,12 +49,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def bullets(items: Iterable[str]) -> str:
-    """A list; its items are Markdown already."""
+    """A list of Markdown items."""
     return "\n".join(f"- {item}" for item in items)
 
 
 def for_owner(question: str) -> str:
-    """What nothing here can know, marked so that nobody takes it for an answer."""
+    """A question for the owner, marked clearly as open."""
     return f"> **For the owner to fill in:** {question}"
 
 

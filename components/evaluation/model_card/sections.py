@@ -1,4 +1,4 @@
-"""The sections of a model card. Each is a function from what is known to Markdown; what is not known is left to the owner."""
+"""The sections of a model card, each a function from the sources to Markdown; unknown facts are left to the owner."""
 
 from collections import Counter
 from math import prod
@@ -27,7 +27,7 @@ MOST_ROWS = 40
 
 
 def summary(sources: Sources) -> str:
-    """The model in a few sentences."""
+    """A short summary of the model."""
     metadata, gate = sources.metadata, sources.evaluation["gate"]
     verdict = "It passed its gate." if gate["passed"] else "**It did not pass its gate.**"
     return (
@@ -37,7 +37,7 @@ def summary(sources: Sources) -> str:
 
 
 def problem(sources: Sources) -> str:
-    """What is asked and what is answered."""
+    """The task, the inputs and the outputs."""
     metadata = sources.metadata
     if metadata.classes is None:
         answer = f"For each row the model answers a number: its estimate of {escape(metadata.target)}."
@@ -76,7 +76,7 @@ def data(sources: Sources) -> str:
 
 
 def features(sources: Sources) -> str:
-    """How columns become the numbers that the model sees."""
+    """How columns become features."""
     outputs, dropped = sources.features["outputs"], sources.features.get("dropped") or {}
     by_source: dict[str, Counter[str]] = {}
     for output in outputs:
@@ -98,7 +98,7 @@ def features(sources: Sources) -> str:
 
 
 def _dropped(dropped: "Mapping[str, str]") -> list[str]:
-    """Columns with the reason, those of one reason together."""
+    """Dropped columns with the reason, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
     for name, why in dropped.items():
         by_reason.setdefault(why, []).append(escape(name))
@@ -147,7 +147,7 @@ def training(sources: Sources) -> str:
 
 
 def deployment(sources: Sources) -> str:
-    """Where and how it is served."""
+    """Where and how the model is served."""
     told = _TARGETS.get(sources.deploy_to, "")
     served = (
         "The model is one ONNX graph with its preprocessing inside (`serving/model.onnx`); it takes the raw columns by name "
@@ -162,7 +162,7 @@ def deployment(sources: Sources) -> str:
 
 
 def monitoring(sources: Sources) -> str:
-    """What can be compared with what."""
+    """References for monitoring."""
     document = sources.evaluation
     main, facts = document.get("main_metric", ""), []
     reference = document["metrics"].get("test", {}).get(main)
@@ -180,7 +180,7 @@ def monitoring(sources: Sources) -> str:
 
 
 def maintenance(sources: Sources) -> str:
-    """How it is renewed."""
+    """How the model is maintained."""
     facts = [
         "A retraining on new data is a patch version; another recipe makes a minor one, other inputs or answers a major one.",
         "A retrained model must pass the same gate, the present champion included, before it takes its place.",
@@ -189,7 +189,7 @@ def maintenance(sources: Sources) -> str:
 
 
 def limitations(sources: Sources) -> str:
-    """What it is for, and where it is known to be weak."""
+    """Intended use and known weaknesses."""
     use = f"Intended use, in the owner's words: {escape(sources.intended_use)}" if sources.intended_use else for_owner(
         "what the model may be used for, and what it must not be used for."
     )  # fmt: skip
@@ -221,10 +221,10 @@ def _expected(column: "Column") -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number with its noun: "1 column", "2 columns"."""
+    """A count with its noun: "1 column", "2 columns"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _code(value: str) -> str:
-    """A name inside backticks."""
+    """A name in backticks."""
     return value.replace("`", "'")

@@ -1,4 +1,4 @@
-"""Everything that a model card is made of, read from what earlier steps wrote."""
+"""Inputs of a model card, from the outputs of earlier steps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from stagewright.components.runtime.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that a card is made of.
+    """Inputs of a model card.
 
     Attributes:
-        features: The document of the fitted features: inputs, outputs, specification, dropped columns.
-        evaluation: The document of the evaluation.
-        exported: Whether the model folder holds what is served.
+        features: Description of the fitted features: inputs, outputs, specification, dropped columns.
+        evaluation: JSON of the evaluation.
+        exported: Whether the model is exported for serving.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Sources:
     def read(
         cls, *, model: str | Path, evaluation: str | Path, schema: str | Path, name: str, deploy_to: str, intended_use: str
     ) -> Self:
-        """Read what the earlier steps wrote.
+        """Read the outputs of earlier steps.
 
         Raises:
-            InputError: If a file is missing or is not what it should be.
+            InputError: If a file is missing or malformed.
         """
         folder = Path(model)
         metadata = ModelMetadata.read(folder)

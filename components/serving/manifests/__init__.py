@@ -1,1 +1,1 @@
-"""Kubernetes manifests of what serves models."""
+"""Kubernetes manifests for model serving."""

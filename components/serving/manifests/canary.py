@@ -1,8 +1,9 @@
-"""Two versions side by side: a part of the requests goes to the newer one.
+"""Canary deployments: a share of the requests goes to the newer of two versions.
 
-Three ways, by what the cluster can do. In Knative mode one InferenceService keeps two revisions: `inference_service` with
-`traffic`. In Standard mode two InferenceServices stand behind an InferenceGraph, which every KServe can do: `splitter`. KServe
-0.20 has a field for it in Standard mode, but accepts it without splitting anything: `standard_canary` asks to be told twice.
+There are three ways, depending on the cluster. In Knative mode one InferenceService keeps two revisions: `inference_service`
+with `traffic`. In Standard mode two InferenceServices run behind an InferenceGraph, which every KServe supports: `splitter`.
+KServe 0.20 has a field for Standard mode, but accepts it without splitting traffic: `standard_canary` requires an explicit
+confirmation.
 """
 
 import copy
@@ -23,15 +24,15 @@ _ROUTER = {"limits": {"cpu": "500m", "memory": "256Mi"}, "requests": {"cpu": "50
 
 
 def splitter(name: str, weights: Mapping[str, int], *, mode: str = "Standard", namespace: str = "default") -> Document:
-    """An InferenceGraph that sends each request to one of several InferenceServices. The choice is not sticky.
+    """An InferenceGraph that routes each request to one of several InferenceServices. Routing is not sticky.
 
     Args:
-        name: Of the graph, by which it is addressed.
-        weights: Share in percent by the name of the InferenceService.
-        mode: KServe's deployment mode of the services, which the router shares.
+        name: Name of the graph, which is also its address.
+        weights: Percentage by the name of the InferenceService.
+        mode: KServe's deployment mode of the services and the router.
 
     Raises:
-        BadParameter: Unless there are two or more shares and they make 100.
+        BadParameter: Unless there are at least two shares that sum to 100.
     """
     if len(weights) < 2 or any(not 0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
         raise BadParameter("weights", got=dict(weights), expected="shares of two or more services that make 100 together")
@@ -57,16 +58,16 @@ def splitter(name: str, weights: Mapping[str, int], *, mode: str = "Standard", n
 
 
 def standard_canary(stable: Document, candidate: Document, *, traffic: int, supported: bool = False) -> Document:
-    """The stable InferenceService with the candidate as a canary, by the field that KServe has for Standard mode.
+    """The stable InferenceService with a canary, by KServe's field for Standard mode.
 
     Args:
-        stable: What serves now.
-        candidate: The same service of a newer version.
-        traffic: The candidate's share in percent.
-        supported: Say that the cluster's KServe splits traffic by this field and its ingress is the Gateway API.
+        stable: The current service.
+        candidate: The same service with a newer version.
+        traffic: Percentage of the candidate.
+        supported: Confirm that the cluster's KServe splits traffic by this field and its ingress is the Gateway API.
 
     Raises:
-        BadParameter: Unless told that it is supported: where it is not, KServe ignores it without a word.
+        BadParameter: Unless confirmed: otherwise KServe silently ignores the field.
     """
     if not supported:
         sentence = "True, if this KServe acts on spec.canary; up to 0.20 it ignores it: put two services behind a splitter"
@@ -78,7 +79,7 @@ def standard_canary(stable: Document, candidate: Document, *, traffic: int, supp
             raise BadParameter("stable, candidate", got=document["kind"], expected="InferenceServices in Standard mode")
     version = candidate["metadata"]["annotations"][VERSION_ANNOTATION]
     predictor = {"name": re.sub(r"[^a-z0-9]+", "-", version), **copy.deepcopy(candidate["spec"]["predictor"])}
-    predictor["model"]["name"] = CONTAINER  # filled in for a predictor, but asked for in a canary
+    predictor["model"]["name"] = CONTAINER  # a default of a predictor, but required in a canary
     document = copy.deepcopy(stable)
     document["spec"]["canary"] = [{"predictor": predictor, "trafficPercent": traffic}]
     return document

@@ -1,7 +1,7 @@
-"""The KServe InferenceService of a published model: one function makes it, whoever deploys, renders or tests it.
+"""The KServe InferenceService of a published model: one function for deployment, rendering and tests.
 
-Everything that KServe would otherwise choose is written out: the deployment mode (it cannot change later), the runtime and the
-protocol (unset, KServe picks a server that no longer exists), the autoscaler, probes on the model rather than on the process.
+All of KServe's defaults are set explicitly: the deployment mode (it cannot change later), the runtime and the protocol (if
+unset, KServe selects a server that no longer exists), the autoscaler, and probes of the model rather than of the process.
 """
 
 import re
@@ -30,7 +30,7 @@ _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?|Ki)?")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one replica asks for and may use, as Kubernetes quantities."""
+    """Requests and limits of one replica, as Kubernetes quantities."""
 
     cpu_request: str = "250m"
     cpu_limit: str = "1"
@@ -41,7 +41,7 @@ class Resources:
         """As in a container.
 
         Raises:
-            BadParameter: For a value that is no quantity.
+            BadParameter: If a value is not a quantity.
         """
         for name in ("cpu_request", "cpu_limit", "memory_request", "memory_limit"):
             value = getattr(self, name)
@@ -55,17 +55,17 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How many replicas; Knative may scale to 0 while nothing is asked."""
+    """Number of replicas; Knative may scale to 0 while there are no requests."""
 
     minimum: int = 1
     maximum: int = 1
 
 
 RESOURCES, REPLICAS = Resources(), Replicas()
-# What a GPU's replica gets where nobody chose: CUDA alone takes more memory than a small model on a CPU. Requests equal limits,
-# so that under pressure of its node it is evicted last.
+# Default for a GPU replica: CUDA alone needs more memory than a small model on a CPU. Requests equal limits, so that under node
+# pressure it is evicted last.
 GPU_RESOURCES = Resources("2", "2", "4Gi", "4Gi")
-# A model that its own library computes: Python, pandas and that library beside the server.
+# For a model that runs in its own library: Python, pandas and that library next to the server.
 WORKER_RESOURCES = Resources("500m", "2", "1Gi", "2Gi")
 
 
@@ -87,18 +87,18 @@ def inference_service(
     """The InferenceService that serves a version of a model.
 
     Args:
-        name: The model's name, which becomes the service's.
+        name: Name of the model and of the service.
         version: `vMAJOR.MINOR.PATCH`.
-        model_uri: The published model, `s3://...`.
-        digest: Its content, from the manifest.
-        variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
+        model_uri: URI of the published model, `s3://...`.
+        digest: Digest of its content, from the manifest.
+        variant: Serving variant: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
         mode: Standard (Deployment, Service, autoscaler) or Knative (revisions, scale to zero).
-        traffic: Share of the requests in percent; less than 100 makes a canary, which only Knative mode can do.
-        service_account: Lists the Secret with the object store's credentials.
-        worker: Whether the model has no graph and is computed by its own library (`serving/worker.json`).
+        traffic: Percentage of the requests; less than 100 is a canary, which only Knative mode supports.
+        service_account: ServiceAccount whose Secret holds the credentials of the object store.
+        worker: Whether the model has no graph and runs in its own library (`serving/worker.json`).
 
     Raises:
-        BadParameter: Naming the parameter that cannot have its value.
+        BadParameter: Naming the invalid parameter.
     """
     chosen = variants.find(variant)
     if worker and variant != "cpu":
@@ -115,7 +115,7 @@ def inference_service(
         )
     predictor: Document = {
         **_canary(traffic, mode),
-        "automountServiceAccountToken": False,  # the model server asks nothing of the cluster
+        "automountServiceAccountToken": False,  # the model server never calls the Kubernetes API
         "maxReplicas": replicas.maximum,
         "minReplicas": replicas.minimum,
         "model": _model(name, variants.storage(model_uri, variant), chosen, resources),
@@ -138,7 +138,7 @@ def inference_service(
 
 
 def labels(name: str, version: str, variant: str) -> dict[str, str]:
-    """Labels by which a service and its pods are found."""
+    """Labels that identify a service and its pods."""
     return {
         "app.kubernetes.io/component": "predictor",
         "app.kubernetes.io/instance": name,
@@ -172,7 +172,7 @@ def _model(name: str, location: str, variant: variants.Variant, resources: Resou
         "resources": _resources(variant, resources),
         "runtime": variant.runtime,
         "securityContext": container_security(),
-        # Two minutes to load; only then do the other probes begin.
+        # Two minutes to load; the other probes start after that.
         "startupProbe": {**ready, "failureThreshold": 60, "periodSeconds": 2, "timeoutSeconds": 2},
         "storageUri": location.rstrip("/"),
     }
@@ -186,7 +186,7 @@ def _resources(variant: variants.Variant, resources: Resources) -> Document:
 
 
 def _gpu_nodes(variant: variants.Variant) -> Document:
-    """GPU nodes are usually tainted, to keep everything else off them."""
+    """GPU nodes usually have a taint that keeps other pods off them."""
     return {"tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]} if variant.gpus else {}
 
 
@@ -197,7 +197,7 @@ def _scaling(replicas: Replicas, mode: str) -> Document:
 
 
 def _no_gap() -> Document:
-    """Replace replicas one by one, so that a version that never becomes ready takes nothing away."""
+    """Replace replicas one by one, so that a version that never becomes ready does not reduce capacity."""
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 
 
@@ -212,10 +212,10 @@ def _canary(traffic: int, mode: str) -> Document:
 
 
 def check_replicas(replicas: Replicas, mode: str) -> None:
-    """Refuse numbers of replicas that KServe would not keep to.
+    """Refuse replica counts that KServe would ignore.
 
     Raises:
-        BadParameter: Naming the number.
+        BadParameter: Naming the parameter.
     """
     lowest = 0 if mode == "Knative" else 1
     if replicas.minimum < lowest:

@@ -1,7 +1,7 @@
-"""A large language model by KServe's Hugging Face runtime, whose engine is vLLM: one function renders its InferenceService.
+"""A large language model on KServe's Hugging Face runtime with vLLM: one function renders its InferenceService.
 
-What vLLM would refuse after minutes of downloading is refused here: its plain AWQ and GPTQ kernels compute in float16 only, its
-Marlin kernels in float16 or bfloat16, FP8 in neither of the formats of 32 bits; a cache of 8 bits needs a GPU that has them.
+Combinations that vLLM would reject after minutes of downloading are rejected here: plain AWQ and GPTQ kernels compute in
+float16 only, Marlin kernels in float16 or bfloat16, FP8 not in 32 bits; an 8-bit cache needs a GPU that supports it.
 """
 
 import re
@@ -27,7 +27,7 @@ DTYPES = ("auto", "float16", "bfloat16", "float32")
 CACHE_DTYPES = ("auto", "fp8")
 GENERATIONS = ("turing", "ampere", "ada", "hopper", "blackwell")  # of NVIDIA's GPUs, from compute capability 7.5 to 10
 _USER = 1000  # of KServe's image
-COMPONENT = "language-model"  # the network policy of its pods lets them reach the hub, that of other models' does not
+COMPONENT = "language-model"  # its network policy allows access to the hub; the policy of other models does not
 _HUB = re.compile(r"hf://[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w./-]+)?")
 _STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S*[^/\s]")
 
@@ -37,19 +37,19 @@ LLM_RESOURCES = Resources("4", "8", "24Gi", "32Gi")
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How vLLM runs a model.
+    """Settings of vLLM.
 
     Attributes:
-        quantization: Of the weights: none, awq or gptq for a model that was stored so, fp8 for one that was stored so or is
-            to be quantized while it is loaded.
+        quantization: Quantization of the weights: none; awq or gptq for a model stored that way; fp8 for a model stored that
+            way or to be quantized on loading.
         kernel: For awq and gptq: marlin, from Ampere on, or plain, which is several times slower.
-        dtype: In which vLLM computes; auto: float16 with plain kernels, else what the model says.
-        cache_dtype: Of the key-value cache: auto, or fp8 for twice the tokens.
-        tensor_parallel: GPUs that a replica's layers are divided among.
-        max_model_len: Longest prompt with its answer, in tokens; None: what the model says.
-        gpu_memory: Share of each GPU's memory for weights and cache.
-        max_sequences: Requests computed at once; None leaves it to vLLM.
-        gpu_generation: The oldest GPU that a replica may get.
+        dtype: Data type of computation; auto: float16 with plain kernels, otherwise the model's own.
+        cache_dtype: Data type of the key-value cache: auto, or fp8 for twice the tokens.
+        tensor_parallel: Number of GPUs per replica; layers are divided among them.
+        max_model_len: Maximum tokens of prompt and answer; None: the model's own limit.
+        gpu_memory: Share of each GPU's memory for weights and cache, 0 to 1.
+        max_sequences: Maximum number of concurrent requests; None: vLLM's default.
+        gpu_generation: Oldest GPU generation that a replica may run on.
     """
 
     quantization: str = "none"
@@ -63,10 +63,10 @@ class Engine:
     gpu_generation: str = "ampere"
 
     def check(self) -> None:
-        """Refuse what vLLM would refuse.
+        """Reject combinations that vLLM would reject.
 
         Raises:
-            BadParameter: Naming the setting and what it may be beside the others.
+            BadParameter: Naming the setting and its valid values.
         """
         one_of("quantization", self.quantization, QUANTIZATIONS)
         one_of("kernel", self.kernel, KERNELS)
@@ -103,7 +103,7 @@ class Engine:
                 raise BadParameter(name, got=value, expected="a whole number of at least 1, or nothing")
 
     def arguments(self) -> list[str]:
-        """As KServe's Hugging Face server hands them to vLLM."""
+        """Command-line arguments of KServe's Hugging Face server for vLLM."""
         self.check()
         dtype = "float16" if self.dtype == "auto" and self.kernel == "plain" else self.dtype
         given: dict[str, Any] = {
@@ -118,7 +118,7 @@ class Engine:
         return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
-# Asked for "awq", vLLM takes the plain kernels even where it has faster ones.
+# With "awq", vLLM selects the plain kernels even if faster ones are available.
 _METHODS = {
     ("none", "marlin"): None, ("awq", "marlin"): "awq_marlin", ("awq", "plain"): "awq", ("gptq", "marlin"): "gptq_marlin",
     ("gptq", "plain"): "gptq", ("fp8", "marlin"): "fp8",
@@ -138,17 +138,17 @@ def language_model_service(
     token_secret: str = "",
     load_minutes: int = 30,
 ) -> Document:
-    """The InferenceService of a language model; it answers OpenAI's API below `/openai/v1`.
+    """The InferenceService of a language model; it serves OpenAI's API under `/openai/v1`.
 
     Args:
-        name: The service's name, by which requests call the model.
+        name: Name of the service and of the model in requests.
         model: `hf://OWNER/NAME`, `hf://OWNER/NAME:REVISION`, or `s3://BUCKET/FOLDER` with the files of a Hugging Face model.
-        service_account: Lists the Secret with the object store's credentials.
-        token_secret: Secret whose key `HF_TOKEN` opens gated models; empty for open ones.
-        load_minutes: How long loading may take before the pod counts as failed.
+        service_account: ServiceAccount whose Secret holds the credentials of the object store.
+        token_secret: Secret whose key `HF_TOKEN` gives access to gated models; empty for open ones.
+        load_minutes: Maximum loading time in minutes before the pod counts as failed.
 
     Raises:
-        BadParameter: Naming the parameter that cannot have its value, alone or beside the others.
+        BadParameter: Naming the invalid parameter, or the invalid combination.
     """
     engine, replicas = engine or Engine(), replicas or Replicas()
     one_of("mode", mode, MODES)
@@ -160,7 +160,7 @@ def language_model_service(
         raise BadParameter("load_minutes", got=load_minutes, expected="a whole number of at least 1")
     predictor: Document = {
         "automountServiceAccountToken": False,
-        **({} if mode == "Knative" else {"deploymentStrategy": {"type": "Recreate"}}),  # no second set of GPUs stands by
+        **({} if mode == "Knative" else {"deploymentStrategy": {"type": "Recreate"}}),  # there is no spare set of GPUs
         "maxReplicas": replicas.maximum,
         "minReplicas": replicas.minimum,
         "model": _model(name, model, engine, resources, token_secret, load_minutes),
@@ -193,7 +193,7 @@ def _annotations(mode: str, replicas: Replicas) -> dict[str, str]:
     if mode == "Knative":
         kpa = "kpa.autoscaling.knative.dev"
         return {"autoscaling.knative.dev/class": kpa, "serving.kserve.io/deploymentMode": mode}
-    # What a CPU does says nothing of a GPU's load: whoever scales looks at vLLM's own queue.
+    # CPU load says nothing about GPU load: scale by vLLM's own queue.
     scaled = "external" if replicas.maximum > replicas.minimum else "none"
     return {"serving.kserve.io/autoscalerClass": scaled, "serving.kserve.io/deploymentMode": mode}
 
@@ -206,7 +206,7 @@ def _model(name: str, model: str, engine: Engine, resources: Resources, token_se
     quantities = {kind: {**given, **devices} for kind, given in resources.to_dict().items()}
     return {
         "args": [f"--model_name={name}", "--backend=vllm", *engine.arguments()],
-        # Everything that is written goes to the scratch volume: caches of the hub, of torch and of vLLM.
+        # All writes go to the scratch volume: caches of the hub, of torch and of vLLM.
         "env": [{"name": "HOME", "value": "/tmp"}, *([token] if token_secret else [])],  # noqa: S108
         "livenessProbe": {**health, "failureThreshold": 3, "periodSeconds": 20, "timeoutSeconds": 10},
         "modelFormat": {"name": "huggingface"},
@@ -224,5 +224,5 @@ def _model(name: str, model: str, engine: Engine, resources: Resources, token_se
         },
         "startupProbe": {**ready, "failureThreshold": load_minutes * 6, "periodSeconds": 10, "timeoutSeconds": 5},
         "storageUri": model,
-        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  the container's own
+        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  a path in the container
     }

@@ -1,4 +1,4 @@
-"""What a namespace needs once, before InferenceServices of ours can run in it: the runtimes and the way to the object store."""
+"""One-time setup of a namespace for our InferenceServices: ServingRuntimes and access to the object store."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,8 +9,8 @@ from stagewright.components.serving.variants import GPU_RUNTIME, RUNTIME, TRITON
 MLFLOW_RUNTIME = "stagewright-predictor-mlflow"
 SERVICE_ACCOUNT = "stagewright-predictor"
 STORAGE_SECRET = "stagewright-predictor-storage"  # noqa: S105  a name, not a secret
-CONTAINER = "kserve-container"  # the name by which KServe knows the model server among a pod's containers
-MODELS_FOLDER = "/mnt/models"  # where KServe's storage initializer puts the model
+CONTAINER = "kserve-container"  # KServe's name of the model server among a pod's containers
+MODELS_FOLDER = "/mnt/models"  # target folder of KServe's storage initializer
 PORT, TRITON_METRICS_PORT, TRITON_GRPC_PORT = 8080, 8002, 9000
 USER = 65532
 GPU = "nvidia.com/gpu"
@@ -21,7 +21,7 @@ Document = dict[str, Any]
 
 
 def container_security() -> Document:
-    """The security context of every container of ours: what the restricted pod security standard asks, and no writable root."""
+    """Security context of all our containers: the restricted pod security standard, and a read-only root."""
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -34,36 +34,36 @@ def container_security() -> Document:
 
 
 def serving_runtime(*, gpu: bool = False, namespace: str = "default", registry: str = "", tag: str = "") -> Document:
-    """The ServingRuntime that runs our predictor's image.
+    """The ServingRuntime of our predictor's image.
 
-    It takes models of the formats `onnx` and `mlflow`: a published model is a folder in MLflow's format, with the graph that
-    is served below it. For a model without a graph see `mlflow_runtime`, which is chosen when a service of format `mlflow`
-    names none.
+    It supports the formats `onnx` and `mlflow`: a published model is a folder in MLflow's format that contains the served
+    graph. For a model without a graph see `mlflow_runtime`, which KServe selects if a service of format `mlflow` names no
+    runtime.
 
     Args:
-        gpu: Run the graph on CUDA, on one GPU a replica.
+        gpu: Run the graph on CUDA, with one GPU per replica.
     """
     name = GPU_RUNTIME if gpu else RUNTIME
     container = {
         "name": CONTAINER,
         "image": image("predictor-gpu" if gpu else "predictor", registry=registry, tag=tag),
-        # KServe fills in the InferenceService's name, under which the model answers.
+        # KServe inserts the InferenceService's name, which is the name of the model in requests.
         "args": ["--model", MODELS_FOLDER, "--name", "{{.Name}}", "--port", str(PORT)],
         **_health("/v2/health/live", "/v2/health/ready"),
         "ports": [_port(PORT, "http1")],
         "resources": _gpu_resources("4Gi") if gpu else _resources("250m", "1", "256Mi", "512Mi"),
         "securityContext": container_security(),
-        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  the container's own
+        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  a path in the container
     }
     supported = [_format("onnx", chosen=not gpu), _format("mlflow", chosen=False)]
     return _runtime(name, namespace, container, supported, ["v1", "v2"], PORT, [_scratch("64Mi")])
 
 
 def mlflow_runtime(*, namespace: str = "default", registry: str = "", tag: str = "") -> Document:
-    """The ServingRuntime for MLflow models without a graph: our predictor where the models' own libraries are.
+    """The ServingRuntime for MLflow models without a graph: our predictor with the models' libraries.
 
-    Such a model is computed by a process of its own beside the server. KServe's own runtime for `mlflow` is unmaintained, so
-    this one is chosen when a service names none.
+    Such a model runs in a separate process next to the server. KServe's own runtime for `mlflow` is unmaintained, so KServe
+    selects this one if a service names none.
     """
     container = {
         "name": CONTAINER,
@@ -74,21 +74,21 @@ def mlflow_runtime(*, namespace: str = "default", registry: str = "", tag: str =
         "ports": [_port(PORT, "http1")],
         "resources": _resources("500m", "2", "1Gi", "2Gi"),
         "securityContext": container_security(),
-        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  the container's own
+        "volumeMounts": [{"mountPath": "/tmp", "name": "scratch"}],  # noqa: S108  a path in the container
     }
     supported = [_format("mlflow", chosen=True)]
     return _runtime(MLFLOW_RUNTIME, namespace, container, supported, ["v1", "v2"], PORT, [_scratch("512Mi")])
 
 
 def _format(name: str, *, chosen: bool) -> Document:
-    """A model format; the priority is among the runtimes that are chosen by themselves."""
+    """A model format; the priority applies among automatically selected runtimes."""
     return {"autoSelect": chosen, "name": name, **({"priority": 1} if chosen else {})}
 
 
 def triton_runtime(*, namespace: str = "default", image: str = TRITON_IMAGE) -> Document:
-    """The ServingRuntime of NVIDIA's Triton, for model repositories on a GPU: ONNX, TensorRT and TorchScript.
+    """The ServingRuntime of NVIDIA Triton for model repositories on a GPU: ONNX, TensorRT and TorchScript.
 
-    `storageUri` is the repository, `<root>/<name of the service>/1/model.onnx`, not a published model's folder.
+    `storageUri` is the repository, `<root>/<name of the service>/1/model.onnx`, not the folder of a published model.
     """
     shared_memory = {"emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}, "name": "shared-memory"}
     container = {
@@ -104,7 +104,7 @@ def triton_runtime(*, namespace: str = "default", image: str = TRITON_IMAGE) -> 
         "resources": _gpu_resources("8Gi"),
         "securityContext": container_security(),
         "volumeMounts": [
-            {"mountPath": "/tmp", "name": "scratch"},  # noqa: S108  the container's own
+            {"mountPath": "/tmp", "name": "scratch"},  # noqa: S108  a path in the container
             {"mountPath": "/dev/shm", "name": "shared-memory"},  # noqa: S108
         ],
     }  # fmt: skip
@@ -133,7 +133,7 @@ def _runtime(
 
 
 def _health(live: str, ready: str) -> Document:
-    """Probes for services that bring none of their own; those that we make ask for their model."""
+    """Default probes for services without their own; our services probe their model."""
     return {
         "livenessProbe": {
             "httpGet": {"path": live, "port": PORT},
@@ -159,7 +159,7 @@ def _resources(cpu: str, cpu_limit: str, memory: str, memory_limit: str) -> Docu
 
 
 def _gpu_resources(memory: str) -> Document:
-    """Requests equal limits: under pressure of its node, a pod that holds a GPU is evicted last."""
+    """Requests equal limits: under node pressure, a pod with a GPU is evicted last."""
     quantities = {"cpu": "2", "memory": memory, GPU: "1"}
     return {"limits": quantities, "requests": dict(quantities)}
 
@@ -171,15 +171,14 @@ def _scratch(size: str) -> Document:
 def storage_access(
     *, endpoint: str, region: str = "us-east-1", namespace: str = "default", authority: str = ""
 ) -> list[Document]:
-    """The Secret and the ServiceAccount through which KServe's storage initializer reads the object store.
+    """The Secret and the ServiceAccount for KServe's storage initializer to read the object store.
 
-    The Secret has no values: the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` are put into it in the cluster, by a
-    command or by External Secrets, so that they never stand in a file.
+    The Secret has no values: a command or External Secrets adds the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` in the
+    cluster, so that they are never in a file.
 
     Args:
-        endpoint: The store's URL as pods see it, with its scheme.
-        authority: ConfigMap whose key `cabundle.crt` holds the certificate of the authority that signed the store's; empty
-            for one that every machine knows.
+        endpoint: URL of the store inside the cluster, with its scheme.
+        authority: ConfigMap whose key `cabundle.crt` holds the CA certificate of the store; empty for a public CA.
     """
     url = urlsplit(endpoint)
     secret = {

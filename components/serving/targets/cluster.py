@@ -1,4 +1,4 @@
-"""The cluster target: apply the InferenceService, wait until it is ready, prove that it answers, or restore what was before."""
+"""The cluster target: apply the InferenceService, wait until it is ready, run the smoke test, or roll back."""
 
 import time
 from collections.abc import Callable
@@ -20,19 +20,23 @@ from stagewright.components.serving.targets.rollout import Observation, Rollout
 from stagewright.components.serving.variants import TRITON_RUNTIME
 
 POLL_SECONDS = 2.0
-# A pod that fails to load is started again: a store that was away for a moment is no reason to roll back.
+# A pod that fails to load restarts: a short outage of the object store must not cause a rollback.
 SETTLE_SECONDS = 20.0
 ANSWER_SECONDS, MINIMUM_ANSWER_SECONDS = 2.0, 0.2
 
 
 class ServingSettings(settings.EnvironmentSettings):
-    """How to sign in to a served model behind an authenticating gateway."""
+    """Credentials for a served model behind an authenticating gateway."""
 
     token: SecretStr | None = Field(None, validation_alias="STAGEWRIGHT_SERVING_TOKEN")
     token_file: Path | None = Field(None, validation_alias="STAGEWRIGHT_SERVING_TOKEN_FILE")
 
     def headers(self) -> dict[str, str]:
-        """The Authorization header, or nothing; a token file is read each time, because clusters renew it."""
+        """The Authorization header, or nothing. A token file is read each time, because clusters rotate it.
+
+        Raises:
+            InputError: If the token file cannot be read.
+        """
         if self.token is not None:
             return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         if self.token_file is None:
@@ -45,7 +49,7 @@ class ServingSettings(settings.EnvironmentSettings):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time, as a parameter, so that waiting is tested without waiting."""
+    """Time as a parameter, so that tests do not wait."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -61,20 +65,20 @@ def deploy(
     settle: float = SETTLE_SECONDS,
     clock: Clock = Clock(),
 ) -> str:
-    """Apply an InferenceService and return the address at which it answers.
+    """Apply an InferenceService and return the address of the model.
 
     Args:
         document: The InferenceService.
         baseline: The model's `baseline.parquet`; without it only readiness is checked.
-        timeout: Seconds until it must be ready and answer.
-        force: Take over fields that somebody else manages.
+        timeout: Seconds until it must be ready and pass the smoke test.
+        force: Take over fields that another manager owns.
         settle: Seconds that a failure must last before it counts.
 
     Raises:
-        GateFailed: With KServe's own words if it does not become ready or answers wrongly; the version before is restored,
-            or, if there was none, the service deleted.
-        ServiceUnavailable: If the cluster does not answer or does not allow it.
-        InputError: If it refuses the object.
+        GateFailed: With KServe's message if it does not become ready, or with the result of the smoke test. The previous
+            version is restored; if there was none, the service is deleted.
+        ServiceUnavailable: If the cluster does not answer or does not permit it.
+        InputError: If it rejects the object.
     """
     name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
     headers = settings.load_settings(ServingSettings, "a served model may ask for a token").headers()
@@ -100,11 +104,11 @@ def deploy(
 
 @dataclass(slots=True)
 class _Patience:
-    """How long a deployment may take, and how long a failure must last until it counts.
+    """Time limits of a deployment.
 
     Attributes:
-        deadline: When it must answer.
-        failing_since: When the failure began that lasts now; one that passed does not count towards the next.
+        deadline: When it must be ready.
+        failing_since: Start of the current failure; an earlier, resolved failure does not count.
     """
 
     gate: str
@@ -115,13 +119,13 @@ class _Patience:
     failing_since: float | None = None
 
     def take(self, seen: Observation, unanswered: str) -> None:
-        """Wait until the next look.
+        """Wait until the next check.
 
         Args:
-            unanswered: Why the version did not answer although it should be ready.
+            unanswered: Why the version did not respond although it should be ready.
 
         Raises:
-            GateFailed: If a failure has lasted, or the time is over.
+            GateFailed: If a failure has lasted too long, or the deadline has passed.
         """
         now = self.clock.now()
         if not seen.failed:
@@ -136,10 +140,10 @@ class _Patience:
 
 
 def _wait(rollout: Rollout, patience: _Patience, baseline: bytes | None, headers: dict[str, str]) -> str:
-    """Look at the status and ask, in turns, until the version answers; the address at which it does.
+    """Poll the status and the model until the version responds; returns its address.
 
-    KServe says ready while it still speaks of the revision before: only an answer of this very version ends the wait, and
-    until it comes the status is read on.
+    KServe may report ready for the previous revision. Only a response of this very version ends the wait; until then the status
+    is polled.
     """
     name, said, unanswered = rollout.document["metadata"]["name"], "", ""
     with progress(f"wait for {name}") as advance:
@@ -159,11 +163,11 @@ def _wait(rollout: Rollout, patience: _Patience, baseline: bytes | None, headers
 
 
 def _ask(ready: Readiness, document: Document, gate: str, baseline: bytes | None, headers: dict[str, str], left: float) -> str:
-    """Ask for this very version: while replicas are replaced, one of the version before may still answer.
+    """Run the smoke test against this very version: during a rollout, a replica of the previous version may still respond.
 
     Raises:
-        ServiceUnavailable, InputError: If it does not answer.
-        GateFailed: If it answers something else than the model.
+        ServiceUnavailable, InputError: If it does not respond.
+        GateFailed: If its predictions differ from the model's.
     """
     endpoint = ready.address if in_cluster() and ready.address else ready.url or ready.address
     if not endpoint:
@@ -184,14 +188,14 @@ def _ask(ready: Readiness, document: Document, gate: str, baseline: bytes | None
 
 
 def _served_version(document: Document) -> str:
-    """The version as the server calls it: Triton counts in whole numbers."""
+    """The version as the server reports it: Triton uses integers."""
     version = str(document["metadata"]["annotations"][VERSION_ANNOTATION])
     triton = document["spec"]["predictor"]["model"]["runtime"] == TRITON_RUNTIME
     return str(triton_version(version)) if triton else version
 
 
 def _undo(services: InferenceServices, document: Document, previous: Document | None) -> str:
-    """Restore what was before; what came of it, as a clause."""
+    """Roll back to the previous state; returns the result as a clause."""
     name = document["metadata"]["name"]
     try:
         if previous is None:

@@ -1,4 +1,4 @@
-"""The few requests to a Kubernetes API that deploying needs, and a sentence for each way in which they fail."""
+"""The Kubernetes API requests that a deployment needs, with a sentence for each kind of failure."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _SHOWN = 300
 
 
 class Conflict(InputError):
-    """Fields of the object are managed by somebody else."""
+    """Another manager owns fields of the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class InferenceServices:
 
     @classmethod
     def connect(cls, namespace: str) -> "InferenceServices":
-        """Sign in as the pod's service account, or as the kubeconfig says.
+        """Sign in as the pod's service account, or with the kubeconfig.
 
         Raises:
             InputError: If there is neither.
@@ -51,7 +51,7 @@ class InferenceServices:
         """Server-side apply: create the object, or set the fields that it names.
 
         Args:
-            force: Take over fields that somebody else manages.
+            force: Take over fields that another manager owns.
 
         Raises:
             Conflict: Naming the fields and their manager.
@@ -61,15 +61,15 @@ class InferenceServices:
         return applied or {}
 
     def delete(self, name: str) -> None:
-        """Delete the object; nothing happens if there is none."""
+        """Delete the object; no error if it does not exist."""
         self._call("DELETE", name, missing_is_none=True)
 
     def pods(self, name: str) -> list[Document] | None:
-        """The pods of a service; None where they may not be looked at, which deploying can do without."""
+        """The pods of a service; None without permission to list them, which a deployment does not require."""
         return self._list("pods", [("labelSelector", f"{SERVICE_LABEL}={name}")])
 
     def events(self, **fields: str) -> list[Document]:
-        """What Kubernetes tells of an object, by its kind, name or the reason; nothing where it may not be looked at."""
+        """Kubernetes events of an object, by its kind, name or the reason; empty without permission to list them."""
         names = {"kind": "involvedObject.kind", "name": "involvedObject.name", "reason": "reason"}
         selector = ",".join(f"{names[field]}={value}" for field, value in fields.items())
         return self._list("events", [("fieldSelector", selector)]) or []
@@ -106,7 +106,9 @@ class InferenceServices:
         return document
 
     def _require_kserve(self) -> None:
-        """A missing object and a missing kind are both a 404; only the second is an error of the cluster's set-up."""
+        """Distinguish a missing object from a missing kind, which both return 404; only the latter is an error of the cluster's
+        setup.
+        """
         from kubernetes.client import ApiException
 
         try:
@@ -131,7 +133,7 @@ class InferenceServices:
         if error.status == 404:
             self._require_kserve()
             return InputError(f"{what} cannot be applied: {message or 'not found'}; does the namespace exist?")
-        if 400 <= error.status < 500 or "failed to create typed patch object" in message:  # a field that there is not: a 500
+        if 400 <= error.status < 500 or "failed to create typed patch object" in message:  # an unknown field: status 500
             return InputError(f"the cluster refuses {what}: {message}")
         return ServiceUnavailable(f"the cluster at {self._host} failed with {error.status}: {message}")
 
@@ -153,7 +155,7 @@ def _conflict(what: str, status: Document, message: str) -> StagewrightError:
 
 
 def _status(error: Any) -> Document:
-    """The Status object of an answer; a proxy in between may answer something else."""
+    """The Status object of a response; a proxy in between may return something else."""
     try:
         document = json.loads(error.body)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What is deployed on this machine: a record for each model, and a lock so that only one deployment changes them at a time."""
+"""Deployments on this machine: a record for each model, and a lock that serializes deployments."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ from stagewright.components.runtime.storage import replacing
 from stagewright.components.serving.targets import hot_swap
 
 STATE = "state.json"
-UNSETTLED = "unsettled.json"  # processes of a deployment under way: those of them that the state does not name are to be ended
+UNSETTLED = "unsettled.json"  # processes of a deployment in progress; those that the state does not name must be stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Deployment:
     """A model that a local process serves.
 
     Attributes:
-        entries: Folder whose entry the process follows; empty if it serves what it was started with and nothing else.
-        environment_fingerprint: What the process was started with; see `hot_swap.environment_fingerprint`.
+        entries: Folder whose entry the process follows; empty if it serves only what it was started with.
+        environment_fingerprint: Environment that started the process; see `hot_swap.environment_fingerprint`.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Deployment:
 
 
 def services() -> list[Deployment]:
-    """Every deployment that is recorded, alive or not, by name."""
+    """All recorded deployments, running or not, by name."""
     known = [find_deployment(path.name) for path in sorted(_root().glob("*")) if path.is_dir()]
     return [deployment for deployment in known if deployment]
 
 
 def find_deployment(name: str) -> Deployment | None:
-    """What is recorded of a model's deployment, or None."""
+    """The recorded deployment of a model, or None."""
     try:
         document = read_json((folder(name) / STATE).read_text())
         kept = {field.name: document[field.name] for field in fields(Deployment) if field.name in document}
@@ -69,24 +69,24 @@ def find_deployment(name: str) -> Deployment | None:
 
 
 def write_deployment(deployment: Deployment) -> None:
-    """Record a deployment in place of the one before."""
+    """Record a deployment in place of the previous one."""
     with replacing(folder(deployment.name) / STATE) as file:
         file.write((json.dumps(asdict(deployment), indent=2) + "\n").encode())
 
 
 def unsettled(name: str, *running: Process) -> None:
-    """Record processes before it is decided which of them stays; whoever is killed meanwhile leaves none that nobody knows."""
+    """Record processes before one of them is chosen, so that a killed deployment leaves no unknown process."""
     with replacing(folder(name) / UNSETTLED) as file:
         file.write(json.dumps([asdict(process) for process in running]).encode())
 
 
 def settle(name: str) -> None:
-    """It is decided: what does not stay has been ended."""
+    """Remove the record of a finished deployment."""
     (folder(name) / UNSETTLED).unlink(missing_ok=True)
 
 
 def end_unsettled() -> list[str]:
-    """End what deployments left that were killed; the models. Called with the lock, when no deployment is under way."""
+    """Stop processes of killed deployments; returns their models. Requires the lock."""
     ended = []
     for record in sorted(_root().glob(f"*/{UNSETTLED}")):
         name = record.parent.name
@@ -106,18 +106,18 @@ def _root() -> Path:
 
 
 def folder(name: str) -> Path:
-    """What belongs to a model's deployment: its record and logs."""
+    """Folder of a model's deployment: its record and logs."""
     return _root() / name
 
 
 def entries(name: str) -> Path:
-    """The folder whose entry the model's predictor follows."""
+    """Folder of the entry that the model's predictor follows."""
     return folder(name) / "models"
 
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """One deployment at a time, so that no two choose the same port; the lock goes with the process that holds it."""
+    """Allow one deployment at a time, so that no two choose the same port; the lock ends with its process."""
     with (private_folder(_root()) / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,7 +1,7 @@
-"""The gitops target: a model's files in a folder, committed when the folder belongs to a git working tree.
+"""The gitops target: a model's files in a folder, committed if the folder belongs to a git working tree.
 
-The files are `<folder>/<namespace>/<name>/`, as `gitops_tree` lays them out. A commit holds those files alone, whatever else is
-staged there; nothing is pushed, because where to and by whom is for the repository's owner to say.
+The files are in `<folder>/<namespace>/<name>/`, in the layout of `gitops_tree`. A commit contains only these files, whatever
+else is staged. Nothing is pushed: that is up to the owner of the repository.
 """
 
 import os
@@ -21,7 +21,7 @@ GIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WrittenFiles:
-    """The folder of the model's files; `commit` is empty when nothing was committed."""
+    """The folder of the model's files; `commit` is empty if nothing was committed."""
 
     path: Path
     changed: bool
@@ -31,17 +31,18 @@ class WrittenFiles:
 def write_files(
     files: Mapping[str, str], folder: str, *, namespace: str, name: str, message: str, commit: bool | None = None
 ) -> WrittenFiles:
-    """Write a model's files, and commit them. Unchanged files change nothing.
+    """Write a model's files and commit them. Unchanged files cause no change.
 
     Args:
-        files: Content by name. Files of `gitops_tree` that are not among them are removed; others are left alone.
-        folder: An existing folder; those below it are made.
-        message: Of the commit.
-        commit: Whether to commit; None to do it if the folder is under git.
+        files: Content by file name. Files of `gitops_tree` that are not listed are removed; other files are kept.
+        folder: An existing folder; subfolders are created.
+        message: Commit message.
+        commit: Whether to commit; None: if the folder is under git.
 
     Raises:
-        InputError: If the folder does not exist, or is to be committed and is not under git.
-        ServiceUnavailable: If git refuses, in its own words.
+        MissingSetting: If no folder is given.
+        InputError: If the folder does not exist, or `commit` is True and it is not under git.
+        ServiceUnavailable: If git fails, with its message.
     """
     if not folder:
         raise MissingSetting(["parameter 'gitops'"], "the gitops target needs the folder that receives the manifest")
@@ -75,13 +76,13 @@ def _remove(path: Path) -> bool:
 
 
 def _commit(folder: Path, files: Iterable[str], message: str) -> str:
-    """Commit those of the files that differ from the last commit; the commit's hash, or nothing."""
+    """Commit the files that differ from the last commit; returns the commit's hash, or nothing."""
     tracked = set(_git(folder, "ls-files", "--", *files).split("\n"))
     mine = [file for file in files if file in tracked or (folder / file).exists()]
     if not _git(folder, "status", "--porcelain", "--ignored", "--", *mine):
         return ""
     _git(folder, "add", "--all", "--", *mine)
-    # --only: what others have staged stays staged and stays out of this commit.
+    # --only: changes staged by others stay staged and are not part of this commit.
     _git(folder, "commit", "--quiet", "--only", "--message", message, "--", *mine)
     return _git(folder, "rev-parse", "HEAD")
 
@@ -105,7 +106,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # A git that called us (a hook) names its own repository in these; ours is the folder's.
+    # A git hook that calls us sets its own repository in these variables; ours is the folder's.
     environment = {
         name: value for name, value in os.environ.items() if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
     }

@@ -1,12 +1,12 @@
-"""A model as a tree of files for a GitOps controller, in which its version stands once.
+"""A model as a tree of files for a GitOps controller, in which its version occurs once.
 
-A published model's address says its version: `s3://models/churn/v1.2.0`. The manifest therefore says it there and nowhere else;
-kustomize copies it into the label and the annotation by which people and programs find it. A new version is one changed line.
+The address of a published model contains its version: `s3://models/churn/v1.2.0`. The manifest has the version only there;
+kustomize copies it into the label and the annotation. A new version is a change of one line.
 
     <namespace>/<name>/kustomization.yaml
     <namespace>/<name>/inference-service.yaml
-    <namespace>/<name>/canary.yaml             a second version, while it is tried in Standard mode
-    <namespace>/<name>/inference-graph.yaml    what shares the requests out between the two
+    <namespace>/<name>/canary.yaml             a second version during a canary in Standard mode
+    <namespace>/<name>/inference-graph.yaml    splits the requests between the two
 """
 
 import copy
@@ -34,7 +34,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A newer version that gets a part of the requests."""
+    """A newer version that receives a share of the requests."""
 
     version: str
     model_uri: str
@@ -42,10 +42,10 @@ class Candidate:
 
 
 def tree(document: Document, *others: tuple[str, Document]) -> dict[str, str]:
-    """The files of an InferenceService as `inference_service` makes it.
+    """The files of an InferenceService from `inference_service`.
 
     Args:
-        others: Further objects with their files' names.
+        others: Further objects by file name.
     """
     documents = {SERVICE: document, **dict(others)}
     lean = {file: _without_version(one) for file, one in documents.items()}
@@ -60,16 +60,16 @@ def tree(document: Document, *others: tuple[str, Document]) -> dict[str, str]:
 
 
 def tree_with_canary(settings: Mapping[str, Any], candidate: Candidate) -> dict[str, str]:
-    """The files of a model while a newer version is tried.
+    """The files of a model during a canary deployment.
 
-    In Knative mode one service has both: KServe keeps the revision that was rolled out before. In Standard mode, where KServe
-    would ignore the share, two services stand behind a graph, which is called `<name>-split`.
+    In Knative mode one service has both versions: KServe keeps the previous revision. In Standard mode, where KServe would
+    ignore the share, two services run behind a graph named `<name>-split`.
 
     Args:
-        settings: Of the stable version, as `inference_service` takes them.
+        settings: Parameters of the stable version for `inference_service`.
 
     Raises:
-        BadParameter: For a share that is none, a candidate that is no other version, or anything `inference_service` refuses.
+        BadParameter: If the share or the candidate version is invalid, or `inference_service` rejects a parameter.
     """
     name, mode, namespace = settings["name"], settings.get("mode", "Standard"), settings.get("namespace", "default")
     if not 1 <= candidate.traffic <= 99:
@@ -89,25 +89,25 @@ def tree_with_canary(settings: Mapping[str, Any], candidate: Candidate) -> dict[
 
 
 def version_in(document: Document) -> str:
-    """The version that a file's InferenceService serves; empty if its address says none."""
+    """The version that a file's InferenceService serves; empty if its address has none."""
     return next((part for part in _parts(document) if _is_version(part)), "")
 
 
 def _without_version(document: Document) -> Document:
-    """The object without what repeats its address; unchanged if the address does not say the version."""
+    """The object without the fields that repeat its address; unchanged if the address has no version."""
     said = document["metadata"].get("annotations", {}).get(VERSION_ANNOTATION)
     if said is None or said not in _parts(document):
         return document
     lean = copy.deepcopy(document)
     del lean["metadata"]["annotations"][VERSION_ANNOTATION]
     del lean["metadata"]["labels"][VERSION_LABEL]
-    # Published versions never change: the version says which content, and the digest would be a second line to change.
+    # Published versions never change: the version implies the content, and the digest would be a second line to change.
     lean["metadata"]["annotations"].pop(DIGEST_ANNOTATION, None)
     return lean
 
 
 def _replacement(document: Document) -> Document:
-    """Copy the version out of the address, where kustomize finds it as a part between slashes."""
+    """Copy the version from the address, where kustomize finds it as a path segment."""
     this = {"kind": document["kind"], "name": document["metadata"]["name"]}
     index = next(place for place, part in enumerate(_parts(document)) if _is_version(part))
     path = {"fieldPath": "spec.predictor.model.storageUri", "options": {"delimiter": "/", "index": index}}
@@ -116,7 +116,7 @@ def _replacement(document: Document) -> Document:
 
 
 def _escaped(key: str) -> str:
-    """A key as kustomize takes it in a path, where a bare dot separates."""
+    """A key for a kustomize path, where a bare dot is a separator."""
     return key.replace(".", r"\.")
 
 

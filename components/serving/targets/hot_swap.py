@@ -1,7 +1,7 @@
-"""A running predictor takes over another version of its model: loaded beside the old one, tried, and then put in its place.
+"""Hot swap: a running predictor loads another version, which is tested next to the old one and then replaces it.
 
-The predictor follows a folder with one entry, `<name>.json`, that says where its model is; it is asked to load that through its
-repository API. Until the last step, and if any step fails, it answers with the version it had.
+The predictor follows a folder with one entry, `<name>.json`, with the location of its model. It loads that on request through
+its repository API. Until the last step, and if any step fails, it serves the old version.
 """
 
 import hashlib
@@ -18,14 +18,15 @@ from stagewright.components.runtime.errors import GateFailed, InputError, Servic
 from stagewright.components.runtime.storage import is_remote, replacing
 from stagewright.components.serving import client
 
-STAGED = "staged"  # the path's version under which the predictor answers with what is not yet in place
+STAGED = "staged"  # version in the path under which the predictor serves the staged model
 TRY_SECONDS = 60.0
 
 
 def environment_fingerprint() -> str:
-    """What a predictor has from the process that started it: its program and the object store's address and keys, as a hash.
+    """Hash of what a predictor inherits from the process that starts it: its program, and the address and keys of the object
+    store.
 
-    A predictor started under others cannot be trusted to load what this process can: it is replaced instead.
+    A predictor with another fingerprint may not be able to load what this process can, so it is replaced instead.
     """
     names = sorted(name for name in os.environ if name.startswith("AWS_"))
     parts = [sys.executable, package_version("stagewright"), *(f"{name}={os.environ[name]}" for name in names)]
@@ -33,28 +34,28 @@ def environment_fingerprint() -> str:
 
 
 def place(model_uri: str) -> str:
-    """Where a model is, for a process that may have another working directory."""
+    """Location of a model, for a process with another working directory."""
     return model_uri if is_remote(model_uri) else str(Path(model_uri.removeprefix("file://")).absolute())
 
 
 def write_entry(folder: Path, name: str, version: str, model_uri: str) -> None:
-    """Say where the version of a model is that shall be served."""
+    """Write the location of the version to serve."""
     with replacing(folder / f"{name}.json") as file:
         file.write((json.dumps({"uri": place(model_uri), "version": version}) + "\n").encode())
 
 
 def stage(endpoint: str, name: str, *, timeout: float) -> None:
-    """Load what the entry says beside the served version.
+    """Load the version of the entry next to the served version.
 
     Raises:
-        InputError: If it cannot be loaded, in the predictor's words.
+        InputError: If it cannot be loaded, with the predictor's message.
         ServiceUnavailable: If the predictor does not answer.
     """
     _ask(endpoint, name, "load", {"stage": True}, timeout)
 
 
 def commit(endpoint: str, name: str, *, timeout: float) -> None:
-    """Put what was staged in place of the served version.
+    """Replace the served version by the staged one.
 
     Raises:
         InputError, ServiceUnavailable: As `stage`.
@@ -63,7 +64,7 @@ def commit(endpoint: str, name: str, *, timeout: float) -> None:
 
 
 def discard(endpoint: str, name: str) -> None:
-    """Take away what was staged.
+    """Unload the staged version.
 
     Raises:
         InputError, ServiceUnavailable: As `stage`.
@@ -72,7 +73,7 @@ def discard(endpoint: str, name: str) -> None:
 
 
 def try_staged(endpoint: str, name: str, baseline: bytes) -> client.SmokeTest:
-    """Compare the staged version's answers with the model's own.
+    """Run the smoke test on the staged version.
 
     Raises:
         GateFailed: Naming the first row that differs.

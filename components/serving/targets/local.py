@@ -1,9 +1,9 @@
 """The local target: the predictor as a background process, one for each model.
 
-A new version is loaded by the process that runs, beside the old one, and takes its place only after it has answered as the
-model does; until then, and if it fails, the old one goes on serving. The port stays, and no request is refused. A process that
-cannot do that (it runs in a container, does not answer, was started by another release or for another object store) is replaced
-by one on another port. What runs is recorded under STAGEWRIGHT_HOME/deployments/<name>/.
+The running process loads a new version next to the old one and swaps them after the smoke test; until then, and if it fails, it
+serves the old one. The port stays the same, and no request is refused. A process that cannot hot-swap (it runs in a container,
+does not respond, or was started by another release or for another object store) is replaced by a process on another port.
+Deployments are recorded in STAGEWRIGHT_HOME/deployments/<name>/.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ STARTS = 5
 
 
 def predictor_command(name: str, version: str, model_uri: str, port: int) -> Sequence[str]:
-    """The predictor of this environment; it listens on this machine only, and follows the deployment's entry."""
+    """Command of this environment's predictor; it listens on this machine only and follows the deployment's entry."""
     return [
         sys.executable, "-m", "stagewright.components.predictor", "--model", f"{name}={hot_swap.place(model_uri)}",
         "--version", version, "--repository", str(entries(name)), "--host", HOST, "--port", str(port),
@@ -70,18 +70,18 @@ def deploy(
     timeout: float = 60.0,
     command: Callable[[str, str, str, int], Sequence[str]] = predictor_command,
 ) -> Deployment:
-    """Serve a version of a model, in place of the one that is served now.
+    """Serve a version of a model in place of the current one.
 
     Args:
         model_uri: A published model (`s3://...`) or a folder.
         baseline: The model's `baseline.parquet`; without it only readiness is checked.
-        port: By default that of an earlier process that has ended, or 8080, or any that is free.
+        port: Default: the port of an earlier, ended process, or 8080, or any free port.
         timeout: Seconds until the model must be ready.
-        command: Makes the command that serves, from name, version, address and port.
+        command: Builds the server's command from name, version, address and port.
 
     Raises:
-        InputError: If the port is taken.
-        GateFailed: If the model does not load or answers something else than it should; the one before still serves.
+        InputError: If the port is in use.
+        GateFailed: If the model does not load or fails the smoke test; the previous version still serves.
     """
     model_name(name)
     with locked():
@@ -108,16 +108,16 @@ def deploy(
 
 
 def end_abandoned() -> list[str]:
-    """End the predictors of deployments that were killed before they recorded what stays; the names of their models."""
+    """Stop predictors of deployments that were killed before they finished; returns the names of their models."""
     with locked():
         return end_unsettled()
 
 
 def stop(name: str) -> bool:
-    """End the process that serves a model; whether there was one.
+    """Stop the process that serves a model; returns whether it was running.
 
     Raises:
-        InputError: If nothing was ever deployed under this name, with what was.
+        InputError: If the model was never deployed; lists the deployed ones.
     """
     with locked():
         deployment = find_deployment(name)
@@ -133,7 +133,7 @@ def stop(name: str) -> bool:
 
 
 def _hot_swap(before: Deployment, version: str, model_uri: str, baseline: bytes | None, timeout: float) -> Deployment | None:
-    """The running process with another version, which has answered as the model does; None if the process cannot load it."""
+    """Hot-swap the running process to another version that passed the smoke test; None if the process cannot load it."""
     name, endpoint = before.name, before.endpoint
     gate = f"the deployment of model '{name}' {version}"
     following = Path(before.entries)
@@ -172,7 +172,7 @@ def _start_replacement(
     timeout: float,
     command: Callable[[str, str, str, int], Sequence[str]],
 ) -> Deployment:
-    """A new process that has answered as the model does."""
+    """Start a new process that passed the smoke test."""
     tries = 1 if port else STARTS
     while True:
         free = _port(before, port)
@@ -185,7 +185,7 @@ def _start_replacement(
             if before and before.entries:
                 hot_swap.write_entry(Path(before.entries), name, before.version, before.model_uri)
             tries -= 1
-            # Something else may have taken the port between the look and the start.
+            # Another program may have taken the port between the check and the start.
             if not (tries and isinstance(error, GateFailed) and processes.free_port(free, host=HOST) != free):
                 raise
         else:
@@ -221,7 +221,7 @@ def _now() -> str:
 
 
 def _check(deployment: Deployment, baseline: bytes | None, timeout: float) -> None:
-    """Wait until the model is ready and compare its answers with its own."""
+    """Wait until the model is ready, and run the smoke test."""
     gate = f"the deployment of model '{deployment.name}' {deployment.version}"
     _wait(deployment, gate, timeout)
     if baseline is None:

@@ -1,4 +1,4 @@
-"""What holds the pods of a service up, in Kubernetes' own words: KServe's status does not tell what never came to run."""
+"""Problems of a service's pods, in Kubernetes' own words: KServe's status does not report pods that never started."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ Document = dict[str, Any]
 VERSION_LABEL = "app.kubernetes.io/version"
 _STARTING = {"ContainerCreating", "PodInitializing"}
 _NOT_STARTED = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
-# Autoscalers of nodes say so when they make room; without one a pod that fits nowhere waits for ever.
+# Node autoscalers emit these events when they add capacity; without one an unschedulable pod waits forever.
 _ROOM_IS_MADE = {"TriggeredScaleUp", "Nominated"}
 _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class PodStates:
-    """What is known of a service's pods.
+    """State of a service's pods.
 
     Attributes:
-        failed: Whether one of the version's pods cannot start by itself.
-        failures: Why, one clause a pod.
+        failed: Whether a pod of the version cannot start without a change.
+        failures: The reasons, one clause per pod.
         others: How many pods of another version still run.
     """
 
@@ -30,28 +30,28 @@ class PodStates:
 
 
 def alive(pods: Iterable[Document]) -> list[Document]:
-    """Pods that are neither done nor on their way out."""
+    """Pods that are neither finished nor terminating."""
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and _phase(pod) not in {"Failed", "Succeeded"}]
 
 
 def of_version(pods: Iterable[Document], version: str) -> list[Document]:
-    """Those that were made for a version."""
+    """Pods of a version."""
     return [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(VERSION_LABEL) == version]
 
 
 def pending(pods: Iterable[Document]) -> list[Document]:
-    """Those whose containers have not all been started."""
+    """Pods whose containers have not all started."""
     return [pod for pod in pods if _phase(pod) == "Pending" or _stopped(pod)]
 
 
 def states(pods: list[Document], version: str, events: Iterable[Document], refusals: Iterable[Document]) -> PodStates:
-    """What a service's pods tell.
+    """State of a service's pods.
 
     Args:
-        pods: Those that are alive, of any version.
-        version: The version that is deployed.
-        events: Kubernetes' events about them.
-        refusals: Events that tell why a pod was not even made.
+        pods: Running pods of any version.
+        version: The version that is being deployed.
+        events: Kubernetes events of these pods.
+        refusals: Events that say why a pod was not created.
     """
     ours = of_version(pods, version)
     by_pod: dict[str, list[Document]] = {}
@@ -65,7 +65,7 @@ def states(pods: list[Document], version: str, events: Iterable[Document], refus
 
 
 def _trouble(pod: Document, events: list[Document]) -> tuple[str, bool] | None:
-    """Why a pod does not run, and whether that lasts until somebody mends it."""
+    """Why a pod does not run, and whether the reason is permanent."""
     name = pod["metadata"]["name"]
     unscheduled = _unscheduled(pod)
     if unscheduled:
@@ -91,7 +91,7 @@ def _unscheduled(pod: Document) -> Document | None:
 
 
 def _stopped(pod: Document) -> tuple[str, str, str] | None:
-    """The first container that waits for something other than its turn: its name, the reason, the words."""
+    """The first container that waits because of a problem: its name, the reason, the message."""
     status = pod.get("status") or {}
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         waiting = (container.get("state") or {}).get("waiting") or {}

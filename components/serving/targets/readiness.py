@@ -1,4 +1,4 @@
-"""Reading an InferenceService's status: is it ready, has it failed, and what does KServe say about it."""
+"""Parsing of an InferenceService's status: ready, failed, and KServe's messages."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ class Readiness:
     """State of an InferenceService at a generation.
 
     Attributes:
-        failed: Whether KServe says that the model cannot be loaded or the spec is wrong.
-        failures: KServe's own words, one clause each.
+        failed: Whether KServe reports that the model cannot be loaded or the spec is wrong.
+        failures: KServe's own messages, one clause each.
         summary: One line for a log.
-        url: The address from outside; `address` the one inside the cluster.
+        url: The external address; `address` is the one inside the cluster.
     """
 
     ready: bool
@@ -29,10 +29,10 @@ class Readiness:
 
 
 def readiness(service: Document, generation: int) -> Readiness:
-    """The state of an object as the cluster has it.
+    """The state of an object in the cluster.
 
     Args:
-        generation: The one that was applied; a status that speaks of an earlier one says nothing about ours.
+        generation: The generation that was applied; a status of an earlier one is ignored.
     """
     status = service.get("status") or {}
     if (status.get("observedGeneration") or 0) < generation:
@@ -46,7 +46,7 @@ def readiness(service: Document, generation: int) -> Readiness:
     failures = () if ready else (*_last_failure(model), *_failing(conditions))
     waiting = sorted(name for name, condition in conditions.items() if condition.get("status") != "True")
     return Readiness(
-        # A rollout leaves the old replicas ready; the model's own status tells when the new one took over.
+        # During a rollout the old replicas are ready; the model's own status shows when the new version took over.
         ready=ready and transition != "InProgress",
         failed=transition in _BLOCKED,
         failures=failures or _pending(conditions, transition),
@@ -57,7 +57,7 @@ def readiness(service: Document, generation: int) -> Readiness:
 
 
 def _pending(conditions: dict[str, Document], transition: str) -> tuple[str, ...]:
-    """What is waited for where nothing has failed."""
+    """What the deployment waits for if nothing has failed."""
     if not conditions:
         return ("its status has no conditions yet",)
     return ("the replicas of the version before are still being replaced",) if transition == "InProgress" else ()

@@ -1,7 +1,7 @@
-"""What to apply so that an object becomes again what it was before we applied something else to it.
+"""The document that restores an object to its state before a server-side apply.
 
-Server-side apply removes what a manager no longer lists and leaves alone what it never owned. So the object's former state is
-applied again, cut down to the fields that are ours: those that we owned then, and those that we took over since.
+Server-side apply removes fields that a manager no longer lists, and leaves fields that it never owned. So the former state is
+applied again, reduced to our fields: those that we owned then, and those that we took over since.
 """
 
 from typing import Any
@@ -15,8 +15,8 @@ def restoring(previous: Document, applied: Document, manager: str) -> Document:
     """The document that undoes `applied`.
 
     Args:
-        previous: The object as the cluster had it before.
-        applied: What was applied since.
+        previous: The object before the change.
+        applied: The document that was applied.
         manager: Our name as a field manager.
     """
     identity = {
@@ -30,13 +30,13 @@ def restoring(previous: Document, applied: Document, manager: str) -> Document:
 
 
 def _content(document: Document) -> Document:
-    """The part that a person writes: labels, annotations and spec."""
+    """The user-defined part: labels, annotations and spec."""
     metadata = {key: value for key, value in document.get("metadata", {}).items() if key in {"labels", "annotations"} and value}
     return {**({"metadata": metadata} if metadata else {}), **({"spec": document["spec"]} if "spec" in document else {})}
 
 
 def _fields(document: Document, manager: str) -> Document:
-    """The `fieldsV1` of what a manager applied: keys `f:name` for fields, `.` for the thing itself."""
+    """The `fieldsV1` of a manager: keys `f:name` for fields, `.` for the object itself."""
     for entry in document["metadata"].get("managedFields") or []:
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
             return dict(entry.get("fieldsV1") or {})
@@ -44,7 +44,7 @@ def _fields(document: Document, manager: str) -> Document:
 
 
 def _all_fields(document: Document) -> Document:
-    """The `fieldsV1` of every manager, put together."""
+    """The merged `fieldsV1` of all managers."""
     together: Document = {}
     for entry in document["metadata"].get("managedFields") or []:
         together = overlaid(together, entry.get("fieldsV1") or {})
@@ -52,7 +52,7 @@ def _all_fields(document: Document) -> Document:
 
 
 def _owned(value: Any, fields: Document) -> Any:
-    """The fields of an object that are named; lists are taken whole, as the schema's atomic lists are owned whole."""
+    """The listed fields of an object; lists are taken whole, because the schema's atomic lists are owned whole."""
     named = {key[2:]: inner for key, inner in fields.items() if key.startswith("f:")}
     if not named or not isinstance(value, dict):
         return value
@@ -60,10 +60,10 @@ def _owned(value: Any, fields: Document) -> Any:
 
 
 def _same_shape(value: Any, shape: Any, fields: Document | None) -> Any:
-    """The fields of an object that another one has too; a map that somebody owned whole, such as nodeSelector, is taken whole.
+    """The fields of an object that another one also has; a map that is owned whole, such as nodeSelector, is taken whole.
 
     Args:
-        fields: Who owned what of the object, as `fieldsV1`: `{}` for what is owned whole, None where that is not known.
+        fields: Owners of the object's fields, as `fieldsV1`: `{}` for a field that is owned whole, None if unknown.
     """
     if not isinstance(value, dict) or not isinstance(shape, dict) or fields == {}:
         return value

@@ -1,4 +1,4 @@
-"""What is known of a deployment at one moment: KServe's status, and the pods behind it."""
+"""Observation of a deployment: KServe's status, and the pods behind it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +14,13 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A deployment as it stands.
+    """State of a deployment.
 
     Attributes:
-        ready: Whether it is worth asking; that the version answers is for the answer to tell. KServe's status can carry the
-            generation that was applied and still speak of the revision before.
-        failed: Whether something is wrong that does not pass by itself.
-        failures: What is wrong: KServe's words first, then those of Kubernetes about the pods.
+        ready: Whether the model can be probed. Only its response shows the version: KServe's status can carry the applied
+            generation and still describe the previous revision.
+        failed: Whether there is a permanent failure.
+        failures: KServe's messages first, then Kubernetes' messages about the pods.
         summary: One line for a log.
     """
 
@@ -33,12 +33,12 @@ class Observation:
 
 @dataclass(slots=True)
 class Rollout:
-    """Watches how a version takes the place of the one before.
+    """Observes how a version replaces the previous one.
 
     Attributes:
-        document: What was applied.
-        generation: The generation that this made.
-        known: Events that were there before, which tell of something else.
+        document: The applied document.
+        generation: The generation that it created.
+        known: Earlier events, which are ignored.
     """
 
     services: InferenceServices
@@ -47,14 +47,14 @@ class Rollout:
     known: set[tuple[str, int]] = field(default_factory=set)
 
     def begin(self) -> None:
-        """Remember what was told before anything was applied."""
+        """Remember the events that precede the deployment."""
         self.known = {_identity(event) for event in self._refusals()}
 
     def observe(self) -> Observation:
-        """The deployment as it stands now."""
+        """The current state of the deployment."""
         status = readiness(self.services.get(self._name) or {}, self.generation)
         pods = self._pods()
-        # Revisions of Knative keep their pods for a while; the requests are not theirs any more.
+        # Knative keeps the pods of an old revision for a while; they receive no requests.
         replaced = self._knative or not pods.others
         others = () if replaced or not status.ready else (f"{pods.others} of its pods still serve another version",)
         return Observation(
@@ -75,7 +75,7 @@ class Rollout:
 
     def _pods(self) -> PodStates:
         found = self.services.pods(self._name)
-        if found is None:  # not allowed to look: KServe's status and the answers have to do
+        if found is None:  # no permission to list pods: KServe's status and the responses must suffice
             return PodStates()
         version = str(self.document["metadata"]["annotations"][VERSION_ANNOTATION])
         pods = pod_states.alive(found)
@@ -85,12 +85,12 @@ class Rollout:
         return pod_states.states(pods, version, events, fresh)
 
     def _refusals(self) -> list[Document]:
-        """Events about this service's pods that could not even be made: a quota, a policy of the namespace."""
+        """Events about pods of this service that could not be created: a quota, or a policy of the namespace."""
         told = self.services.events(kind="ReplicaSet", reason="FailedCreate")
         return [event for event in told if str(event["involvedObject"].get("name", "")).startswith(f"{self._name}-predictor-")]
 
 
 def _identity(event: Document) -> tuple[str, int]:
-    """An event that happens again keeps its object and counts on."""
+    """Identity of an event: a repeated event keeps its object and increases its count."""
     series = event.get("series") or {}
     return str(event["metadata"].get("uid")), int(event.get("count") or 0) + int(series.get("count") or 0)
