@@ -29,6 +29,7 @@ NAMES = (
     *(f"ReplaceComparisonOperator_{name}" for name in _COMPARISONS), *(f"ReplaceBinaryOperator_{name}" for name in _BINARY),
     *(f"ReplaceUnaryOperator_{name}" for name in _UNARY), *_OTHERS,
 )  # fmt: skip
+_SEPARATING = ("parameters", "param", "argument", "star_expr", "lambdef")  # where a star is no multiplication
 _LOGGING = ("logs.", "_log.", "logging.")
 
 
@@ -106,8 +107,10 @@ def _positions(node: Any, operator: Operator) -> Iterator[tuple[int, int]]:
 
 
 def _passed_over(node: Any) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where annotations and decorators stand."""
+    """From where to where annotations, decorators and the stars of parameters stand."""
     if node.type in {"tfpdef", "decorator"}:
+        yield node.start_pos, node.end_pos
+    if node.type == "operator" and node.parent.type in _SEPARATING:
         yield node.start_pos, node.end_pos
     if node.type == "annassign":
         yield node.children[1].start_pos, node.children[1].end_pos
