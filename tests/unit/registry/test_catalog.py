@@ -42,9 +42,9 @@ def test_a_version_is_found_by_its_version_its_number_and_its_alias(client: Mlfl
     client.set_registered_model_alias("wine", "champion", "2")
     client.set_registered_model_alias("wine", "blue", "2")
 
-    assert {catalog.find(client, "wine", name).number for name in ("v1.1.0", "2", "@champion", "blue")} == {"2"}
-    assert catalog.find(client, "wine", "v1.1.0").aliases == ("blue", "champion")
-    assert catalog.find(client, "wine", "1").aliases == ()
+    assert {catalog.find_version(client, "wine", name).number for name in ("v1.1.0", "2", "@champion", "blue")} == {"2"}
+    assert catalog.find_version(client, "wine", "v1.1.0").aliases == ("blue", "champion")
+    assert catalog.find_version(client, "wine", "1").aliases == ()
 
 
 @pytest.mark.parametrize("count", [10, 11])
@@ -52,7 +52,7 @@ def test_the_newest_ten_versions_are_named(client: MlflowClient, count: int) -> 
     enter(client, *(f"v1.0.{patch}" for patch in range(count)))
 
     with pytest.raises(InputError) as refused:
-        catalog.find(client, "wine", "v9.9.9")
+        catalog.find_version(client, "wine", "v9.9.9")
 
     named = ", ".join(f"v1.0.{patch}" for patch in range(count - 10, count))
     assert str(refused.value) == f"model 'wine' has no version 'v9.9.9' in the registry; there are {named}"
@@ -64,7 +64,7 @@ def test_ten_models_are_named(client: MlflowClient, count: int, rest: str) -> No
         client.create_registered_model(f"m{number:02}")
 
     with pytest.raises(InputError) as refused:
-        catalog.find(client, "zzz", "v1.0.0")
+        catalog.find_version(client, "zzz", "v1.0.0")
 
     named = ", ".join(f"m{number:02}" for number in range(10))
     assert str(refused.value) == f"model 'zzz' is not in the registry; there are {named}{rest}"
