@@ -11,7 +11,7 @@ from stagewright.components.runtime.errors import StagewrightError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve; what a user can mend is one sentence on standard error and an exit code."""
+    """Run the server. User errors are printed as one sentence; returns the exit code."""
     logs.configure()
     try:
         serve(parse(sys.argv[1:] if arguments is None else arguments))

@@ -1,4 +1,4 @@
-"""The predictor's command line and environment, in KServe's spellings too."""
+"""The predictor's command line and environment variables, including KServe's spellings."""
 
 import argparse
 import os
@@ -25,10 +25,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from arguments, then the environment, then defaults.
+    """Parse settings. Arguments take precedence over environment variables, and these over defaults.
 
     Raises:
-        InputError: For an unknown option or an unusable value.
+        InputError: If an option is unknown or a value is invalid.
     """
     given = _parser(environment).parse_args(arguments)
     workers = _positive("workers", given.workers)
@@ -67,58 +67,79 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         parser.add_argument(*spellings, dest=names[0].replace("-", "_"), default=value, help=text + note, action=action)
 
     add("model", "model-dir", action="append", text=f"model folder, its {SERVING} folder or s3://bucket/name/version; "
-        f"NAME=LOCATION, and again, for several (default: {MOUNTED}, then STORAGE_URI)")  # fmt: skip
+        f"NAME=LOCATION, repeated, for several models (default: {MOUNTED}, then STORAGE_URI)")  # fmt: skip
     add("repository", variable="STAGEWRIGHT_REPOSITORY",
-        text="folder or s3://bucket/prefix: NAME/VERSION/ of published models, NAME.json that say where one is")  # fmt: skip
+        text="folder or s3://bucket/prefix with published models in NAME/VERSION/, or NAME.json pointing to one")  # fmt: skip
     add("repository-api", variable="STAGEWRIGHT_REPOSITORY_API", default="on",
-        text="on or off: whether requests may load and unload models (default: on)")  # fmt: skip
-    add("watch", variable="STAGEWRIGHT_WATCH", text="seconds between looks for new versions (default: never)")
-    add("name", "model-name", variable="MODEL_NAME", text="name in the paths (default: the manifest's, then 'model')")
-    add("version", "model-version", variable="MODEL_VERSION", text="version that is answered (default: the manifest's)")
+        text="on or off: allow requests to load and unload models (default: on)")  # fmt: skip
+    add("watch", variable="STAGEWRIGHT_WATCH", text="check for new versions every so many seconds (default: never)")
+    add("name", "model-name", variable="MODEL_NAME", text="model name in request paths (default: the manifest's, then 'model')")
+    add("version", "model-version", variable="MODEL_VERSION", text="version to report (default: the manifest's)")
     add("host", default="0.0.0.0", text="address to listen on (default: all)")  # noqa: S104 - a server in a container
     add("port", "http-port", variable="PORT", default="8080", text="port to listen on; 0 takes a free one (default: 8080)")
-    add("grpc-port", variable="STAGEWRIGHT_GRPC_PORT", text="port of V2 over gRPC, such as 8081; 0 takes one (default: none)")
-    add("workers", variable="STAGEWRIGHT_WORKERS", default="1", text="processes that share the port (default: 1)")
+    add(
+        "grpc-port",
+        variable="STAGEWRIGHT_GRPC_PORT",
+        text="port of V2 over gRPC, such as 8081; 0 takes a free one (default: no gRPC)",
+    )
+    add(
+        "workers",
+        variable="STAGEWRIGHT_WORKERS",
+        default="1",
+        text="number of server processes that share the port (default: 1)",
+    )
     add("threads", variable="STAGEWRIGHT_THREADS",
-        text="threads of one inference (default: the model's settings, then the CPU limit over the workers)")  # fmt: skip
-    add("concurrency", variable="STAGEWRIGHT_CONCURRENCY", text="inferences of a model at once (default: the model's settings)")
+        text="threads of one inference (default: the model's settings, then the CPU limit / workers)")  # fmt: skip
+    add(
+        "concurrency", variable="STAGEWRIGHT_CONCURRENCY", text="parallel inferences of a model (default: the model's settings)"
+    )
     add("graph-optimization", variable="STAGEWRIGHT_GRAPH_OPTIMIZATION",
-        text=f"one of {', '.join(OPTIMIZATIONS)} (default: the model's settings, then all)")  # fmt: skip
+        text=f"graph optimization: one of {', '.join(OPTIMIZATIONS)} (default: the model's settings, then all)")  # fmt: skip
     add("tree-engine", variable="STAGEWRIGHT_TREE_ENGINE",
-        text=f"one of {', '.join(TREE_ENGINES)}: for trees (default: the model's settings, then native)")  # fmt: skip
-    add("max-held-mb", variable="STAGEWRIGHT_MAX_HELD_MB", default="256", text="MiB of bodies held at any time (default: 256)")
+        text=f"engine for trees: one of {', '.join(TREE_ENGINES)} (default: the model's settings, then native)")  # fmt: skip
+    add(
+        "max-held-mb",
+        variable="STAGEWRIGHT_MAX_HELD_MB",
+        default="256",
+        text="MiB of all request bodies in memory (default: 256)",
+    )
     add(
         "max-queue",
         variable="STAGEWRIGHT_MAX_QUEUE",
         default="1000",
-        text="most requests that wait for a model (default: 1000)",
+        text="most queued requests of a model (default: 1000)",
     )
     add("timeout", variable="STAGEWRIGHT_TIMEOUT", default="60",
-        text="seconds after which a request that still waits is given up, unless it says otherwise (default: 60)")  # fmt: skip
+        text="seconds in the queue after which a request is refused, unless it has its own timeout (default: 60)")  # fmt: skip
     add("load-seconds", variable="STAGEWRIGHT_LOAD_SECONDS", default=f"{LOAD_SECONDS:g}",
-        text=f"seconds in which a model must be loaded (default: {LOAD_SECONDS:g})")  # fmt: skip
-    add("batch-rows", variable="STAGEWRIGHT_BATCH_ROWS", text="most rows put together (default: the model's settings)")
+        text=f"longest time to load a model, in seconds (default: {LOAD_SECONDS:g})")  # fmt: skip
+    add("batch-rows", variable="STAGEWRIGHT_BATCH_ROWS", text="most rows of a batch (default: the model's settings)")
     add("batch-milliseconds", variable="STAGEWRIGHT_BATCH_MILLISECONDS",
-        text="longest wait for other requests (default: the model's settings)")  # fmt: skip
+        text="after this wait, a request runs on another free thread (default: the model's settings)")  # fmt: skip
     add("max-body-mb", variable="STAGEWRIGHT_MAX_BODY_MB", default="64", text="largest request body in MiB (default: 64)")
-    add("max-rows", variable="STAGEWRIGHT_MAX_ROWS", default="100000", text="most rows in a request (default: 100000)")
+    add("max-rows", variable="STAGEWRIGHT_MAX_ROWS", default="100000", text="most rows of a request (default: 100000)")
     add("idle-timeout", variable="STAGEWRIGHT_IDLE_TIMEOUT", default="75",
-        text="seconds that a connection may wait for its next request (default: 75)")  # fmt: skip
+        text="longest idle time of a connection, in seconds (default: 75)")  # fmt: skip
     add("head-timeout", variable="STAGEWRIGHT_HEAD_TIMEOUT", default="30",
-        text="seconds in which a request's head has to arrive (default: 30)")  # fmt: skip
-    add("body-timeout", variable="STAGEWRIGHT_BODY_TIMEOUT", default="60", text="the same for its body (default: 60)")
+        text="longest time to receive a request's headers, in seconds (default: 30)")  # fmt: skip
+    add(
+        "body-timeout",
+        variable="STAGEWRIGHT_BODY_TIMEOUT",
+        default="60",
+        text="longest time to receive a request's body, in seconds (default: 60)",
+    )
     add("max-connections", variable="STAGEWRIGHT_MAX_CONNECTIONS",
-        text="HTTP connections of a process (default: half of the files that it may open, at most 16384)")  # fmt: skip
+        text="most HTTP connections of a process (default: half of its limit of open files, at most 16384)")  # fmt: skip
     add("allow-host", variable="STAGEWRIGHT_ALLOW_HOST", default="",
-        text="names of this server where --host is a loopback address, with commas; * is any")  # fmt: skip
+        text="host names of this server if --host is a loopback address, separated by commas; * allows all")  # fmt: skip
     add("allow-origin", variable="STAGEWRIGHT_ALLOW_ORIGIN", default="",
-        text="web pages that may change something, such as https://a.example.com, with commas")  # fmt: skip
+        text="origins of web pages that may change models, such as https://a.example.com, separated by commas")  # fmt: skip
     add_options(add)
     return parser
 
 
 def _models(given: argparse.Namespace, environment: Mapping[str, str]) -> tuple[tuple[str | None, str], ...]:
-    """Names and places: NAME=LOCATION as often as wanted, and at most one place alone, which --name names."""
+    """Names and locations: any number of NAME=LOCATION, and at most one location without a name, which --name names."""
     places = given.model or ([] if given.repository else [_default_model(environment)])
     found: list[tuple[str | None, str]] = []
     for place in places:
@@ -152,7 +173,7 @@ def _listed(given: str) -> tuple[str, ...]:
 
 
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says about how models are served."""
+    """Serving settings of the command line."""
     chosen: dict[str, Any] = {
         name: _positive(name.replace("_", "-"), getattr(given, name))
         for name in ("threads", "concurrency", "batch_rows")
@@ -168,7 +189,7 @@ def _overrides(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _default_model(environment: Mapping[str, str]) -> str:
-    """KServe sets STORAGE_URI on custom containers and mounts the same model: what is mounted wins."""
+    """The default location. KServe sets STORAGE_URI and mounts the same model; the mounted one takes precedence."""
     mounted = Path(MOUNTED)
     uri = environment.get("STORAGE_URI", "")
     if (mounted / GRAPH).exists() or (mounted / SERVING).exists() or not uri:

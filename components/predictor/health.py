@@ -1,4 +1,4 @@
-"""`python -m stagewright.components.predictor.health`: the image's health check; exit code 0 once the model answers."""
+"""`python -m stagewright.components.predictor.health`: the image's health check; exit code 0 if the server is ready."""
 
 import http.client
 import os
@@ -8,7 +8,7 @@ HOST, SECONDS = "127.0.0.1", 2.0
 
 
 def ready(port: int) -> bool:
-    """Whether a predictor on this machine answers that its model is ready."""
+    """Whether a predictor on this machine is ready."""
     connection = http.client.HTTPConnection(HOST, port, timeout=SECONDS)
     try:
         connection.request("GET", "/v2/health/ready")

@@ -1,7 +1,7 @@
-"""How long another process of this server may be silent: a worker of several, or the process of a model.
+"""The liveness timeout of other processes of this server: workers, and processes of MLflow models.
 
-Such a process says every moment that it lives. One that does not was stopped, or is stuck where no other thread runs, and is
-replaced; the limit is generous, for reading a very large model holds a process up too.
+Such a process sends heartbeats. A process without a heartbeat was stopped or hangs, and is replaced. The timeout is long,
+because reading a very large model also blocks a process.
 """
 
 import os
@@ -13,19 +13,19 @@ LIVENESS_TIMEOUT = "STAGEWRIGHT_WORKER_SILENCE_SECONDS"
 
 
 def liveness_timeout() -> float:
-    """Longest time without a sign of life, in seconds.
+    """Longest time without a heartbeat, in seconds.
 
     Raises:
-        InputError: If the environment says something else than a number above 0.
+        InputError: If the environment variable is not a number above 0.
     """
     return limit(LIVENESS_TIMEOUT) or LIVENESS_TIMEOUT_SECONDS
 
 
 def limit(variable: str) -> float | None:
-    """A number above 0 from the environment; None where it says nothing.
+    """A number above 0 from an environment variable; None if it is not set.
 
     Raises:
-        InputError: If it says something else.
+        InputError: If it is not a number above 0.
     """
     given = os.environ.get(variable)
     if not given:

@@ -1,6 +1,6 @@
-"""Where a published model is read from: a folder or `s3://`. Everything is read into memory, so nothing is ever written.
+"""Reading of published models from a folder or `s3://`, into memory. Nothing is written to disk.
 
-With a `manifest.json` beside it (every published model has one) the files' SHA-256 sums are verified.
+The files' SHA-256 checksums are verified if the model has a `manifest.json`, as every published model does.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from stagewright.components.runtime.serving_settings import FILE as SETTINGS
 from stagewright.components.runtime.signature import FILE as SIGNATURE
 
 GRAPH, SERVING, MANIFEST = "model.onnx", "serving", "manifest.json"
-MLFLOW_BACKEND = "worker.json"  # of a model that has no graph and is computed by a process of its own
+MLFLOW_BACKEND = "worker.json"  # marks a model without a graph, which a process of the MLflow backend computes
 EXTRAS = (SETTINGS, MLFLOW_BACKEND)
 STORE = "s3://"
-MOUNTED = "/mnt/models"  # where KServe's storage initializer puts a model
+MOUNTED = "/mnt/models"  # KServe's storage initializer mounts a model here
 
 if TYPE_CHECKING:
     from stagewright.components.runtime.storage import ObjectStore
@@ -29,12 +29,15 @@ Read = Callable[[str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What the predictor needs of a model.
+    """The files of a model that the predictor needs.
 
     Attributes:
-        location: Where it was read from, for errors.
-        name: As its manifest tells; None without one. The same for the version.
-        extras: Small files that only some models have, by name: tokenizer.json, settings.json, worker.json.
+        location: Location of the model, for error sentences.
+        graph: The ONNX model; empty for a model of the MLflow backend.
+        signature: Content of signature.json.
+        name: Name in the manifest; None without a manifest.
+        version: Version in the manifest; None without a manifest.
+        extras: Optional small files by name: tokenizer.json, settings.json, worker.json.
     """
 
     location: str
@@ -46,7 +49,7 @@ class ModelFiles:
 
 
 def read(location: str) -> ModelFiles:
-    """The files of an exported or published model.
+    """Read the files of an exported or published model.
 
     Args:
         location: A model's folder, its `serving` folder, or `s3://bucket/name/version`.
@@ -61,7 +64,7 @@ def read(location: str) -> ModelFiles:
 
 
 def manifest_name(location: str) -> str | None:
-    """The name that the manifest of a model tells, without reading the model; None without a manifest.
+    """Read a model's name from its manifest, without reading the model; None without a manifest.
 
     Raises:
         InputError: If there is no model.
@@ -89,7 +92,7 @@ def _read_folder(folder: Path) -> ModelFiles:
 
 
 def _find(folder: Path) -> tuple[Path, Path]:
-    """A model's folder and the one in it that is served."""
+    """A model's folder and its serving folder."""
     if not folder.is_dir():
         raise InputError(
             f"no model folder {folder}: the path does not exist" if not folder.exists() else f"{folder} is not a folder"
@@ -115,7 +118,7 @@ def _read_store(uri: str) -> ModelFiles:
 
 
 def _store(uri: str) -> "ObjectStore":
-    """The object store, if it has this published model."""
+    """Open the object store that has this published model."""
     from stagewright.components.runtime.storage import ObjectStore
 
     store = ObjectStore.from_environment("the object store is needed to load the model")
@@ -141,11 +144,11 @@ def _verified(location: str, read: Read) -> ModelFiles:
 
 
 def _extras(signature: bytes) -> list[str]:
-    """Small files that a model may have: its settings, and the tokenizers that its signature names."""
+    """Names of optional small files: settings, and the tokenizers of the signature."""
     try:
         tokenizers = [column.get("tokenizer") for column in read_json(signature)["inputs"]]
     except (ValueError, KeyError, TypeError, AttributeError):
-        tokenizers = []  # a malformed signature is named when the model is built
+        tokenizers = []  # building the model reports a malformed signature
     return [*EXTRAS, *dict.fromkeys(name for name in tokenizers if isinstance(name, str) and Path(name).name == name)]
 
 

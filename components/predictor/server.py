@@ -1,7 +1,7 @@
-"""The life of the server: take the port, load the models, serve, finish what was begun.
+"""The lifecycle of the server: bind the port, load the models, serve, shut down gracefully.
 
-The port is taken first and models load beside the event loop: liveness answers from the start, readiness once the models are
-there, and a port that is taken is known before a large model was read.
+The port is bound first, so that a port in use is an error before a large model is read. Models load in threads: liveness
+answers from the start, readiness once all models are loaded.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        InputError: If the port or a model cannot be used.
+        InputError: If the port is in use or a model cannot be loaded.
         ServiceUnavailable: If the object store does not answer.
     """
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads once there is something to reload; until then it must not end us
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads models later; until then it must not end the process
     started = time.perf_counter()
     connections.raise_descriptors()
     listener = process.bind(settings.host, settings.port)
@@ -50,10 +50,10 @@ def serve(settings: Settings) -> None:
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """What may be loaded. A model that was given without a name has the manifest's.
+    """The catalog of models that may be loaded. A model without a name gets the manifest's.
 
     Raises:
-        InputError: If there is no model at a place, or two have the same name.
+        InputError: If a location has no model, or two models have the same name.
         ServiceUnavailable: If the object store does not answer.
     """
     alone = len(settings.models) == 1
@@ -63,7 +63,7 @@ def catalog_of(settings: Settings) -> Catalog:
     ]  # fmt: skip
     catalog = Catalog(given, settings.repository)
     if len(catalog.given) < len(given):
-        raise BadParameter("model", got=[location.name for location in given], expected="a name of its own for every model")
+        raise BadParameter("model", got=[location.name for location in given], expected="a different name for every model")
     return catalog
 
 
@@ -83,7 +83,7 @@ def _serve_alone(settings: Settings, listener: socket.socket, pool: WorkerPool, 
             await pool.start()
             if settings.watch is not None:
                 await pool.watch(settings.watch)
-        except Exception as error:  # noqa: BLE001 - raised again once the server has ended
+        except Exception as error:  # noqa: BLE001 - raised again after the server has shut down
             failures.append(error)
             server.should_exit = True
 
@@ -125,5 +125,5 @@ def _address(listener: socket.socket) -> dict[str, Any]:
 
 
 def _end(*_: object) -> NoReturn:
-    """SIGTERM before the server listens, and again after it has finished: an orderly end either way."""
+    """Handle SIGTERM before the server listens and after it has shut down."""
     run_in_thread.end(0)

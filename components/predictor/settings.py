@@ -1,4 +1,4 @@
-"""How to serve, once the command line and the environment are read."""
+"""Settings of the server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ LOAD_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve: what the command line and the environment said.
+    """Settings from the command line and the environment.
 
     Attributes:
-        models: Names and places of the models given one by one; a name that is None is the manifest's.
-        version: Of a model that was given alone; None takes the manifest's.
-        repository: A folder or `s3://` that holds further models.
+        models: Names and locations of the models of the command line; None means the manifest's name.
+        version: Version of a single model; None means the manifest's.
+        repository: Folder or `s3://` URI of the model repository.
         repository_api: Whether requests may load and unload models.
-        watch: Seconds between looks for new versions; None never looks.
-        load_seconds: Longest time in which a model must be loaded.
-        threads: Of ONNX Runtime, in each worker, where neither the model's settings nor `overrides` say anything.
-        payload: How predictions are logged; None logs nothing.
-        overrides: Fields of ServingSettings that the command line says and a model's own settings do not replace.
-        grpc_port: None answers HTTP alone.
-        allow_hosts: Names besides its own under which the server is asked; "*" is any.
-        allow_origins: Origins of web pages that may ask this server to change something.
-        arguments: What these settings were made from; a worker makes its own from them.
+        watch: Seconds between checks for new versions; None never checks.
+        load_seconds: Longest time to load a model.
+        threads: Default of ONNX Runtime's threads in each worker; the model's settings and `overrides` take precedence.
+        payload: Settings of the payload log; None disables it.
+        overrides: Fields of ServingSettings that take precedence over the model's own settings.
+        grpc_port: Port of gRPC; None serves HTTP only.
+        allow_hosts: Further host names of the server; "*" allows all.
+        allow_origins: Origins of web pages that may change models.
+        arguments: The command line, which is passed to the workers.
     """
 
     models: tuple[tuple[str | None, str], ...]

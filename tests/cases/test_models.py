@@ -32,7 +32,7 @@ def test_nan_is_an_error(cases: Cases) -> None:
     lines = cases.run("nan-is-a-200").splitlines()
 
     assert [line.split()[-1] for line in lines] == ["400", "400"]
-    assert all("row 0: the model's answer is not a number" in line for line in lines)
+    assert all("row 0: the prediction is not a finite number" in line for line in lines)
 
 
 def test_number_beyond_float32(cases: Cases) -> None:

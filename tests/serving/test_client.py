@@ -79,7 +79,7 @@ def test_waiting_ends_with_the_last_reason(server: Any) -> None:
         client.wait_until_ready(server.url, "other", 0.5)
 
     assert time.monotonic() - began < 2
-    reason = f"{server.url}/v2/models/other/ready answered 404: no model 'other' here; the list of models says which there are"
+    reason = f"{server.url}/v2/models/other/ready answered 404: no model 'other' here; /v2/models lists the models"
     assert str(gave_up.value) == f"model 'other' at {server.url} was not ready after 0.5 seconds: {reason}"
 
 

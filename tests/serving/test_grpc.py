@@ -215,7 +215,7 @@ ERRORS = [
     (lambda: raw_changed(5, None), Code.INVALID_ARGUMENT,
      "raw_input_contents has 5 tensors for 6 inputs; send one each, or none"),
     (lambda: pb.ModelInferRequest(model_name="churn"), Code.INVALID_ARGUMENT, "'inputs' must be a list of at least one tensor"),
-    (lambda: pb.ModelInferRequest(model_name=""), Code.NOT_FOUND, "no model '' here; the list of models says which there are"),
+    (lambda: pb.ModelInferRequest(model_name=""), Code.NOT_FOUND, "no model '' here; /v2/models lists the models"),
     (lambda: pb.ModelInferRequest(model_name="../../metrics"), Code.NOT_FOUND, "no model '../../metrics' here; the list of "),
 ]  # fmt: skip
 

@@ -72,7 +72,7 @@ def test_a_name_that_nobody_has_is_not_found_in_any_method(stub: Any, name: str)
         code, sentence = refused(call, request)
         assert code == Code.NOT_FOUND
         assert sentence.startswith("no model '")
-        assert sentence.endswith("' here; the list of models says which there are")
+        assert sentence.endswith("' here; /v2/models lists the models")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

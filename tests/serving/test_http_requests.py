@@ -234,7 +234,7 @@ def test_a_name_is_no_path(target: Target, method: str, path: str, name: str) ->
 
     assert status == 404
     assert sentence.startswith("no model '")
-    assert sentence.endswith("' here; the list of models says which there are")
+    assert sentence.endswith("' here; /v2/models lists the models")
 
 
 def test_a_name_may_be_sent_in_codes(target: Target) -> None:

@@ -98,7 +98,7 @@ def test_a_type_that_is_not_known_is_refused_whatever_the_model_trusts(tmp_path:
         (("model: model.skops", "model: ../model.skops"), "names no file of its own as the model"),
         (("model: model.skops", "model: gone.skops"), "gone.skops is missing: the model is incomplete"),
         (("format: skops", "format: pickle"), "could hold a pickle"),
-        (("signature:", "unsigned:"), "has no signature, so nobody knows its columns"),
+        (("signature:", "unsigned:"), "has no signature, so its columns are unknown"),
         (('"double", "name": "alcohol"', '"binary", "name": "alcohol"'), "column 'alcohol' .* is of type binary"),
         (("flavors:", "flavours:"), "does not describe an MLflow model"),
     ],

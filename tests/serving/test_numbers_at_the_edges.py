@@ -83,7 +83,7 @@ def binary(client: AsgiClient, rows: list[Any]) -> Reply:
 
 
 ASK = pytest.mark.parametrize("ask", [v1, v2, binary])
-SENTENCE = "row {}: the model's answer is not a number; its values are too large for this model, or have no answer"
+SENTENCE = "row {}: the prediction is not a finite number; the row's values may be too large for this model"
 
 
 @ASK

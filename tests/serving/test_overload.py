@@ -70,7 +70,7 @@ def test_what_waits_past_its_deadline_is_answered_without_being_computed(model: 
 
     late = asyncio.run(story())
     assert late.status == 504
-    assert late.json["error"].endswith("ms for model 'churn', and its time is over; nothing was computed")
+    assert late.json["error"].endswith("ms for model 'churn', past its deadline; nothing was computed")
     assert counted(served, 'stagewright_rejected_total{model="churn",reason="deadline"}')[0].endswith(" 1.0")
     assert model.rows == [1]
 

@@ -215,10 +215,10 @@ def test_a_bad_header_length_is_refused(mixed: AsgiClient, length: str, sentence
 @pytest.mark.parametrize(
     ("method", "path", "status", "sentence"),
     [
-        ("POST", "/v1/models/chrun:predict", 404, "no model 'chrun' here; the list of models says which there are"),
-        ("GET", "/v1/models/chrun", 404, "no model 'chrun' here; the list of models says which there are"),
-        ("POST", "/v2/models/chrun/infer", 404, "no model 'chrun' here; the list of models says which there are"),
-        ("GET", "/v2/models/chrun/ready", 404, "no model 'chrun' here; the list of models says which there are"),
+        ("POST", "/v1/models/chrun:predict", 404, "no model 'chrun' here; /v2/models lists the models"),
+        ("GET", "/v1/models/chrun", 404, "no model 'chrun' here; /v2/models lists the models"),
+        ("POST", "/v2/models/chrun/infer", 404, "no model 'chrun' here; /v2/models lists the models"),
+        ("GET", "/v2/models/chrun/ready", 404, "no model 'chrun' here; /v2/models lists the models"),
         ("POST", "/v2/models/churn/versions/v9/infer", 404, "model 'churn' has no version 'v9' here; served is v1.2.3"),
         ("GET", "/v2/models/churn/versions/v9", 404, "model 'churn' has no version 'v9' here; served is v1.2.3"),
         ("GET", "/v3", 404, "nothing is served at '/v3'; this server speaks KServe's protocols V1 and V2"),
@@ -231,7 +231,7 @@ def test_a_bad_header_length_is_refused(mixed: AsgiClient, length: str, sentence
                 "an InferenceService answers :explain where its spec.explainer names one"
             ),
         ),
-        ("POST", "/v1/models/chrun:explain", 404, "no model 'chrun' here; the list of models says which there are"),
+        ("POST", "/v1/models/chrun:explain", 404, "no model 'chrun' here; /v2/models lists the models"),
         ("GET", "/v1/models/churn:explain", 405, "GET is not allowed at '/v1/models/churn:explain'; use POST"),
         ("GET", "/v1/models/churn:predict", 405, "GET is not allowed at '/v1/models/churn:predict'; use POST"),
         ("PUT", "/v2/models/churn/infer", 405, "PUT is not allowed at '/v2/models/churn/infer'; use POST"),

@@ -27,7 +27,7 @@ def test_a_server_without_a_repository_lists_what_it_serves(mixed: AsgiClient) -
 def test_a_server_without_a_repository_loads_nothing(mixed: AsgiClient, name: str) -> None:
     reply = mixed.post(f"/v2/repository/models/{name}/load", {})
 
-    assert (reply.status, reply.json) == (404, {"error": f"no model '{name}' here; the list of models says which there are"})
+    assert (reply.status, reply.json) == (404, {"error": f"no model '{name}' here; /v2/models lists the models"})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_life_of_models_in_a_repository(start: Start, tmp_path: Path, models
     assert ask(server.url, "index") == (200, [*ready[:2], gone])
     assert ask(server.url, "index", {"ready": True}) == (200, ready[:2])
     assert urllib3.request("GET", f"{server.url}/v2/health/ready").status == 200
-    with pytest.raises(client.InputError, match="no model 'wine' here; the list of models says which there are"):
+    with pytest.raises(client.InputError, match="no model 'wine' here; /v2/models lists the models"):
         client.predict(server.url, "wine", [[1.0] * 13])
     assert ask(server.url, "models/wine/unload")[0] == 404
 
@@ -112,7 +112,7 @@ def test_a_server_can_be_closed_to_changes(start: Start, tmp_path: Path, models:
     publish(models["mixed"], tmp_path, "churn", "v1.0.0")
     server = start("--repository", str(tmp_path), "--repository-api", "off")
 
-    sentence = "this server was started with --repository-api off; its models are those it was started with"
+    sentence = "this server was started with --repository-api off; models cannot be loaded or unloaded"
     for action in ("load", "unload"):
         assert ask(server.url, f"models/churn/{action}") == (403, {"error": sentence})
     assert ask(server.url, "index")[0] == 200

@@ -70,7 +70,7 @@ def test_no_version_leads_out_of_its_model(repository: Path, version: str) -> No
         ("{", "is not an entry; expected {"),
         ("[]", "is not an entry; expected {"),
         ('{"version": "v1"}', "is not an entry; expected {"),
-        ('{"uri": 3}', "is not an entry; its uri and version must be texts"),
+        ('{"uri": 3}', "is not an entry; its uri and version must be strings"),
         (
             '{"uri": "http://elsewhere/model"}',
             "points to 'http://elsewhere/model'; expected s3://BUCKET/NAME/VERSION, or a folder",

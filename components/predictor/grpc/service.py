@@ -204,7 +204,7 @@ def _answering(method: Callable[..., Awaitable[pb.Message]], kind: Any) -> Calla
             code, sentence = CODES[error.status], str(error)
         except Exception as error:  # noqa: BLE001 - a defect of ours: logged with its traceback, answered without it
             logs.LOGGER.exception("call_failed", extra={"fields": {"method": method.__name__, "error": str(error)}})
-            code, sentence = CODES[500], "the model could not answer; the server's log says why"
+            code, sentence = CODES[500], "prediction failed; see the server log"
         return await context.abort(code, sentence)
 
     return answer

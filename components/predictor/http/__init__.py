@@ -1,1 +1,1 @@
-"""HTTP: the ASGI application, its routes, limits of connections, and what browsers may ask."""
+"""HTTP: the ASGI application, its routes, connection limits, and protection against web pages."""

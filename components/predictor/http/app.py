@@ -1,8 +1,7 @@
-"""The server as a plain ASGI callable: routes to the protocols, counts, and turns errors into answers.
+"""The server as an ASGI application: routes requests to the protocols, counts them, and turns errors into responses.
 
-A prediction has three parts: decode (pure), infer (the only await), encode (pure). Small bodies are decoded on the event loop,
-where they cost microseconds; large ones beside it. So are inferences, except for those that are measured to be shorter than the
-way to another thread: health answers while a model computes.
+Small bodies are decoded on the event loop, which takes microseconds; large ones in a thread. Inferences run in threads, except
+those that take less time than a switch to a thread. So health requests are answered while a model computes.
 """
 
 import asyncio
@@ -42,18 +41,18 @@ SUCCESS = 200
 
 
 class Application:
-    """Models, their protocols and their metrics.
+    """The server's models, protocols and metrics.
 
     Args:
-        names: The models to come; until they are there, they are known but not ready.
-        limits: What one request may hold.
-        workers: Inferences that may run at once.
-        metrics: Where it is counted; by default in this process alone.
-        payload: How predictions are logged; None logs nothing.
-        guard: Refuses what web pages have no business with.
+        names: Models that will be loaded. Until then they are known but not ready.
+        limits: Limits of requests and connections.
+        workers: Number of threads for inferences.
+        metrics: Metrics of the server; by default private to this process.
+        payload: Settings of the payload log; None disables it.
+        guard: Refuses requests of foreign web pages.
 
     Attributes:
-        repository_api: Answers what is asked about the models, and loads and unloads them.
+        repository_api: V2's model repository extension.
     """
 
     def __init__(
@@ -102,13 +101,13 @@ class Application:
             answer = json_answer({"error": str(error)}, error.status)._replace(headers=error_headers(error))
         except Disconnected:
             return
-        except Exception as error:  # noqa: BLE001 - a defect of ours: logged with its traceback, answered without it
+        except Exception as error:  # noqa: BLE001 - an internal error: the traceback is logged, not sent
             logs.LOGGER.exception("request_failed", extra={"fields": {"path": scope["path"], "error": str(error)}})
-            answer = json_answer({"error": "the model could not answer; the server's log says why"}, 500)
+            answer = json_answer({"error": "prediction failed; see the server log"}, 500)
         finally:
             self.metrics.in_flight.dec()
         await send_answer(send, answer)
-        # Probes and questions about the model are many, fast, and 503 while it loads: they would hide what predictions do.
+        # Probes are frequent, fast, and 503 while a model loads. Counted with predictions, they would distort the metrics.
         predicted = (route.model or "") if route and route.methods is routes.SEND else ""
         model = predicted if answer.status == SUCCESS or predicted in self.models.names else ""
         seconds = perf_counter() - started
@@ -146,7 +145,7 @@ class Application:
 
 
 def _path(scope: Scope) -> str:
-    """The path as it was sent: decoded, a slash inside of a name could not be told from one between two."""
+    """The undecoded path: decoded, an escaped slash in a name would look like a separator."""
     raw: bytes | None = scope.get("raw_path")
     path: str = scope["path"] if raw is None else raw.decode("latin-1")
     return path

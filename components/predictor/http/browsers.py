@@ -1,8 +1,8 @@
-"""What web pages may ask: nothing that changes something, unless they are this server's own or were allowed.
+"""Protection against web pages: requests of foreign origins must not change anything.
 
-A browser sends a page's request to any address, this machine's too, and tells whose page it was. Requests of programs say
-nothing of the kind and go on. A page can also let its own name lead to this machine (DNS rebinding), so that the browser takes
-the server for the page's: where the server listens on a loopback address, requests for foreign names are refused.
+A browser sends a page's requests to any address, even to this machine, with headers that name the page's origin. Requests
+without these headers come from programs and are accepted. A page can also point its own host name to this machine (DNS
+rebinding). So a server on a loopback address refuses requests for foreign host names.
 """
 
 import ipaddress
@@ -14,15 +14,15 @@ from stagewright.components.predictor.http.routes import SEND, Route
 from stagewright.components.predictor.wire.errors import RequestError, shown
 
 ANY = "*"
-OWN_SITES = (b"same-origin", b"none")  # none: the address was typed
-# What any page may send without asking first. Whatever else comes from a page was allowed by who stands before this server.
+OWN_SITES = (b"same-origin", b"none")  # none: the user typed the address
+# Content types that a page may send without a CORS preflight. A proxy must have allowed any other content type.
 WITHOUT_PREFLIGHT = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "")
 
 _CHECKED_HEADERS = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type"))
 
 
 class CrossOrigin(RequestError):
-    """A web page of another origin wants something changed."""
+    """A web page of another origin sent a request that changes something."""
 
     status = 403
 
@@ -32,7 +32,7 @@ class CrossOrigin(RequestError):
 
 
 class ForeignHost(RequestError):
-    """The request is for a server of another name."""
+    """The request's host name is not one of this server."""
 
     status = 403
 
@@ -41,11 +41,11 @@ class ForeignHost(RequestError):
 
 
 class Guard:
-    """Refuses what web pages have no business with.
+    """Refuses requests of foreign web pages.
 
     Args:
-        hosts: Names that requests may ask for besides local ones; None leaves names alone.
-        origins: Of pages that may change something.
+        hosts: Allowed host names besides local ones; None allows all.
+        origins: Origins of pages that may change models.
     """
 
     def __init__(self, hosts: Iterable[str] | None = None, origins: Iterable[str] = ()) -> None:
@@ -55,23 +55,23 @@ class Guard:
 
     @classmethod
     def listening(cls, host: str, hosts: Iterable[str], origins: Iterable[str]) -> "Guard":
-        """The guard of a server that listens on this address."""
+        """The guard for a server that listens on this address."""
         names = frozenset(hosts)
         return cls(None if ANY in names or not is_loopback(host) else names, origins)
 
     def check(self, route: Route, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Whether a request may be answered.
+        """Check a request's host and origin.
 
         Raises:
-            ForeignHost: If it asks for another server.
-            CrossOrigin: If a page of another origin sent it, and it changes something or was not allowed by anybody.
+            ForeignHost: If the host name is not one of this server.
+            CrossOrigin: If a page of another origin sent a request that changes models, or one without a CORS preflight.
         """
         given = {name: value for name, value in headers if name in _CHECKED_HEADERS}
         host = given.get(b"host", b"")
         if self._hosts is not None and host and not self._knows(host):
             raise ForeignHost(host.decode("latin-1"))
         if route.methods is not SEND and route.protocol != "repository":
-            return  # whoever reads from another origin does not get to see the answer
+            return  # browsers do not show the response to pages of another origin
         if b"origin" not in given and b"sec-fetch-site" not in given:
             return
         if route.protocol != "repository" and media_type(given.get(b"content-type", b"")) not in WITHOUT_PREFLIGHT:
@@ -87,9 +87,9 @@ class Guard:
             raise CrossOrigin(origin)
 
     def _is_own(self, host: bytes) -> bool:
-        """Whether a page that comes from this name can only be one of this machine, or was allowed.
+        """Whether a host name is allowed, or can only be one of this machine.
 
-        An address is never rebound, and neither is a name without a dot: no public name server has one.
+        DNS rebinding needs a public name. IP addresses and names without a dot are not public names.
         """
         name = _name(host.decode("latin-1").lower())
         known = self._hosts or frozenset()
@@ -97,7 +97,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on this address."""
+    """Whether this is a loopback address."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -111,7 +111,7 @@ def is_address(name: str) -> bool:
 
 
 def authority(origin: str) -> str | None:
-    """Name and port of an origin, without the port that its scheme has anyway.
+    """Host name and port of an origin; None for an origin without one.
 
     >>> authority("http://a.example:8080"), authority("https://a.example"), authority("null")
     ('a.example:8080', 'a.example', None)

@@ -1,7 +1,7 @@
-"""How many connections a process keeps, and how long each of them may take: so that nobody can use up its descriptors.
+"""Limit of a process's connections, so that clients cannot exhaust its file descriptors.
 
-Where there are more than the process keeps, those that have waited longest without a whole request make room. So liveness is
-answered whatever number of connections others hold open.
+Above the limit, the process closes the connections that have waited longest without a complete request. So it answers liveness
+probes even if clients hold many connections open.
 """
 
 import resource
@@ -12,7 +12,7 @@ MOST_DESCRIPTORS = 65_536
 
 
 def raise_descriptors() -> None:
-    """Let this process open as many files as its administrator allows, up to 65,536; the usual limit is meant for others."""
+    """Raise the soft limit of open files to the hard limit, at most 65,536."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -23,17 +23,17 @@ class Kept(Protocol):
     """A connection."""
 
     def waiting_since(self) -> tuple[int, float] | None:
-        """Whether it may be given up for another one: how much was spent on it, and since when; None if it may not."""
+        """Sort key for closing: 0 for a head or 1 for a body, and the start of the wait. None if it must stay open."""
 
     def give_up(self) -> None:
         """Close it."""
 
 
 def make_room(connections: Collection[Kept], newest: Kept, most: int) -> None:
-    """Close connections that wait for a request until there are no more than `most`; those that are answered stay.
+    """Close connections without a complete request until there are at most `most`. Connections with a request in progress stay.
 
-    A few more are closed than must be, so that not every new connection looks through all. Where all are being answered, a
-    quarter more are taken.
+    A few more than necessary are closed, so that not every new connection needs a search. If all have a request in progress, a
+    quarter more are accepted.
     """
     if len(connections) <= most:
         return

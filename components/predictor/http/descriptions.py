@@ -1,4 +1,4 @@
-"""What the server says about its models and itself beyond the protocols: Triton's extensions, OpenAPI and its page."""
+"""Routes that describe models and server: Triton's extensions, the OpenAPI document and its page."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +14,12 @@ from stagewright.components.predictor.wire.messages import Answer, json_answer
 
 
 def actions(models: Repository, metrics: Metrics, *, version: str, max_rows: int) -> dict[str, Callable[[Route], Answer]]:
-    """The answers by the name of their route.
+    """Handlers by the action of their route.
 
     Args:
-        version: The server's.
+        models: Models of this process.
+        metrics: Metrics of the server.
+        version: Version of the server.
         max_rows: Most rows of a request.
     """
 
@@ -33,7 +35,7 @@ def actions(models: Repository, metrics: Metrics, *, version: str, max_rows: int
 
 
 def loaded(models: Repository) -> list[Model]:
-    """The models that can answer now."""
+    """The ready models."""
     found = []
     for name in models.names:
         with suppress(RequestError):

@@ -1,7 +1,7 @@
-"""A transport with one write for each answer, which does not wait for good for a client that reads no answer.
+"""A transport that sends each response in one write, and limits the wait for clients that do not read.
 
-uvicorn writes an answer's head and its body one after the other, and each write is a system call and a TCP segment of its own,
-which for a small answer costs more than everything else about it. Here the head waits for the body.
+uvicorn writes a response's head and body separately. Each write is a system call and a TCP segment, which is most of the cost
+of a small response. This transport holds the head back until the body is written.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from typing import Any
 
 
 class JoinedWrites:
-    """A transport that keeps an answer's head until its body is written, or until the event loop comes round.
+    """A transport that holds a response's head back until its body is written, or until the next iteration of the event loop.
 
     Args:
-        patience: Seconds after its end in which the client may read what was written.
+        read_timeout: Seconds after closing in which the client may read the response.
     """
 
-    def __init__(self, transport: asyncio.Transport, patience: float) -> None:
-        self._transport, self._head, self._patience = transport, b"", patience
+    def __init__(self, transport: asyncio.Transport, read_timeout: float) -> None:
+        self._transport, self._head, self._read_timeout = transport, b"", read_timeout
         self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
@@ -28,19 +28,19 @@ class JoinedWrites:
             self._transport.write(head + data)
         elif data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP/1.1 "):
             self._head = data
-            self._loop.call_soon(self._flush)  # an answer to HEAD has no body
+            self._loop.call_soon(self._flush)  # a response to HEAD has no body
         else:
             self._transport.write(data)
 
     def write_eof(self) -> None:
-        """Say that nothing more will be written; what the client still sends may be read."""
+        """Close the writing side. Data of the client can still be read."""
         self._flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         self._flush()
         if not self._transport.is_closing() and self._transport.get_write_buffer_size():
-            self._loop.call_later(self._patience, self._transport.abort)
+            self._loop.call_later(self._read_timeout, self._transport.abort)
         self._transport.close()
 
     def _flush(self) -> None:

@@ -1,4 +1,4 @@
-"""The server's own description: OpenAPI 3.1 from the signatures of the models that are loaded, and a page that shows it."""
+"""The OpenAPI 3.1 document, built from the signatures of the loaded models, and the page that shows it."""
 
 import re
 from collections.abc import Iterable
@@ -12,30 +12,30 @@ from stagewright.components.predictor.inference.model import Model
 from stagewright.components.predictor.wire.messages import Answer
 
 PAGE = "openapi.html"
-# The page takes nothing from elsewhere and sends nothing elsewhere, whatever a model's or a column's name contains.
+# The page loads nothing from other origins and sends nothing to them, whatever a model's or a column's name contains.
 POLICY = b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'"
 
 _TITLE = "Stagewright predictor"
 _ERRORS = {
-    400: "The request is malformed; the sentence says where.",
-    403: "This server's models cannot be changed.",
-    404: "No such model or version here.",
+    400: "The request is invalid; the sentence names the error.",
+    403: "Loading and unloading models is switched off.",
+    404: "The server has no such model or version.",
     413: "The body or the number of rows is too large.",
-    429: "Too many requests wait already; try again after Retry-After seconds.",
+    429: "The queue is full; try again after Retry-After seconds.",
     503: "The model is not loaded.",
     504: "The request's deadline has passed.",
 }
 _READS = {
-    "/": ("alive", "Whether the process lives (V1)."),
-    "/v1/models": ("models", "The models by name (V1)."),
+    "/": ("alive", "Liveness of the process (V1)."),
+    "/v1/models": ("models", "Names of the models (V1)."),
     "/v2": ("server", "The server's name, version and extensions."),
-    "/v2/health/live": ("live", "Whether the process lives."),
-    "/v2/health/ready": ("ready", "Whether every model is loaded; 503 before."),
+    "/v2/health/live": ("live", "Liveness of the process."),
+    "/v2/health/ready": ("ready", "Readiness of all models; 503 until they are loaded."),
 }
 
 
 def page() -> Answer:
-    """The page that shows the document and sends its examples."""
+    """The HTML page that shows the document and sends its examples."""
     return Answer(200, _page(), b"text/html; charset=utf-8", ((b"content-security-policy", POLICY),))
 
 
@@ -43,15 +43,15 @@ def document(models: Iterable[Model], *, version: str, max_rows: int) -> dict[st
     """The OpenAPI document.
 
     Args:
-        models: Those that are loaded.
-        version: The server's.
-        max_rows: Most rows that a request may hold.
+        models: The loaded models.
+        version: Version of the server.
+        max_rows: Most rows of a request.
     """
     paths: dict[str, Any] = {path: {"get": _read(name, summary, "server")} for path, (name, summary) in _READS.items()}
     paths["/metrics"] = {
         "get": _read("metrics", "Prometheus metrics.", "server", media="text/plain", schema={"type": "string"})
     }
-    paths["/v2/repository/index"] = {"post": _change("index", "The models that are or could be loaded.", "server", {})}
+    paths["/v2/repository/index"] = {"post": _change("index", "Models that are loaded or can be loaded.", "server", {})}
     components: dict[str, Any] = {"Error": {
         "type": "object", "properties": {"error": {"type": "string", "description": "One sentence."}}, "required": ["error"],
     }}  # fmt: skip
@@ -85,7 +85,7 @@ def _about(model: Model) -> str:
 
 
 def _key(name: str, taken: dict[str, Any]) -> str:
-    """A name for components, which may hold only these characters; two models never share one."""
+    """A unique component name, with the allowed characters only."""
     key = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     while f"{key}.Row" in taken:
         key += "_"
@@ -112,7 +112,7 @@ def _components(model: Model, key: str, max_rows: int) -> dict[str, Any]:
         f"{key}.InferRequest": {
             "type": "object",
             "properties": {
-                "id": {"type": "string", "description": "Comes back in the answer."},
+                "id": {"type": "string", "description": "Returned in the response."},
                 "inputs": schemas.tensors(signature),
                 "outputs": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {
                     "name": {"enum": [output["name"] for output in model.outputs]}, "parameters": {"type": "object"}}}},
@@ -134,14 +134,14 @@ def _model_paths(model: Model, key: str) -> dict[str, Any]:
         f"/v2/models/{name}/infer": {"post": infer | {"operationId": f"infer.{key}"}},
     }
     for path, identity, summary in (
-        (f"/v2/models/{name}", "metadata", "What the model takes and answers."),
-        (f"/v2/models/{name}/ready", "ready", "Whether the model is loaded (V2)."),
-        (f"/v1/models/{name}", "status", "Whether the model is loaded (V1)."),
-        (f"/v2/models/{name}/config", "config", "How the model is served, as Triton tells it."),
-        (f"/v2/models/{name}/stats", "stats", "What was counted, as Triton tells it."),
+        (f"/v2/models/{name}", "metadata", "Inputs and outputs of the model."),
+        (f"/v2/models/{name}/ready", "ready", "Readiness of the model (V2)."),
+        (f"/v1/models/{name}", "status", "Readiness of the model (V1)."),
+        (f"/v2/models/{name}/config", "config", "Model configuration in Triton's format."),
+        (f"/v2/models/{name}/stats", "stats", "Statistics in Triton's format."),
     ):
         paths[path] = {"get": _read(f"{identity}.{key}", summary, tag)}
-    for action, summary in (("load", "Load the model, or its newest version."), ("unload", "Serve the model no longer.")):
+    for action, summary in (("load", "Load the model, or its newest version."), ("unload", "Stop serving the model.")):
         path = f"/v2/repository/models/{name}/{action}"
         paths[path] = {"post": _change(f"{action}.{key}", summary, tag)}
     return paths

@@ -1,4 +1,4 @@
-"""A model's signature as JSON Schema: what one row, a request and an answer look like, and an example that works."""
+"""JSON Schemas of a model's rows, requests and responses, and a valid example."""
 
 from math import prod
 from typing import Any
@@ -9,7 +9,7 @@ from stagewright.components.runtime.signature import Input, Signature
 Schema = dict[str, Any]
 
 MOMENT = "2024-01-31T12:00:00Z"
-EXAMPLE_VALUES = 4096  # a row with more would hide the page it is shown on
+EXAMPLE_VALUES = 4096  # a longer row would fill the page
 SHOWN = 50
 
 _TYPES: dict[str, list[str]] = {
@@ -22,8 +22,8 @@ _TYPES: dict[str, list[str]] = {
 _NOTES = {
     "numeric": "A number.",
     "boolean": "true or false; 1 and 0 mean the same.",
-    "datetime": "ISO 8601; without a zone it is UTC.",
-    "categorical": "One of the categories of training; any other counts as unseen.",
+    "datetime": "ISO 8601; UTC if it has no time zone.",
+    "categorical": "A category of the training data; any other counts as unknown.",
     "text": "Text in any language.",
     "image": "Whole numbers from 0 to 255, nested by channel and line, or flat.",
     "tensor": "Numbers, nested by axis or flat.",
@@ -31,7 +31,7 @@ _NOTES = {
 
 
 def value(given: Input) -> Schema:
-    """One row's value of a column."""
+    """Schema of a column's value in one row."""
     if given.kind not in _TYPES:
         return _nested(given) | {"description": f"{_NOTES[given.kind]} Shape {list(given.shape)}."}
     types = [*_TYPES[given.kind], *(["null"] if given.nullable else [])]
@@ -46,10 +46,10 @@ def value(given: Input) -> Schema:
 
 
 def row(signature: Signature) -> Schema:
-    """One row as an object by column name."""
+    """Schema of one row as an object by column name."""
     return {
         "type": "object",
-        "description": "One row by column name. What is left out is missing.",
+        "description": "One row by column name. Columns that are left out are missing values.",
         "properties": {given.name: value(given) for given in signature.inputs},
         "required": [given.name for given in signature.inputs if not given.nullable],
         "additionalProperties": False,
@@ -57,12 +57,12 @@ def row(signature: Signature) -> Schema:
 
 
 def tensors(signature: Signature) -> Schema:
-    """The tensors of a V2 request, one for each column."""
+    """Schema of the tensors of a V2 request, one for each column."""
     return {"type": "array", "minItems": 1, "items": {"anyOf": [_tensor(given) for given in signature.inputs]}}
 
 
 def predictions(signature: Signature) -> Schema:
-    """V1's answer."""
+    """Schema of V1's response."""
     properties: dict[str, Schema] = {"predictions": {"type": "array", "items": _label(signature)}}
     if signature.classes is not None:
         properties["probabilities"] = {
@@ -75,7 +75,7 @@ def predictions(signature: Signature) -> Schema:
 
 
 def outputs(described: list[dict[str, Any]]) -> Schema:
-    """V2's answer, from the model's outputs as metadata."""
+    """Schema of V2's response, from the outputs of the model's metadata."""
     tensor = [
         {
             "type": "object",
@@ -91,7 +91,7 @@ def outputs(described: list[dict[str, Any]]) -> Schema:
         for output in described
     ]
     properties: dict[str, Schema] = {
-        "id": {"type": "string", "description": "The request's."},
+        "id": {"type": "string", "description": "The id of the request."},
         "model_name": {"type": "string"},
         "model_version": {"type": "string"},
         "outputs": {"type": "array", "items": {"anyOf": tensor}},
@@ -100,14 +100,14 @@ def outputs(described: list[dict[str, Any]]) -> Schema:
 
 
 def example_row(signature: Signature) -> dict[str, Any] | None:
-    """A row that the model answers; None if it would be too long to show."""
+    """A valid row; None if it is too long to show."""
     if sum(prod(given.shape) for given in signature.inputs) > EXAMPLE_VALUES:
         return None
     return {given.name: _example(given) for given in signature.inputs}
 
 
 def example_tensors(signature: Signature) -> list[dict[str, Any]] | None:
-    """The same row as V2's tensors."""
+    """The same row as V2 tensors; None if it is too long to show."""
     if example_row(signature) is None:
         return None
     return [

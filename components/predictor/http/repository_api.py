@@ -1,6 +1,6 @@
-"""V2's model repository extension: which models there are, load one, unload one, as HTTP says it.
+"""V2's model repository extension over HTTP: list, load and unload models.
 
-The bodies are Triton's; the answers to load and unload are what KServe's server answers.
+Request bodies are Triton's. Responses to load and unload are those of KServe's server.
 """
 
 import re
@@ -17,37 +17,39 @@ _VERSION = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._+]{0,127}")
 
 
 class Operations(Protocol):
-    """What may be asked of a server about its models."""
+    """Operations on the models of a server."""
 
     async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """Every model that is served or could be; only those that are served if `ready`."""
+        """All models that are served or can be loaded; only the served ones if `ready`."""
 
     async def load(self, name: str, version: str | None = None, *, stage: bool = False) -> str | None:
-        """Serve a version of a model, the newest if none is named; the version."""
+        """Serve a version of a model, by default the newest; return the version."""
 
     async def unload(self, name: str, *, staged: bool = False) -> None:
-        """Serve a model no longer."""
+        """Stop serving a model."""
 
 
 class RepositoryApi:
-    """What may be asked about a server's models.
+    """Handler of V2's model repository extension.
 
     Args:
-        operations: What does it.
-        changes: Whether models may be loaded and unloaded; otherwise one may only ask which there are.
+        operations: Operations on the server's models.
+        changes: Whether models may be loaded and unloaded. Otherwise only the index is available.
     """
 
     def __init__(self, operations: Operations, *, changes: bool = True) -> None:
         self.operations, self._changes = operations, changes
 
     async def handle(self, action: str, name: str, body: bytes) -> Answer:
-        """The answer to a request.
+        """Handle a request.
 
         Args:
             action: repository_index, repository_load or repository_unload.
+            name: Name of the model; empty for the index.
+            body: Request body, JSON or empty.
 
         Raises:
-            RequestError: If it cannot be done; the models go on as they did.
+            RequestError: If the operation fails. The served models are unchanged.
         """
         try:
             return await self._answer(action, name, json_object(body) if body.strip() else {})
@@ -74,17 +76,17 @@ class RepositoryApi:
 
 
 class Fixed:
-    """Operations on models that somebody else puts into this process's repository: they are listed, and none can be loaded."""
+    """Operations on a fixed repository: models can be listed and unloaded, but not loaded."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
     async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """As the V2 repository extension answers."""
+        """The index, as in V2's repository extension."""
         return self._repository.index(ready=ready)
 
     async def load(self, name: str, version: str | None = None, *, stage: bool = False) -> str | None:
-        """Refuse.
+        """Refuse to load a model.
 
         Raises:
             UnknownModel: Always.
@@ -92,7 +94,7 @@ class Fixed:
         raise UnknownModel(name)
 
     async def unload(self, name: str, *, staged: bool = False) -> None:
-        """Serve a model no longer.
+        """Stop serving a model.
 
         Raises:
             UnknownModel: If it is not served.

@@ -1,4 +1,4 @@
-"""Which request goes where: the server's paths as one list to read."""
+"""Routes of the server, as one list."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from urllib.parse import unquote
 
 from stagewright.components.predictor.wire.errors import MethodNotAllowed, NoSuchPath
 
-LONGEST_KNOWN = 200  # characters of a path that is remembered
+LONGEST_KNOWN = 200  # longest cached path, in characters
 READ, SEND = ("GET", "HEAD"), ("POST",)
 
 
 class Route(NamedTuple):
-    """What a path means: the application's method that answers it, for which model, in which protocol."""
+    """The action of a path, its protocol, and its model."""
 
     action: str
     protocol: str
@@ -24,11 +24,12 @@ def find(method: str, path: str) -> Route:
     """The route of a request.
 
     Args:
-        path: As it was sent: a slash that is part of a name is `%2F`.
+        method: HTTP method.
+        path: The undecoded path; a slash in a name is `%2F`.
 
     Raises:
-        NoSuchPath: If nothing is served there.
-        MethodNotAllowed: If it is, for another method.
+        NoSuchPath: If no route has this path.
+        MethodNotAllowed: If the route has other methods.
     """
     route = _known(path) if len(path) < LONGEST_KNOWN else _route(path)
     if route is None:
@@ -42,7 +43,7 @@ def _route(path: str) -> Route | None:
     return _match([unquote(segment) if "%" in segment else segment for segment in path.rstrip("/").split("/")[1:]])
 
 
-_known = lru_cache(maxsize=1024)(_route)  # a server is asked for the same few paths again and again
+_known = lru_cache(maxsize=1024)(_route)  # most requests have one of a few paths
 
 
 def _match(segments: list[str]) -> Route | None:  # noqa: C901, PLR0911, PLR0912 - a flat list reads better than any table of patterns

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, stricter: heads have a size, every part of a request has a time, and answers keep their order.
+"""uvicorn's HTTP protocol with limits: size of heads, timeouts for each part of a request, and ordered responses.
 
-What is wrong with a request is answered after everything that was asked before it, and then the connection ends, slowly enough
-that the client reads the answer: closed at once, what it still sends would make the system discard what it has not read yet.
+An invalid request is answered after all earlier requests of its connection. Then the connection closes, after a delay in which
+the client reads the response. On an immediate close, data that the client still sends would discard the unread response.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from stagewright.components.predictor.wire.errors import shown
 from stagewright.components.predictor.wire.limits import ConnectionLimits
 from stagewright.components.predictor.wire.messages import json_bytes
 
-HEAD_BYTES = 64 * 1024  # a request's line and headers, to the empty line that ends them
-LINGER_SECONDS, LINGER_BYTES = 1.0, 256 * 1024  # of a client that is refused and still sends
+HEAD_BYTES = 64 * 1024  # request line and headers, including the final empty line
+LINGER_SECONDS, LINGER_BYTES = 1.0, 256 * 1024  # time and bytes for a refused client that is still sending
 
 _TOO_LARGE = f"the request's head is larger than {HEAD_BYTES} bytes, the most that this server takes"
 _LONG_FRAME = f"a chunk's extension or the trailer is larger than {HEAD_BYTES} bytes, the most that this server takes"
 
 
 class _Stop(Exception):
-    """Nothing more of this connection is parsed."""
+    """Stops the parser of a refused connection."""
 
 
 class Protocol(HttpToolsProtocol):
-    """What uvicorn makes for every connection.
+    """Protocol of one connection.
 
     Args:
-        limits: How long what may take, and how many connections there may be.
+        limits: Timeouts, and the number of connections.
     """
 
     def __init__(self, *args: Any, limits: ConnectionLimits | None = None, **kwargs: Any) -> None:
@@ -41,16 +41,16 @@ class Protocol(HttpToolsProtocol):
         self.limits = limits or ConnectionLimits()
         self.timeout_keep_alive = self.limits.idle_seconds  # type: ignore[assignment]
         self._in_head, self._begun = True, False
-        self._head = 0  # bytes of the head that is arriving
-        self._heads = 0  # that have arrived
-        self._unsure = False  # whether where the head began is not known to the byte
-        self._vain = 0  # bytes since the head, or since a piece of the body, that were neither
-        self._owed = 0  # requests whose answers are to come
+        self._head = 0  # bytes received of the current head
+        self._heads = 0  # number of complete heads
+        self._unsure = False  # whether the start of the head is not known exactly
+        self._vain = 0  # bytes received since the last head or body data, such as chunk extensions
+        self._owed = 0  # requests without a response
         self._refusal: bytes | None = None
-        self._spent = 0  # bytes that were thrown away
-        self._slow: TimerHandle | None = None  # ends what does not arrive in time
+        self._spent = 0  # discarded bytes
+        self._slow: TimerHandle | None = None  # timer for a head or a body
         self._watched = ""
-        self._unread: TimerHandle | None = None  # ends what is not read in time
+        self._unread: TimerHandle | None = None  # timer for a client that does not read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, self.limits.idle_seconds))  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None or self.transport.is_closing():
-            self._throw_away(data)
+            self._discard(data)
             return
         self._unset_keepalive_if_required()
         if self._in_head:
@@ -102,32 +102,36 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._in_head, self._begun, self._unsure = True, False, True  # what follows in the same piece is the next head
+        self._in_head, self._begun, self._unsure = True, False, True  # the rest of the data is the next head
 
     def on_response_complete(self) -> None:
         self._owed -= 1
         super().on_response_complete()
         if self._refusal is not None and not self._owed:
-            self._say_refusal()
-        elif not self._in_head:  # answered before its body was there, which still has its time
+            self._send_refusal()
+        elif not self._in_head:  # the response came before the end of the body, which keeps its own timeout
             self._unset_keepalive_if_required()
 
     def send_400_response(self, msg: str) -> None:
         self.refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def refuse(self, status: HTTPStatus, sentence: str) -> None:
-        """Answer what arrives, after the answers to what came before it, and end the connection."""
+        """Answer the arriving request with an error, after the responses to earlier requests, and close the connection.
+
+        Args:
+            status: HTTP status of the error.
+            sentence: Error sentence."""
         if self._refusal is not None:
             return
         self._watch("")
         self._refusal = _refusal(status, sentence)
         if not self._in_head:
-            self._forget_arriving()
+            self._abandon_arriving()
         if not self._owed:
-            self._say_refusal()
+            self._send_refusal()
 
     def waiting_since(self) -> tuple[int, float] | None:
-        """For `make_room`: nothing but a request that is there completely is worth keeping."""
+        """Sort key for `make_room`. Only a connection with a complete request must stay open."""
         if self.transport.is_closing():
             return None
         if self._slow is not None and self._owed <= (not self._in_head):
@@ -157,7 +161,7 @@ class Protocol(HttpToolsProtocol):
                 try:
                     self.parser.feed_data(data)
                     data = b""
-                except httptools.HttpParserUpgrade as upgrade:  # nobody here speaks anything else: HTTP goes on behind it
+                except httptools.HttpParserUpgrade as upgrade:  # upgrades are ignored; HTTP continues after the head
                     self.parser = httptools.HttpRequestParser(self)
                     data = data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError:
@@ -166,7 +170,7 @@ class Protocol(HttpToolsProtocol):
             self.refuse(HTTPStatus.BAD_REQUEST, f"the request is malformed: {error}")
 
     def _check_head(self) -> None:
-        """Refuse a head that is too large, or says in several ways where its body ends.
+        """Refuse a head that is too large, or that defines its body's length in an ambiguous way.
 
         Raises:
             _Stop: If it was refused.
@@ -191,12 +195,12 @@ class Protocol(HttpToolsProtocol):
             raise _Stop
 
     def _usual_size(self) -> int:
-        """Bytes that the head has as it is usually written, with one blank behind each colon."""
+        """Size of the head in bytes in the usual form, with one blank after each colon."""
         line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n")
         return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + len("\r\n")
 
     def _watch_what_arrives(self) -> None:
-        """Give what has begun to arrive its time."""
+        """Start the timeout of the part of the request that is arriving."""
         if not self._in_head:
             self._watch("body")
         elif self._begun or self._head:
@@ -218,7 +222,7 @@ class Protocol(HttpToolsProtocol):
             self._slow = self.loop.call_later(seconds, self._too_slow, what, seconds)
 
     def _too_slow(self, what: str, seconds: float) -> None:
-        if self._owed > (not self._in_head):  # nothing was read while others were answered: not the client's fault
+        if self._owed > (not self._in_head):  # reading was paused by earlier requests, so the client is not slow
             self._slow = self.loop.call_later(seconds, self._too_slow, what, seconds)
             return
         self.refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's {what} did not arrive within {seconds:g} seconds")
@@ -226,8 +230,8 @@ class Protocol(HttpToolsProtocol):
     def _wait_for_request(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(self.limits.idle_seconds, self.timeout_keep_alive_handler)
 
-    def _forget_arriving(self) -> None:
-        """The request whose body is arriving gets the refusal as its answer, if it has none yet."""
+    def _abandon_arriving(self) -> None:
+        """Make the refusal the response of the request whose body is arriving, unless its response has begun."""
         cycle = self.cycle
         if cycle.response_started:
             self._refusal = b""
@@ -236,10 +240,10 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline and self.pipeline[0][0] is cycle:
             self.pipeline.popleft()
             return
-        cycle.disconnected = True  # whoever waits for the body hears that there will be none
+        cycle.disconnected = True  # wakes the reader of the body, which then sees a disconnect
         cycle.message_event.set()
 
-    def _say_refusal(self) -> None:
+    def _send_refusal(self) -> None:
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
@@ -249,7 +253,7 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
-    def _throw_away(self, data: bytes) -> None:
+    def _discard(self, data: bytes) -> None:
         self._spent += len(data)
         if self._spent > LINGER_BYTES and not self._owed:
             self.transport.close()

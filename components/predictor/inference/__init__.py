@@ -1,1 +1,1 @@
-"""Models in memory, batching, and the way from columns to inputs of a graph."""
+"""Models in memory, batching, and conversion of columns to graph inputs."""

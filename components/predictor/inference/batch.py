@@ -1,4 +1,4 @@
-"""Requests that one inference answers: what each of them brings, and what each of them gets back."""
+"""A batch of requests: the input of each request, one inference, and the result of each request."""
 
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from stagewright.components.predictor.inference.columns import Columns, Feeds
 from stagewright.components.predictor.wire.asgi import Receive
 from stagewright.components.predictor.wire.errors import NoNumber, RequestError
 
-SERVER_ERROR = 500  # a status from here on is not the request's fault
+SERVER_ERROR = 500  # lowest status of a server error
 
 Outputs = Mapping[str, np.ndarray]
 Rows = Sequence[Sequence[Any]]
@@ -21,11 +21,12 @@ Run = Callable[[Feeds], Outputs]
 
 
 class BatchInput(NamedTuple):
-    """The rows of one request: as values, to be converted with those of others, or as the graph's inputs.
+    """The rows of one request, as raw values or as graph inputs. Raw values are converted together with other requests.
 
     Attributes:
-        rows: How many.
-        values: One sequence a row, with a value for every column in order.
+        rows: Number of rows.
+        values: One sequence for each row, with a value for every column in order.
+        feeds: Graph inputs by column, each [rows, ...].
     """
 
     rows: int
@@ -34,10 +35,12 @@ class BatchInput(NamedTuple):
 
 
 class BatchResult:
-    """What one inference was asked and answered: all rows of all requests of a batch.
+    """Inputs and outputs of one inference, for all requests of a batch.
 
     Args:
-        moments: By `perf_counter`: the batch was begun, its values were converted, the model had answered.
+        feeds: Graph inputs, each [N, ...].
+        outputs: Model outputs, each [N, ...].
+        moments: Start of the batch, end of conversion, end of inference; values of `perf_counter`.
     """
 
     def __init__(self, feeds: Feeds, outputs: Outputs, moments: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
@@ -45,12 +48,12 @@ class BatchResult:
 
     @cached_property
     def json(self) -> dict[str, list[bytes]]:
-        """Every row of every output as JSON, without the brackets around it; made once for all requests of the batch."""
+        """Each row of each output as JSON without its brackets. Computed once for all requests of the batch."""
         return {name: _json_rows(array) for name, array in self.outputs.items()}
 
 
 class ResultSlice(NamedTuple):
-    """One request's rows of a batch's answers."""
+    """The rows of one request in a batch's result: `start` up to but not including `stop`."""
 
     batch: BatchResult
     start: int
@@ -58,7 +61,7 @@ class ResultSlice(NamedTuple):
 
     @property
     def outputs(self) -> Outputs:
-        """The outputs of these rows."""
+        """Outputs of these rows, each [stop - start, ...]."""
         outputs = self.batch.outputs
         first = next(iter(outputs.values()))
         if self.start == 0 and self.stop == len(first):
@@ -66,17 +69,17 @@ class ResultSlice(NamedTuple):
         return {name: array[self.start : self.stop] for name, array in outputs.items()}
 
     def json(self, name: str) -> list[bytes]:
-        """These rows of an output as JSON."""
+        """JSON of these rows of an output."""
         return self.batch.json[name][self.start : self.stop]
 
 
 class PendingRequest:
-    """A request that waits for its answers.
+    """A request that waits for its result.
 
     Attributes:
-        deadline: Of the loop's clock; from then on nobody wants the answer.
-        receive: Tells whether the client went away; asked only of those who waited long.
-        result: Its share of the answers, or why it has none.
+        deadline: Time of the event loop's clock after which the request is not computed.
+        receive: The ASGI receive callable, to detect a disconnected client after a long wait.
+        result: The request's slice of the batch's result, or its error.
     """
 
     __slots__ = ("deadline", "future", "input", "receive", "result", "since")
@@ -93,27 +96,27 @@ class PendingRequest:
         self.result: ResultSlice | BaseException | None = None
 
     def resolve(self) -> None:
-        """Hand the result to whoever waits for it; on the event loop."""
-        if self.future.done():  # cancelled: nobody waits any more
+        """Set the future's result. Must run on the event loop."""
+        if self.future.done():  # cancelled
             return
         if isinstance(self.result, ResultSlice):
             self.future.set_result(self.result)
         else:
-            self.future.set_exception(self.result or RuntimeError("a batch ended without this request's answer"))
+            self.future.set_exception(self.result or RuntimeError("a batch ended without a result for this request"))
 
 
 def compute(columns: Columns, requests: Sequence[PendingRequest], run: Run) -> int:
-    """Answer all requests with one inference; every request has its result afterwards. Runs in any thread and never raises.
+    """Compute all requests with one inference and set the result of each. Runs in any thread and never raises.
 
-    A request that is wrong is found when the batch cannot be converted or answered as a whole: then each is tried alone, so
-    that it alone is refused, for its own row. A model that says itself that it cannot answer now is not asked again.
+    If the batch fails as a whole, each request is computed alone, so that only an invalid request is refused, with its own row
+    number. If the model itself reports a server error, it is not called again.
 
     Returns:
-        Rows that were answered.
+        Number of rows with a result.
     """
     try:
         return _together(columns, requests, run)
-    except BaseException as error:  # noqa: BLE001 - handed to whom it belongs to
+    except BaseException as error:  # noqa: BLE001 - becomes the requests' result
         if len(requests) == 1 or (isinstance(error, RequestError) and error.status >= SERVER_ERROR):
             for request in requests:
                 request.result = error
@@ -126,7 +129,7 @@ def compute(columns: Columns, requests: Sequence[PendingRequest], run: Run) -> i
                 given.rows, feeds=columns.feeds(given.values or ()) if given.feeds is None else given.feeds
             )
             convertible.append(request)
-        except BaseException as error:  # noqa: BLE001 - handed to the request that caused it
+        except BaseException as error:  # noqa: BLE001 - becomes the request's result
             request.result = error
     if len(convertible) < len(requests):
         return compute(columns, convertible, run) if convertible else 0
@@ -158,7 +161,7 @@ def _together(columns: Columns, requests: Sequence[PendingRequest], run: Run) ->
 
 
 def _without_number(outputs: Outputs) -> np.ndarray | None:
-    """Which rows [N] have an answer that is no finite number; None where there is none."""
+    """Boolean mask [N] of rows with an output that is NaN or infinite; None if there is no such row."""
     found: Any = None
     for array in outputs.values():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -170,7 +173,7 @@ def _without_number(outputs: Outputs) -> np.ndarray | None:
 def _json_rows(array: np.ndarray) -> list[bytes]:
     if array.dtype == object:
         values = array.tolist()
-        known = {value: orjson.dumps(value) for value in set(values)}  # labels are many, classes are few
+        known = {value: orjson.dumps(value) for value in set(values)}  # encodes each class once
         return [known[value] for value in values]
     text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
     return text[2:-2].split(b"],[") if array.ndim == 2 else text[1:-1].split(b",")

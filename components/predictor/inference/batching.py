@@ -1,8 +1,8 @@
-"""Adaptive micro-batching: what arrives while the model computes is answered together by the next inference.
+"""Adaptive micro-batching: the next inference computes all requests that arrived while the model was busy.
 
-A request that finds the model idle is computed at once; nothing ever waits for company. While an inference runs, requests
-gather, up to a number of rows, and for no longer than some milliseconds if another thread is free. An inference that was
-measured to take less than a hop to another thread and back costs runs on the event loop; every other runs beside it.
+An idle model computes a request at once; no request waits for others to arrive. While an inference runs, requests queue up to
+a number of rows. If another thread is free, they wait a few milliseconds at most. An inference runs on the event loop if it is
+expected to take less time than a switch to another thread and back; all others run in a thread.
 """
 
 from asyncio import AbstractEventLoop, Future, TimerHandle, get_running_loop
@@ -20,21 +20,22 @@ from stagewright.components.predictor.wire.asgi import Receive, has_disconnected
 from stagewright.components.predictor.wire.errors import DeadlineExceeded, Disconnected, QueueFull
 from stagewright.components.predictor.wire.limits import Bounds
 
-BATCH_ROWS, BATCH_MILLISECONDS = 256, 2.0  # where neither the command line nor the model's settings say anything
-LOOKS = 2  # at the sockets, before a batch is closed: microseconds in which those who are just being heard join it
-DISCONNECT_CHECK_SECONDS = 0.05  # who waited longer may have gone away, and is asked
-SWEEP_SECONDS = 0.02  # how exactly a deadline is kept by who waits
+BATCH_ROWS, BATCH_MILLISECONDS = 256, 2.0  # defaults of the command line and of the model's settings
+LOOKS = 2  # iterations of the event loop before a batch starts; requests that are being read join it, within microseconds
+DISCONNECT_CHECK_SECONDS = 0.05  # after this wait, the server checks whether the client has disconnected
+SWEEP_SECONDS = 0.02  # accuracy of deadlines in the queue
 
 
 class Batcher:
-    """The requests of one model and their inferences.
+    """The queue of one model, and its inferences.
 
-    Everything but the inferences themselves happens on the event loop, so nothing here needs a lock.
+    Everything except the inferences runs on the event loop, so no lock is needed.
 
     Args:
-        model: What answers.
-        pool: Threads in which models compute, shared by all models of the process.
-        metrics: Where rows and seconds are counted.
+        model: The model.
+        pool: Threads for inferences, shared by all models of the process.
+        metrics: Counts rows and seconds.
+        bounds: Limits of the queue.
     """
 
     def __init__(self, model: Model, pool: ThreadPoolExecutor, metrics: Metrics, bounds: Bounds | None = None) -> None:
@@ -43,26 +44,26 @@ class Batcher:
         settings = model.settings
         self._most_rows = settings.batch_rows or BATCH_ROWS
         self._longest_wait = (settings.batch_milliseconds or BATCH_MILLISECONDS) / 1000
-        self._threads = settings.concurrency or pool._max_workers  # which has no public name
-        # What another process answers may take any time, whatever was measured: nobody waits for it on the event loop.
+        self._threads = settings.concurrency or pool._max_workers  # has no public name
+        # The latency of another process is unpredictable, so its inferences never run on the event loop.
         self._short = 0.0 if getattr(model, "apart", False) else self._bounds.short_seconds
         self._waiting: deque[PendingRequest] = deque()
-        self._rows = 0  # of those who wait
-        self._running = 0  # inferences beside the loop
+        self._rows = 0  # rows in the queue
+        self._running = 0  # inferences in threads
         self._due: TimerHandle | None = None
         self._loop: AbstractEventLoop | None = None
         self._planned = False
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for an inference."""
+        """Number of queued requests."""
         return len(self._waiting)
 
     def check_room(self, rows: int = 1) -> None:
-        """Refuse more rows where too much waits already.
+        """Refuse further rows if the queue is full.
 
         Raises:
-            QueueFull: With the seconds after which there will be room.
+            QueueFull: If it is, with the expected seconds until the queue has room.
         """
         bounds = self._bounds
         waiting = len(self._waiting)
@@ -72,21 +73,25 @@ class Batcher:
         raise QueueFull(self.model.name, waiting, self._latency.retry_after(self._rows, self._most_rows))
 
     async def run(self, feeds: Feeds, rows: int, deadline: float | None = None) -> Outputs:
-        """Answers to the graph's inputs, computed together with those of others."""
+        """Model outputs, each [rows, ...], for graph inputs, each [rows, ...].
+
+        Raises:
+            QueueFull: If the queue is full.
+            RequestError: If a value is invalid, or the deadline passed before the inference began."""
         return (await self.predict(BatchInput(rows, feeds=feeds), deadline)).outputs
 
     def predict(
         self, batch_input: BatchInput, deadline: float | None = None, receive: Receive | None = None
     ) -> "Future[ResultSlice]":
-        """One request's answers, computed together with those of others.
+        """Queue one request. The returned future has its result.
 
         Args:
-            deadline: Of the loop's clock; a request that still waits then is not computed.
-            receive: Where the client's disconnection would be heard of, after a long wait.
+            deadline: Time of the event loop's clock. A request that is still queued then is not computed.
+            receive: The ASGI receive callable, to detect a disconnected client after a long wait.
 
         Raises:
-            QueueFull: If too many wait already.
-            RequestError: Through the future, if a value is wrong, or the deadline passed before the inference began.
+            QueueFull: If the queue is full.
+            RequestError: From the future: if a value is invalid, or the deadline passed before the inference began.
         """
         if self._waiting:
             self.check_room(batch_input.rows)
@@ -94,7 +99,7 @@ class Batcher:
         future: Future[ResultSlice] = loop.create_future()
         self._waiting.append(PendingRequest(batch_input, future, loop.time(), deadline, receive))
         self._rows += batch_input.rows
-        if loop is not self._loop:  # what an earlier loop began is never heard of again
+        if loop is not self._loop:  # an earlier event loop never finishes its inferences
             self._loop, self._planned, self._running = loop, False, 0
         if not self._planned:
             self._planned = True
@@ -102,14 +107,14 @@ class Batcher:
         return future
 
     def _look(self, loop: AbstractEventLoop, times: int) -> None:
-        """Let the loop look at its sockets so many times more, and begin then."""
+        """Let the event loop poll its sockets `times` more, then start inferences."""
         if times:
             loop.call_soon(self._look, loop, times - 1)
         else:
             self._start(loop)
 
     def _start(self, loop: AbstractEventLoop) -> None:
-        """Begin every inference that may begin now."""
+        """Start every inference that may start now."""
         self._planned = False
         if self._due is not None:
             self._due.cancel()
@@ -135,7 +140,7 @@ class Batcher:
         return self._rows >= self._most_rows or now - self._waiting[0].since >= self._longest_wait
 
     def _take(self, now: float) -> tuple[list[PendingRequest], int]:
-        """The next batch: who waited longest, and who follows as long as all fit."""
+        """The next batch: requests in order of arrival, as long as their rows fit."""
         requests: list[PendingRequest] = []
         rows = 0
         while self._waiting and (not rows or rows + self._waiting[0].input.rows <= self._most_rows):
@@ -147,7 +152,7 @@ class Batcher:
         return requests, rows
 
     def _wanted(self, request: PendingRequest, now: float) -> bool:
-        """Whether somebody still waits for this answer; a deadline that has passed is said so."""
+        """Whether a request still needs its result. Resolves requests whose deadline passed or whose client disconnected."""
         if request.future.done():
             return False
         if request.deadline is not None and now >= request.deadline:
@@ -163,7 +168,7 @@ class Batcher:
         return False
 
     def _look_again(self, loop: AbstractEventLoop) -> None:
-        """Answer those whose deadline has passed, and begin what has waited long enough."""
+        """Resolve requests whose deadline has passed, and start inferences that have waited long enough."""
         now = loop.time()
         if any(
             request.future.done() or (request.deadline is not None and now >= request.deadline) for request in self._waiting
@@ -174,7 +179,7 @@ class Batcher:
         self._start(loop)
 
     def _compute(self, requests: list[PendingRequest]) -> tuple[int, float, float]:
-        """Rows answered, seconds of everything, seconds inside the model."""
+        """Compute a batch: rows with a result, total seconds, seconds inside the model."""
         inside = 0.0
 
         def run(feeds: Feeds) -> Outputs:
@@ -190,9 +195,9 @@ class Batcher:
         return rows, perf_counter() - started, inside
 
     def _run_in_thread(self, requests: list[PendingRequest], loop: AbstractEventLoop) -> None:
-        """One batch in a thread; the loop is woken once for all of it."""
+        """Compute a batch in a thread, and hand its results to the event loop in one call."""
         done = self._compute(requests)
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with suppress(RuntimeError):  # the event loop is closed
             loop.call_soon_threadsafe(self._finished, requests, done, loop)
 
     def _finished(self, requests: list[PendingRequest], done: tuple[int, float, float], loop: AbstractEventLoop) -> None:

@@ -1,4 +1,4 @@
-"""The columns that a model takes: names, order, and from either protocol's values to the graph's inputs."""
+"""The columns of a model, and conversion of V1's and V2's values to graph inputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -23,8 +23,9 @@ class Columns:
     """The model's columns in the signature's order.
 
     Args:
-        files: Small files beside the signature by name: a tokenized text needs its tokenizer.
-        bounded: Refuse numbers that do not fit float32, for graphs that were not made here.
+        inputs: Columns of the signature.
+        files: Small files of the model by name, such as tokenizers.
+        bounded: Refuse numbers that do not fit float32, for imported graphs.
 
     Raises:
         InputError: If a tokenizer is missing or cannot be used.
@@ -37,7 +38,7 @@ class Columns:
         self.names = tuple(column.name for column in self.all)
         self.width = len(self.all)
         self.by_name: Mapping[str, AnyColumn] = {column.name: column for column in self.all}
-        self.tensor = len(self.all) == 1 and isinstance(self.all[0], TensorColumn)  # and no column beside it
+        self.tensor = len(self.all) == 1 and isinstance(self.all[0], TensorColumn)  # the only column
         single = [(at, column) for at, column in enumerate(self.all) if type(column) is Column]
         self._groups = [
             Group([(at, one) for at, one in single if one.kind in ("numeric", "boolean")], numeric=True),
@@ -51,14 +52,14 @@ class Columns:
 
     @property
     def numeric(self) -> bool:
-        """Whether one numeric tensor can hold all columns."""
+        """Whether all columns are numeric or boolean, so that one tensor can hold them."""
         return all(column.kind in ("numeric", "boolean") for column in self.all)
 
     def find(self, name: str, *, where: str = "", noun: str = "column") -> AnyColumn:
         """The column of this name.
 
         Raises:
-            UnknownColumn: Naming the nearest.
+            UnknownColumn: If there is none. The sentence suggests the most similar name.
         """
         try:
             return self.by_name[name]
@@ -66,15 +67,15 @@ class Columns:
             raise UnknownColumn(name, self.names, where=where, noun=noun) from None
 
     def feeds(self, rows: Sequence[Sequence[Any]]) -> Feeds:
-        """Rows, each with a value for every column in order, as the graph's inputs.
+        """Convert N rows, each with a value for every column in order, to graph inputs, each [N, ...].
 
         Raises:
-            BadColumn: Naming the first column with a wrong value, and its first row.
+            BadColumn: If a value is invalid. Names the first invalid column and its first invalid row.
         """
         feeds: Feeds = {}
         for group in self._groups:
             together = group.convert(rows)
-            if together is None:  # something is wrong or unusual: each column for itself, so that the first one is named
+            if together is None:  # convert by column: handles unusual values, and names the first invalid column
                 values = zip(*rows, strict=True)
                 return {column.name: column.from_values(given) for column, given in zip(self.all, values, strict=True)}
             feeds.update(together)
@@ -83,13 +84,16 @@ class Columns:
         return feeds
 
     def complete(self, feeds: Feeds, rows: int) -> Feeds:
-        """The same feeds with the columns that the request left out, as missing values."""
+        """Add the columns that the request left out, as missing values [rows, 1].
+
+        Raises:
+            BadColumn: If the model requires such a column."""
         if len(feeds) == len(self.all):
             return feeds
         return {column.name: feeds[column.name] if column.name in feeds else column.absent(rows) for column in self.all}
 
     def merge(self, feeds: Sequence[Feeds]) -> Feeds:
-        """Inputs of several requests as one, in their order."""
+        """Concatenate the graph inputs of several requests, in order."""
         if len(feeds) == 1:
             return feeds[0]
         return {column.name: column.merge([one[column.name] for one in feeds]) for column in self.all}

@@ -1,4 +1,4 @@
-"""Columns that a graph from elsewhere takes in a type of its own: float64, float16, whole numbers of any width, bool."""
+"""Columns of imported graphs with an exact type: float64, float16, integers of any width, bool."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from stagewright.components.predictor.wire.tensors import NUMPY
 
 
 class ExactColumn(Column):
-    """A column that a graph takes in a type of its own, `datatype`: a value is kept as it is, or refused in one sentence."""
+    """A column with the exact type `datatype`. A value is passed unchanged, or refused if the type cannot hold it."""
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
         dtype = NUMPY[self.datatype]

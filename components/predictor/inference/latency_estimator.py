@@ -1,4 +1,4 @@
-"""How long a model takes, learned from what it took: where its inferences run, and when a full queue will have room."""
+"""Estimates a model's latency from measurements. Decides where inferences run, and the Retry-After of a full queue."""
 
 from math import ceil, inf
 
@@ -7,17 +7,16 @@ LONGEST_RETRY = 60  # seconds
 
 
 class LatencyEstimator:
-    """Seconds that a batch takes, by its size in powers of two; from converting its rows to its answers.
+    """Expected seconds of a batch, from conversion to outputs, by its size in powers of two.
 
-    A measurement can be too long, when something else held the processor, and never too short. So what is shorter than
-    expected counts for more than what is longer.
+    Other processes can lengthen a measurement but never shorten it. So shorter measurements have a higher weight.
     """
 
     def __init__(self) -> None:
         self._seconds: list[float | None] = [None] * 64
 
     def record(self, rows: int, seconds: float) -> None:
-        """Learn from one batch."""
+        """Add the measurement of one batch."""
         size = rows.bit_length()
         known = self._seconds[size]
         if known is None:
@@ -26,7 +25,7 @@ class LatencyEstimator:
             self._seconds[size] = known + (_SHORTER if seconds < known else _LONGER) * (seconds - known)
 
     def seconds(self, rows: int) -> float:
-        """What a batch of this size is expected to take; without any experience, forever."""
+        """Expected seconds of a batch of this size; infinity without a measurement."""
         size = rows.bit_length()
         known = self._seconds[size]
         if known is not None:
@@ -38,9 +37,9 @@ class LatencyEstimator:
         return next((known for known in self._seconds if known is not None), inf)
 
     def retry_after(self, rows: int, most: int) -> int:
-        """Whole seconds in which so many rows, taken in batches of at most so many, will have been worked off.
+        """Expected whole seconds until `rows` queued rows are computed in batches of at most `most` rows.
 
-        At least 1 second, and no more than a minute, whatever was measured.
+        At least 1, at most 60.
         """
         batch = min(rows, most)
         seconds = self.seconds(batch) * rows / max(1, batch)

@@ -1,4 +1,4 @@
-"""A model in memory: its graph in ONNX Runtime, checked against its signature, and what it answers."""
+"""A model in memory: its graph in ONNX Runtime, checked against its signature."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,18 +22,18 @@ from stagewright.components.runtime.signature import Input, Signature
 Outputs = Mapping[str, np.ndarray]
 
 _LABELS = {"BYTES": "tensor(string)", "INT64": "tensor(int64)", "BOOL": "tensor(bool)"}
-FOREIGN = "onnx"  # the framework of a graph that was made elsewhere
-REHEARSAL_SECONDS = 30.0  # in which a model must answer its first row
+FOREIGN = "onnx"  # framework of an imported graph
+REHEARSAL_SECONDS = 30.0  # longest time of a model's first inference
 _BLANK = {"float": np.float32(0), "int64": np.int64(0), "uint8": np.uint8(0), "string": ""}
 
 
 class Model(Protocol):
-    """What the server needs of a model, whatever computes its answers.
+    """A model as the server uses it.
 
     Attributes:
-        outputs: As V2 metadata.
-        platform: As V2 metadata.
-        settings: How it is served; what is None there is the server's choice.
+        outputs: Outputs as in V2's metadata.
+        platform: Platform as in V2's metadata.
+        settings: Serving settings; the server chooses those that are None.
     """
 
     name: str
@@ -45,10 +45,13 @@ class Model(Protocol):
     settings: ServingSettings
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
-        """Outputs by name; may be called from several threads at once."""
+        """Outputs by name, each [N, ...], for graph inputs, each [N, ...]. Thread-safe.
+
+        Raises:
+            Exception: If the model cannot compute these rows."""
 
     def close(self) -> None:
-        """Give back what the model holds; called after its last inference."""
+        """Release the model's resources. Called after its last inference."""
 
 
 class OnnxModel:
@@ -78,15 +81,15 @@ class OnnxModel:
         threads: int = 1,
         overrides: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Build the session, compare graph and signature, and answer one row as a rehearsal.
+        """Build the session, compare graph and signature, and run one row as a warm-up.
 
         Args:
-            version: Replaces the manifest's.
-            threads: Threads that ONNX Runtime may use inside one inference, unless the model's settings say otherwise.
-            overrides: Fields of ServingSettings that replace those of the model's `settings.json`.
+            version: Version to report instead of the manifest's.
+            threads: ONNX Runtime's threads for one inference; the model's settings take precedence.
+            overrides: Fields of ServingSettings that take precedence over the model's `settings.json`.
 
         Raises:
-            InputError: If the graph is corrupt or does not fit the signature, or the settings cannot be.
+            InputError: If the graph is corrupt or does not fit the signature, or the settings are invalid.
         """
         signature = _signature(files)
         settings = _settings(files, threads, overrides or {})
@@ -97,7 +100,7 @@ class OnnxModel:
         return model
 
     def close(self) -> None:
-        """Nothing to do: ONNX Runtime frees the session when nobody holds it any more."""
+        """Do nothing: ONNX Runtime frees the session with its last reference."""
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         """Outputs by name for inputs [N, ...]: `label` [N] and `probabilities` [N, C], or `prediction` [N]."""
@@ -111,24 +114,24 @@ class OnnxModel:
         return dict(zip(self._names, self.session.run(self._names, feeds), strict=True))
 
     def _decide_again(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Labels by the signature's threshold; the graph of another export decides at one half."""
+        """Recompute binary labels with the signature's threshold. The graph decides at 0.5."""
         if self.signature.task == "binary" and self.signature.classes is not None:
             classes = np.array(self.signature.classes, dtype=outputs["label"].dtype)
             outputs["label"] = classes[(outputs["probabilities"][:, 1] >= np.float32(self.signature.threshold)).astype(int)]
         return outputs
 
     def _rehearse(self, location: str) -> None:
-        """One inference before the first request: it finds graphs that load but cannot run, and warms what is lazy."""
+        """Run one inference before the first request. It finds graphs that load but cannot run."""
         feeds = {given.name: self._blank(given) for given in self.signature.inputs}
         try:
             self.session.rehearse(self._names, feeds, REHEARSAL_SECONDS)
             outputs = self.run(feeds)
         except TimeoutError:
             raise InputError(
-                f"the model at {location} did not answer one row within {REHEARSAL_SECONDS:g} seconds; it may never end"
+                f"the model at {location} did not compute one row within {REHEARSAL_SECONDS:g} seconds; it may never end"
             ) from None
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no base class
-            raise InputError(f"the model at {location} loads but cannot answer a row: {_first_line(error)}") from None
+            raise InputError(f"the model at {location} loads but cannot compute a row: {_first_line(error)}") from None
         self.session.prove({name: _varied(np.repeat(row, LEAST_ROWS, axis=0)) for name, row in feeds.items()})
         for output in self.outputs:
             expected = tuple(1 if size == -1 else size for size in output["shape"])
@@ -138,7 +141,7 @@ class OnnxModel:
                                  f"its signature says {list(expected)}")  # fmt: skip
 
     def _blank(self, given: Input) -> np.ndarray:
-        """A row without content: zeros, an empty text, or the tokens of one."""
+        """A blank row [1, ...]: zeros, an empty text, or the tokens of a short text."""
         if given.tokenizer is not None:
             return self.columns.find(given.name).from_values(["a"])
         if given.exact is not None:
@@ -148,14 +151,14 @@ class OnnxModel:
 
 
 def _varied(rows: np.ndarray) -> np.ndarray:
-    """The same rows with other numbers in each, where they are numbers."""
+    """The same rows [N, ...] with random numbers if they are floats."""
     if rows.dtype.kind != "f":
         return rows
     return np.random.default_rng(0).normal(scale=10.0, size=rows.shape).astype(rows.dtype)
 
 
 def _settings(files: ModelFiles, threads: int, overrides: Mapping[str, Any]) -> ServingSettings:
-    """The model's own settings, where it has any, with what the command line says in place of what they say."""
+    """The model's own settings, with the overrides of the command line."""
     content = files.extras.get(serving_settings.FILE)
     location = f"{serving_settings.FILE} of the model at {files.location}"
     own = ServingSettings() if content is None else ServingSettings.parse(content, location)
@@ -201,7 +204,7 @@ def _session(files: ModelFiles, settings: ServingSettings) -> Session:
 
 
 def _fits(shape: Sequence[int | str | None], row: tuple[int | None, ...]) -> bool:
-    """Whether a graph's input takes any number of such rows; a size that the graph leaves open is no number there."""
+    """Whether a graph's input takes any number of rows of this shape. Open sizes of the graph are not integers."""
     if len(shape) != len(row) + 1 or isinstance(shape[0], int):
         return False
     return all(not isinstance(own, int) or own == size for own, size in zip(shape[1:], row, strict=True))

@@ -1,4 +1,4 @@
-"""Long work beside the event loop that the end of the process does not wait for."""
+"""Long-running work in threads that do not delay the end of the process."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ _at_work: set[threading.Thread] = set()
 
 
 def end(code: int) -> NoReturn:
-    """End the process. What still works beside the loop is cut off: ONNX Runtime aborts where Python stops its thread."""
+    """End the process, even if threads are still working. ONNX Runtime would abort if Python stopped its thread."""
     if _at_work:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -23,10 +23,10 @@ def end(code: int) -> NoReturn:
 
 
 async def run_in_thread(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises, done in a thread of its own.
+    """Run `work` in a new daemon thread; return its result or raise its exception.
 
-    asyncio's own threads are waited for when the loop closes: a server that is asked to end while it reads a large model, or
-    asks a store that does not answer, would not end before that is over.
+    asyncio waits for its own threads when the event loop closes. That would delay the shutdown of a server that is reading a
+    large model or waiting for an object store.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
@@ -44,11 +44,11 @@ async def run_in_thread(work: Callable[[], Result]) -> Result:
         failure: BaseException | None = None
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's await
             failure = error
         finally:
             _at_work.discard(threading.current_thread())
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the event loop is closed
             loop.call_soon_threadsafe(settle, result, failure)
 
     thread = threading.Thread(target=run, name="run_in_thread", daemon=True)

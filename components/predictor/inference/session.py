@@ -1,4 +1,4 @@
-"""A graph as the predictor computes it; what measures models computes it so, too."""
+"""Sessions of ONNX Runtime, for the predictor and for measurements."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,18 @@ from stagewright.components.runtime.serving_settings import NATIVE, ServingSetti
 
 
 class Session:
-    """A graph in ONNX Runtime, whose trees, where it has some, have a kernel of their own for all but the smallest batches.
+    """A graph in ONNX Runtime. A compiled kernel computes its trees, except in the smallest batches.
 
-    A row's answer is the same bytes in any company. ONNX Runtime would add trees up in another order for one row than
-    for several if it had several threads, so a graph with trees gets one; the kernel adds them in the order of one thread.
+    A row's output has the same bytes in any batch. With several threads, ONNX Runtime sums trees in another order for one row
+    than for several. So a graph with trees gets one thread, and the kernel sums in that thread's order.
 
     Args:
         graph: An ONNX model.
-        settings: How to serve it.
+        settings: Serving settings.
 
     Attributes:
-        runtime: ONNX Runtime's session of the whole graph.
-        trees: The same graph with its trees in the kernel; None where ONNX Runtime evaluates everything.
+        runtime: ONNX Runtime's session for the whole graph.
+        trees: The same graph with its trees in the kernel; None if ONNX Runtime computes everything.
 
     Raises:
         Exception: If ONNX Runtime refuses the graph; its errors share no base class.
@@ -39,10 +39,10 @@ class Session:
         self._names = [output.name for output in self.runtime.get_outputs()]
 
     def rehearse(self, names: Sequence[str], feeds: Mapping[str, np.ndarray], seconds: float) -> list[np.ndarray]:
-        """The outputs for some rows, of a graph that nobody knows: one that takes too long is stopped.
+        """Outputs of an untrusted graph for some rows [N, ...]; an inference that takes too long is stopped.
 
         Raises:
-            TimeoutError: If it was.
+            TimeoutError: If the inference took longer than `seconds`.
             Exception: If the graph cannot be computed; ONNX Runtime's errors share no base class.
         """
         options = ort.RunOptions()
@@ -66,19 +66,22 @@ class Session:
         return answers
 
     def prove(self, feeds: Mapping[str, np.ndarray]) -> None:
-        """Leave the trees to ONNX Runtime unless the parts together answer these inputs, many rows, as the whole does."""
+        """Keep the kernel only if its outputs for these inputs [N, ...] equal those of the whole graph."""
         if self.trees is None:
             return
         try:
             answers = self.trees.run(self._names, feeds), self.runtime.run(self._names, feeds)
             same = all(_equal(*pair) for pair in zip(*answers, strict=True))
-        except Exception:  # noqa: BLE001 - whatever the parts fail with, the whole graph is there
+        except Exception:  # noqa: BLE001 - after any failure, the whole graph computes
             same = False
         if not same:
             self.trees = None
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs of these names, or all of them, for inputs [N, ...]."""
+        """Outputs of these names, or all, for inputs [N, ...].
+
+        Raises:
+            Exception: If the graph cannot be computed; ONNX Runtime's errors share no base class."""
         if self.trees is not None and len(next(iter(feeds.values()))) >= LEAST_ROWS:
             return self.trees.run(names or self._names, feeds)
         answers: list[np.ndarray] = self.runtime.run(names, feeds)
@@ -92,15 +95,19 @@ def _equal(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def open_session(graph: bytes, settings: ServingSettings) -> ort.InferenceSession:
-    """ONNX Runtime's session of a graph under settings, on what serves best here."""
+    """Open ONNX Runtime's session for a graph, on CUDA if available, otherwise on the CPU.
+
+    Raises:
+        Exception: If ONNX Runtime refuses the graph; its errors share no base class.
+    """
     return onnx_session.open_session(
         graph, threads=settings.threads or 1, optimization=settings.graph_optimization, providers=_providers()
     )
 
 
 def _providers() -> list[str]:
-    """CUDA first where ONNX Runtime is its CUDA build, then the CPU for what CUDA has no kernel for, or if there is no GPU."""
+    """CUDA first if ONNX Runtime is the CUDA build, then the CPU for operators without a CUDA kernel, or without a GPU."""
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         return ["CPUExecutionProvider"]
-    ort.preload_dlls()  # CUDA's libraries are packages beside it, where the linker does not look
+    ort.preload_dlls()  # CUDA's libraries are Python packages, outside the linker's search path
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]

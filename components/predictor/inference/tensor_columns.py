@@ -1,6 +1,6 @@
-"""Columns whose rows are more than one value: images and tensors, and texts that the graph takes as token ids.
+"""Columns with more than one value a row: images, tensors, and texts as token ids.
 
-They offer what `columns.Column` offers; their graph inputs have shape [N, *shape], or [N, L] for tokens.
+Their interface is that of `value_columns.Column`. Their graph inputs have shape [N, *shape], or [N, L] for tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _ACCEPTED = {
     "text": ("BYTES",),
 }
 _PIXELS = 256
-_LARGEST = int(np.finfo(np.float64).max)  # as a whole number, which compares with any other
+_LARGEST = int(np.finfo(np.float64).max)  # as an integer, which compares with any other integer
 
 
 class TensorColumn:
@@ -42,10 +42,10 @@ class TensorColumn:
         self._forms: Mapping[int, tuple[int, ...]] = {len(form): form for form in reversed(forms)}
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
-        """JSON values [N], each a list, nested by axis or flat, as the graph's input.
+        """Convert N JSON values, each a flat or nested list, to a graph input [N, *shape].
 
         Raises:
-            BadColumn: Naming the first row whose value is wrong or missing.
+            BadColumn: If a value is invalid or missing. Names the first such row.
         """
         self._check_lists(values, 0, 1)
         form = self._forms.get(_depth(values[0])) if values else self.shape
@@ -60,19 +60,29 @@ class TensorColumn:
         return self._from_numbers(flat)
 
     def from_tensor(self, datatype: str, values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
-        """Elements, row-major, of a V2 tensor in JSON as the graph's input."""
+        """Convert the row-major elements of a JSON V2 tensor to a graph input [N, *shape].
+
+        Raises:
+            BadColumn: If a value is invalid or missing.
+            BadTensor: If the datatype or the shape does not fit.
+        """
         self.check_datatype(datatype)
         self._check_shape(shape)
         return self._from_numbers(values)
 
     def from_array(self, datatype: str, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """Elements, row-major, of a binary V2 tensor as the graph's input; pixels as UINT8 are not copied."""
+        """Convert the row-major elements of a binary V2 tensor to a graph input [N, *shape]. UINT8 pixels are not copied.
+
+        Raises:
+            BadColumn: If a value is invalid or missing.
+            BadTensor: If the datatype or the shape does not fit.
+        """
         self.check_datatype(datatype)
         self._check_shape(shape)
         return self._checked(array)
 
     def absent(self, rows: int) -> np.ndarray:
-        """Nothing stands for an image or a tensor that the request left out.
+        """Refuse a request that leaves out an image or a tensor.
 
         Raises:
             BadColumn: Always.
@@ -80,16 +90,20 @@ class TensorColumn:
         raise BadColumn(self.name, "not in the request, and the model needs it")
 
     def blank(self, rows: int) -> np.ndarray:
-        """An input of zeros, for a rehearsal."""
+        """A graph input [rows, *shape] of zeros, for a warm-up."""
         return np.zeros((rows, *self.shape), np.uint8 if self.kind == "image" else np.float32)
 
     def check_datatype(self, datatype: str) -> None:
-        """Refuse a datatype that cannot hold these values."""
+        """Refuse a datatype that cannot hold these values.
+
+        Raises:
+            BadTensor: If it cannot.
+        """
         _check_datatype(self.name, self.kind, datatype)
 
     @staticmethod
     def merge(feeds: Sequence[np.ndarray]) -> np.ndarray:
-        """Inputs of several requests as one."""
+        """Concatenate graph inputs [N, *shape] of several requests."""
         return np.concatenate(feeds)
 
     def _check_shape(self, shape: Sequence[int]) -> None:
@@ -101,14 +115,16 @@ class TensorColumn:
         if set(map(type, values)) <= {list, tuple}:
             return
         at = next(at for at, value in enumerate(values) if not isinstance(value, list | tuple))
-        problem = f"{shown(values[at])} where a list was due{f', {depth} deep' if depth else ''}; expected {self._expected()}"
+        problem = (
+            f"{shown(values[at])} where a list was expected{f', {depth} deep' if depth else ''}; expected {self._expected()}"
+        )
         raise BadColumn(self.name, problem, row=at // width)
 
     def _check_lengths(self, values: Sequence[Any], size: int, rows: int) -> None:
         if set(map(len, values)) <= {size}:
             return
         at = next(at for at, value in enumerate(values) if len(value) != size)
-        problem = f"a list of {counted(len(values[at]), 'value')} where {size} were due; expected {self._expected()}"
+        problem = f"a list of {counted(len(values[at]), 'value')} where {size} were needed; expected {self._expected()}"
         raise BadColumn(self.name, problem, row=at // max(1, len(values) // rows))
 
     def _expected(self) -> str:
@@ -121,7 +137,7 @@ class TensorColumn:
             try:
                 return np.frombuffer(bytes(flat), np.uint8).reshape(-1, *self.shape)
             except ValueError:
-                pass  # a number below 0 or above 255, named below
+                pass  # a number is below 0 or above 255; the error below names it
         if not types <= {int, float}:
             at = next(at for at, value in enumerate(flat) if type(value) not in (int, float))
             problem = f"{shown(flat[at])} is not a number" if flat[at] is not None else "a value is missing"
@@ -159,7 +175,7 @@ class TensorColumn:
 
 
 class TokenColumn:
-    """A text that the graph takes as token ids, int64 [N, L], L being the length of the longest row.
+    """A text that the graph takes as token ids, int64 [N, L]. L is the length of the longest row.
 
     Raises:
         InputError: If the tokenizer is missing or cannot be used.
@@ -171,14 +187,14 @@ class TokenColumn:
         self.name, self.kind, self.nullable = given.name, given.kind, given.nullable
         self.datatype, self.shape = given.datatype, given.shape
         if given.tokenizer not in files:
-            raise InputError(f"no {given.tokenizer} beside the model's signature, which column '{given.name}' is split by")
+            raise InputError(f"the model has no {given.tokenizer}, the tokenizer of column '{given.name}'")
         self.tokens = Tokens(files[given.tokenizer], given.max_tokens, source=given.tokenizer)
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
-        """JSON values [N] as token ids; null is an empty text, numbers and booleans are written as in a table.
+        """Convert N JSON values to token ids [N, L]; null is an empty text, numbers and booleans are written as in a table.
 
         Raises:
-            BadColumn: Naming the first row whose value is wrong, or missing where it may not be.
+            BadColumn: If a value is invalid, or missing but required. Names the first such row.
         """
         texts = convert.text(self.name, values)
         if not self.nullable:
@@ -188,35 +204,49 @@ class TokenColumn:
         return self.tokens.ids(texts.tolist())
 
     def from_tensor(self, datatype: str, values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
-        """Elements of a V2 tensor in JSON as token ids."""
+        """Convert the elements of a JSON V2 tensor to token ids [N, L].
+
+        Raises:
+            BadColumn: If a value is invalid, or missing but required.
+            BadTensor: If the datatype or the shape does not fit.
+        """
         self.check_datatype(datatype)
         self._check_shape(shape)
         return self.from_values(values)
 
     def from_array(self, datatype: str, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """Elements of a binary V2 tensor as token ids."""
+        """Convert the elements of a binary V2 tensor to token ids [N, L].
+
+        Raises:
+            BadColumn: If a value is missing but required.
+            BadTensor: If the datatype or the shape does not fit.
+        """
         return self.from_tensor(datatype, array.tolist(), shape)
 
     def absent(self, rows: int) -> np.ndarray:
-        """A column that the request left out, as empty texts.
+        """Token ids [rows, L] of empty texts, for a column that the request left out.
 
         Raises:
-            BadColumn: If the model needs it.
+            BadColumn: If the model requires the column.
         """
         if not self.nullable:
             raise BadColumn(self.name, "not in the request, and the model needs it")
         return self.tokens.ids([""] * rows)
 
     def blank(self, rows: int) -> np.ndarray:
-        """An input of empty texts, for a rehearsal."""
+        """Token ids [rows, L] of empty texts, for a warm-up."""
         return self.tokens.ids([""] * rows)
 
     def check_datatype(self, datatype: str) -> None:
-        """Refuse a datatype that cannot hold text."""
+        """Refuse a datatype that cannot hold text.
+
+        Raises:
+            BadTensor: If it cannot.
+        """
         _check_datatype(self.name, self.kind, datatype)
 
     def merge(self, feeds: Sequence[np.ndarray]) -> np.ndarray:
-        """Inputs of several requests as one, padded to the longest."""
+        """Concatenate token ids [N, L] of several requests, padded to the longest L."""
         longest = max(feed.shape[1] for feed in feeds)
         return np.concatenate([widened(feed, longest, self.tokens.pad) for feed in feeds])
 
@@ -232,7 +262,7 @@ def _check_datatype(name: str, kind: str, datatype: str) -> None:
 
 
 def _depth(value: Any) -> int:
-    """How deep lists are nested in the first place of each."""
+    """Depth of nested lists, along the first element of each."""
     depth = 0
     while isinstance(value, list | tuple):
         depth += 1

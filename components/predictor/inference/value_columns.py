@@ -1,4 +1,4 @@
-"""Columns with a single value a row: from either protocol's values to the graph's input."""
+"""Columns with one value a row: conversion of V1's and V2's values to graph inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,12 +24,12 @@ _ACCEPTED = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the model with a single value a row; its graph input has shape [N, 1].
+    """A column with one value a row. Its graph input has shape [N, 1].
 
     Attributes:
-        bounded: A number that does not fit float32 is refused. Otherwise it becomes infinite, which the graphs of models that
-            were trained here read as missing, as they did in training.
-        spellings: How training met numbers and truth values that it writes otherwise: 2 as "2.0", true as "True".
+        bounded: Refuse numbers that do not fit float32. Otherwise they become infinite; graphs exported by Stagewright read
+            infinity as missing, as in training.
+        spellings: Category of the training data by canonical text, such as "2": "2.0" or "true": "True".
     """
 
     name: str
@@ -41,10 +41,10 @@ class Column:
     spellings: Mapping[str, str] = field(default_factory=dict)
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
-        """JSON values [N] as the graph's input.
+        """Convert N JSON values to a graph input [N, 1].
 
         Raises:
-            BadColumn: Naming the first row whose value is wrong, or missing where it may not be.
+            BadColumn: If a value is invalid, or missing but required. Names the first such row.
         """
         converted = convert.CONVERSIONS[self.kind](self.name, values)
         if self.bounded and self.kind == "numeric":
@@ -54,7 +54,12 @@ class Column:
         return self._checked(converted)
 
     def from_tensor(self, datatype: str, values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
-        """Elements of a V2 tensor [rows] or [rows, 1] in JSON as the graph's input."""
+        """Convert the elements of a JSON V2 tensor [rows] or [rows, 1] to a graph input [rows, 1].
+
+        Raises:
+            BadColumn: If a value is invalid, or missing but required.
+            BadTensor: If the datatype or the shape does not fit.
+        """
         self._check_shape(shape)
         self.check_datatype(datatype)
         if self.kind == "datetime" and datatype == "INT64":
@@ -63,7 +68,12 @@ class Column:
         return self.from_values(values)
 
     def from_array(self, datatype: str, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """Elements of a binary V2 tensor [rows] or [rows, 1] as the graph's input."""
+        """Convert the elements of a binary V2 tensor [rows] or [rows, 1] to a graph input [rows, 1].
+
+        Raises:
+            BadColumn: If a value is invalid, or missing but required.
+            BadTensor: If the datatype or the shape does not fit.
+        """
         self._check_shape(shape)
         self.check_datatype(datatype)
         if self.kind == "numeric":
@@ -75,33 +85,37 @@ class Column:
             return self._checked(convert.truth(self.name, array))
         if datatype == "INT64" and self.kind == "datetime":
             return self._checked(array)
-        if datatype in ("FP16", "FP32", "BF16"):  # 0.1 is "0.1" in any width
+        if datatype in ("FP16", "FP32", "BF16"):  # 0.1 is "0.1" at any width
             return self.from_values([float(str(value)) for value in array])
         return self.from_values(array.tolist())
 
     def absent(self, rows: int) -> np.ndarray:
-        """A column that the request left out, as missing values.
+        """Missing values [rows, 1], for a column that the request left out.
 
         Raises:
-            BadColumn: If the model needs it.
+            BadColumn: If the model requires the column.
         """
         if not self.nullable:
             raise BadColumn(self.name, "not in the request, and the model needs it")
         return self.blank(rows)
 
     def blank(self, rows: int) -> np.ndarray:
-        """An input of missing values, also where the model needs them: for a rehearsal."""
+        """Missing values [rows, 1], even for a required column: for a warm-up."""
         return np.full((rows, 1), convert.missing(self.kind), dtype=_NUMPY[GRAPH_TYPES[self.kind]])
 
     def check_datatype(self, datatype: str) -> None:
-        """Refuse a datatype that cannot hold this kind of column."""
+        """Refuse a datatype that cannot hold this kind of column.
+
+        Raises:
+            BadTensor: If it cannot.
+        """
         if datatype not in _ACCEPTED[self.kind]:
             fitting = ", ".join(_ACCEPTED[self.kind])
             raise BadTensor(self.name, f"datatype {datatype} does not fit a {self.kind} column; send one of {fitting}")
 
     @staticmethod
     def merge(feeds: Sequence[np.ndarray]) -> np.ndarray:
-        """Inputs of several requests as one."""
+        """Concatenate graph inputs [N, 1] of several requests."""
         return np.concatenate(feeds)
 
     def _check_shape(self, shape: Sequence[int]) -> None:

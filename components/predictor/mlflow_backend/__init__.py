@@ -1,1 +1,1 @@
-"""Models without an ONNX form, each in a process of its own."""
+"""The MLflow backend: models without an ONNX graph, each in its own process."""

@@ -1,7 +1,7 @@
-"""`python -m stagewright.components.predictor.mlflow_backend DIR --socket N`: a model in a process of its own.
+"""`python -m stagewright.components.predictor.mlflow_backend DIR --socket N`: one MLflow model in its own process.
 
-It loads one MLflow model, says what it is, and answers its parent until the parent closes the connection or ends. Signals that
-end the server are for the parent to act on: this process goes on answering until it is not needed any more.
+The process loads the model, reports it to the parent, and computes requests until the parent closes the connection or ends. It
+ignores signals that end the server: the parent shuts it down after the last request.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from stagewright.components.runtime.errors import StagewrightError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve the parent; what is wrong with the model is told to it."""
+    """Run the process; errors of the model are sent to the parent. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m stagewright.components.predictor.mlflow_backend")
-    parser.add_argument("folder", help="the MLflow model")
-    parser.add_argument("--socket", type=int, required=True, help="descriptor of the connection to the parent")
-    parser.add_argument("--heartbeat", type=int, required=True, help="descriptor of the pipe that tells the parent of our life")
+    parser.add_argument("folder", help="folder of the MLflow model")
+    parser.add_argument("--socket", type=int, required=True, help="file descriptor of the connection to the parent")
+    parser.add_argument("--heartbeat", type=int, required=True, help="file descriptor of the pipe for heartbeats")
     given = parser.parse_args(arguments)
     heartbeat.send_heartbeats(given.heartbeat)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -59,21 +59,21 @@ def _serve(folder: str, connection: socket.socket) -> None:
         _, columns = frames.receive(connection)
         try:
             outputs = model.predict(columns)
-        except Exception as error:  # noqa: BLE001 - a model refuses rows in whatever way its library does
+        except Exception as error:  # noqa: BLE001 - every library has its own errors for invalid rows
             frames.send(connection, {"wrong": _sentence(error)})
             continue
         frames.send(connection, {}, {f"output:{name}": array for name, array in outputs.items()})
 
 
 def _example(model: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The rows that were logged with the model, and its answers to them: what the server will have to answer too."""
+    """Columns and predictions of the input example that was logged with the model; empty without a usable one."""
     rows = model.example()
     if rows is None:
         return {}, {}
     try:
         columns = model.columns(rows)
         answered = model.predict(columns)
-    except Exception:  # noqa: BLE001 - an example that cannot be read says nothing about the model
+    except Exception:  # noqa: BLE001 - an unreadable example does not mean an invalid model
         return {}, {}
     return columns, {f"output:{name}": array for name, array in answered.items()}
 
@@ -83,7 +83,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _end_with_parent() -> None:
-    """The parent holds the other end of standard input and never writes: its end is the parent's."""
+    """End with the parent. The parent holds the other end of standard input, which closes when the parent ends."""
     while os.read(0, 4096):
         pass
     os._exit(0)

@@ -1,6 +1,6 @@
-"""The columns of a model in a process of its own: numbers keep the width in which they were sent.
+"""Columns of the MLflow backend: numbers keep the width in which they were sent.
 
-An ONNX graph takes float32; a model that was fitted on float64 or on integers is to see what it would see without a server.
+An ONNX graph takes float32. An MLflow model gets the same float64 numbers and integers as without a server.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,11 @@ from stagewright.components.runtime.signature import Input
 
 
 class WideColumn(Column):
-    """A numeric column as float64."""
+    """A numeric column as float64 [N, 1]."""
 
     def from_values(self, values: Sequence[Any]) -> np.ndarray:
         if not convert.NUMBERS.issuperset(map(type, values)):
-            return super().from_values(values)  # which names the row
+            return super().from_values(values)  # raises an error that names the row
         return self._checked(np.array(values, dtype=np.float64))
 
     def from_array(self, datatype: str, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:

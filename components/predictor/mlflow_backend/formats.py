@@ -1,7 +1,7 @@
-"""MLflow models that may be loaded: only such whose files can hold no code, whatever their `MLmodel` says.
+"""MLflow formats that may be loaded: only formats whose files cannot contain code.
 
-What decides is a list of our own. `MLmodel` is a part of the model: a loader, a class or a list of trusted types that it names
-is only ever compared with what is known to be harmless.
+An allow-list of this module decides. `MLmodel` is part of the untrusted model: loaders, classes and trusted types that it names
+are only compared with the allow-list.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,8 @@ class Field:
 
     Attributes:
         type: MLflow's: double, float, long, integer, boolean, string or datetime.
-        required: Whether the column must be there; a number may be missing in it all the same.
+        name: Name of the column.
+        required: Whether the column is required. Its numbers may still be NaN.
     """
 
     name: str
@@ -52,21 +53,22 @@ class Field:
 
     @property
     def input(self) -> Input:
-        """As the server takes it."""
+        """The column in the server's signature."""
         return Input(self.name, _KINDS[self.type], nullable=not self.required or self.type in (*_FRACTIONAL, "string"))
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """An MLflow model that may be loaded.
+    """An MLflow model in an allowed format.
 
     Attributes:
+        folder: Folder of the model.
         flavor: sklearn, xgboost, lightgbm or stagewright.
-        model_class: Qualified name of the class to build, where the flavour leaves a choice.
-        file: The model's file; the folder itself for our own flavour.
-        fields: Columns in their order.
-        width: Columns of the one numeric tensor [rows, width] that the model takes instead of a frame; None for a frame.
-        example: The input example's file, if there is one.
+        model_class: Qualified name of the class to build, if the flavor has several.
+        file: The model's file; the folder for Stagewright's flavor.
+        fields: Columns in order.
+        width: Number of columns if the model takes one numeric tensor [rows, width]; None if it takes a data frame.
+        example: File of the input example, if there is one.
     """
 
     folder: Path
@@ -84,20 +86,20 @@ def is_mlflow(folder: Path) -> bool:
 
 
 def flavors(folder: Path) -> Mapping[str, Any]:
-    """The ways in which a model says it can be loaded, by name.
+    """The flavors of a model by name.
 
     Raises:
-        InputError: If its description is damaged.
+        InputError: If there is no valid MLmodel file.
     """
     named: Mapping[str, Any] = _document(folder)["flavors"]
     return named
 
 
 def read_format(folder: str | Path) -> Format:
-    """The model in a folder, if its files are known to be harmless.
+    """Read the format of the model in a folder, without loading the model.
 
     Raises:
-        InputError: If it is no MLflow model, could hold code, or does not say what it takes.
+        InputError: If it is not an MLflow model, may contain code, or has no usable signature.
     """
     folder = Path(folder)
     document = _document(folder)
@@ -120,7 +122,7 @@ def read_format(folder: str | Path) -> Format:
     model_class = str(own.get("model_class", ""))
     file = folder if flavor == "stagewright" else _file(folder, flavor, own, function)
     if flavor in _CLASSES and model_class not in _CLASSES[flavor]:
-        raise InputError(f"the MLflow model in {folder} is a {model_class or 'model of no class'}, which is not served; "
+        raise InputError(f"the MLflow model in {folder} is a {model_class or 'model without a class'}, which is not served; "
                          f"served are {', '.join(sorted(_CLASSES[flavor]))}")  # fmt: skip
     if flavor in ("sklearn", "lightgbm") and model_class not in _BOOSTERS:
         _check_skops(file, own)
@@ -168,7 +170,7 @@ def _unsafe(path: Path) -> InputError:
 def _fields(document: Mapping[str, Any], folder: Path) -> tuple[tuple[Field, ...], int | None]:
     signature = document.get("signature")
     if not isinstance(signature, dict) or not signature.get("inputs"):
-        raise InputError(f"the MLflow model in {folder} has no signature, so nobody knows its columns; "
+        raise InputError(f"the MLflow model in {folder} has no signature, so its columns are unknown; "
                          "log it with signature=infer_signature(rows, predictions)")  # fmt: skip
     try:
         inputs = read_json(signature["inputs"])
@@ -185,7 +187,7 @@ def _fields(document: Mapping[str, Any], folder: Path) -> tuple[tuple[Field, ...
 
 
 def _own_fields(folder: Path) -> tuple[tuple[Field, ...], None]:
-    """Columns of a model of ours, which its fitted features know better than its MLflow signature."""
+    """Columns of a Stagewright model, from its fitted features, which are more exact than its MLflow signature."""
     path = folder / "features" / "features.json"
     types = {"numeric": "double", "boolean": "boolean", "datetime": "datetime", "categorical": "string", "text": "string"}
     try:
@@ -200,7 +202,7 @@ def _own_fields(folder: Path) -> tuple[tuple[Field, ...], None]:
 
 
 def _tensor(given: Mapping[str, Any], folder: Path) -> tuple[tuple[Field, ...], int | None]:
-    """One column for each of the tensor's, as an ONNX graph's are named."""
+    """One column for each column of the tensor, with the same names as for an ONNX graph."""
     spec = given["tensor-spec"]
     shape = spec["shape"]
     if len(shape) != 2 or shape[1] < 1 or not str(spec["dtype"]).startswith(("float", "int")):

@@ -1,4 +1,4 @@
-"""Arrays between the server and a model's process: a header in JSON and the arrays' own bytes. Nothing here can hold code."""
+"""Messages between the server and an MLflow model's process: a JSON header and raw arrays. Messages cannot contain code."""
 
 import json
 import socket
@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-_SIZES = struct.Struct("<IQ")  # of the header and of what follows it, in bytes
+_SIZES = struct.Struct("<IQ")  # bytes of the header and of the body
 _MOST_HEADER = 16 * 1024 * 1024
 _TEXT = "text"
-_KINDS = "biuf"  # numpy's letters for truth values and numbers
+_KINDS = "biuf"  # NumPy's kinds of booleans and numbers
 
 Arrays = Mapping[str, np.ndarray]
 
 
 class Closed(Exception):
-    """The other side has ended."""
+    """The other process has closed the connection."""
 
 
 def send(connection: socket.socket, message: Mapping[str, Any], arrays: Arrays | None = None) -> None:
-    """Send a message and its arrays: numbers, truth values, or text as str objects.
+    """Send a message with arrays of any shape: numbers, booleans, or text as str objects.
 
     Raises:
-        Closed: If nobody reads any more.
+        Closed: If the other process has closed the connection.
     """
     described, chunks = [], []
     for name, array in (arrays or {}).items():
@@ -42,15 +42,14 @@ def send(connection: socket.socket, message: Mapping[str, Any], arrays: Arrays |
 
 
 def receive(connection: socket.socket, until: float | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The next message and its arrays.
+    """Receive the next message and its arrays.
 
     Args:
-        until: When all of it must have come, a moment of the monotonic clock; None leaves the connection's own limit, which
-            holds for each piece.
+        until: Deadline for the message, in seconds of the monotonic clock. None uses the connection's timeout for each read.
 
     Raises:
-        Closed: If the other side ended, or sent what is no message.
-        TimeoutError: If it did not come in time.
+        Closed: If the other process has closed the connection, or sent an invalid header.
+        TimeoutError: If the message did not arrive in time.
     """
     header_size, size = _SIZES.unpack(_read(connection, _SIZES.size, until))
     if header_size > _MOST_HEADER:

@@ -1,7 +1,7 @@
-"""Signs of life of a model's process, asked or not: a byte a second through a pipe, for as long as it can run Python at all.
+"""Heartbeats of an MLflow model's process: one byte a second through a pipe.
 
-What they tell is what the answers cannot: that a process which nobody asks anything, or whose answer is due only in a minute,
-was stopped or is stuck inside a library that lets no other thread run.
+They detect a process that was stopped, or that hangs in a library which blocks all Python threads, even while the process is
+idle or has a long time for its current request.
 """
 
 import os
@@ -15,35 +15,39 @@ _BYTES = 4096
 
 
 def send_heartbeats(descriptor: int) -> None:
-    """Give signs of life from a thread of its own, until the process ends."""
+    """Send heartbeats from a daemon thread until the process ends."""
     os.set_blocking(descriptor, False)
-    threading.Thread(target=_beat, args=(descriptor,), name="heartbeat", daemon=True).start()
+    threading.Thread(target=_send, args=(descriptor,), name="heartbeat", daemon=True).start()
 
 
-def _beat(descriptor: int) -> None:
+def _send(descriptor: int) -> None:
     while True:
         try:
-            with suppress(BlockingIOError):  # nobody looks just now, and what is in the pipe already says enough
+            with suppress(BlockingIOError):  # the pipe is full, and its content is enough
                 os.write(descriptor, b".")
         except OSError:
-            return  # nobody will look any more
+            return  # the parent has closed its end
         time.sleep(BEAT_SECONDS)
 
 
 class Heartbeat:
-    """The parent's end of the pipe."""
+    """The parent's end of the pipe.
+
+    Attributes:
+        child_end: File descriptor of the child's end.
+    """
 
     def __init__(self) -> None:
         self._descriptor, self.child_end = os.pipe()
         os.set_blocking(self._descriptor, False)
         self._silence, self._looked = 0.0, time.monotonic()
-        self._lock = threading.Lock()  # one thread looks while another may close
+        self._lock = threading.Lock()  # one thread reads while another may close
 
     def seconds_since_last(self) -> float:
-        """Seconds since the last sign of life.
+        """Seconds since the last heartbeat.
 
-        Of the time between two looks no more than a moment counts: a parent that was held up itself, or stopped together with
-        the process, has not been listening.
+        Of the time between two calls, at most two seconds count. So a parent that was blocked, or stopped together with the
+        process, does not take the process for dead.
         """
         with self._lock:
             now = time.monotonic()
@@ -55,7 +59,7 @@ class Heartbeat:
             return self._silence
 
     def close_child_end(self) -> None:
-        """The process has its end; ours of that is not needed."""
+        """Close the parent's copy of the child's end, after the child has started."""
         os.close(self.child_end)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""Loading an MLflow model that `mlflow_formats` allows, by its library alone, and what it answers.
+"""Loading of MLflow models in allowed formats, directly by their libraries, and their predictions.
 
-MLflow itself is not asked: it would load whatever `MLmodel` names. The answers are those of `mlflow.pyfunc`.
+MLflow itself is not used, because it loads any code that `MLmodel` names. The predictions equal those of `mlflow.pyfunc`.
 """
 
 import json
@@ -18,7 +18,7 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.harmless import check_archive, check_model
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME
 
-# What skops does not trust by itself, and what the estimators of these libraries are made of: data and compiled code of theirs.
+# Types that skops does not trust by default. They are data and compiled code of the supported libraries.
 TRUSTED_TYPES = frozenset({
     "collections.OrderedDict", "collections.defaultdict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRanker", "lightgbm.sklearn.LGBMRegressor", "numpy.dtype", "scipy.sparse._csr.csr_matrix",
@@ -33,7 +33,7 @@ TRUSTED_TYPES = frozenset({
 _DTYPES = {"long": np.int64, "integer": np.int32, "float": np.float32, "double": np.float64}
 
 Label = str | int | bool
-Frame = Any  # a pandas frame, or an array for a model that takes a tensor
+Frame = Any  # a pandas data frame, or an array [N, width] for a model that takes a tensor
 PredictFrame = Callable[[Frame], dict[str, np.ndarray]]
 
 
@@ -42,8 +42,10 @@ class LoadedModel:
     """A model in memory.
 
     Attributes:
-        classes: Labels in the order of the probabilities; None for a model that answers numbers.
-        predict_frame: From a frame to `label` and `probabilities`, or `prediction`.
+        format: Format of the model.
+        framework: Name of the framework.
+        classes: Labels in the order of the probabilities; None for a regression.
+        predict_frame: From N rows to `label` [N] and `probabilities` [N, C], or `prediction` [N].
     """
 
     format: Format
@@ -56,15 +58,18 @@ class LoadedModel:
         return "regression" if self.classes is None else "binary" if len(self.classes) == 2 else "multiclass"
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers to columns as the server sends them, each [N, 1]."""
+        """Predict from columns [N, 1] as the server sends them: `label` [N] and `probabilities` [N, C], or `prediction` [N].
+
+        Raises:
+            Exception: If the model's library refuses the rows."""
         return self.predict_frame(frame(self.format, columns))
 
     def columns(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-        """A frame as the server would send it."""
+        """Convert a data frame of N rows to columns [N, 1], as the server sends them."""
         return columns(self.format, rows)
 
     def example(self) -> pd.DataFrame | None:
-        """The rows that were logged with the model, if there are any that can be read."""
+        """The input example that was logged with the model; None if there is none or it cannot be read."""
         path = self.format.example
         if path is None or self.format.width is not None:
             return None
@@ -80,8 +85,7 @@ def load_format(found: Format) -> LoadedModel:
     """Load a model.
 
     Raises:
-        InputError: If its files are damaged or hold what no harmless model is made of, its library is missing, or it answers
-            what cannot be served.
+        InputError: If its files are damaged or contain forbidden types, its library is missing, or its outputs are unsupported.
     """
     try:
         return _LOAD[found.flavor](found)
@@ -91,20 +95,20 @@ def load_format(found: Format) -> LoadedModel:
         ) from None
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged file fails in whatever way its content leads to
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise any exception
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"the MLflow model in {found.folder} cannot be loaded: {type(error).__name__}: {reason}") from None
 
 
 def frame(found: Format, columns: Mapping[str, np.ndarray]) -> Frame:
-    """Columns [N, 1] as the model's own frame, in the types of its signature."""
+    """Convert columns [N, 1] to the model's data frame, in the types of its signature."""
     if found.width is not None:
         return np.concatenate([columns[field.name] for field in found.fields], axis=1)
     return pd.DataFrame({field.name: _series(field, columns[field.name].reshape(-1)) for field in found.fields})
 
 
 def columns(found: Format, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """A frame as the server would send it: the reverse of `frame`."""
+    """Convert a data frame of N rows to columns [N, 1]: the inverse of `frame`."""
     return {field.name: _column(field, rows[field.name]).reshape(-1, 1) for field in found.fields}
 
 
@@ -188,7 +192,7 @@ def _stagewright(found: Format) -> LoadedModel:
 
 
 def _estimator(found: Format, model: Any, framework: str) -> LoadedModel:
-    """A model with scikit-learn's interface."""
+    """A model with scikit-learn's estimator interface."""
     labels = getattr(model, "classes_", None)
     if labels is None:
         return LoadedModel(found, framework, None, lambda rows: _numbers(model.predict(rows)))
@@ -196,7 +200,7 @@ def _estimator(found: Format, model: Any, framework: str) -> LoadedModel:
         raise InputError(f"the classifier in {found.folder} has no probabilities (predict_proba); wrap it in "
                          "CalibratedClassifierCV or choose one that has")  # fmt: skip
     if isinstance(labels, list) or np.ndim(labels) != 1:
-        raise InputError(f"the classifier in {found.folder} answers several labels a row; served is one")
+        raise InputError(f"the classifier in {found.folder} predicts several labels a row; only one is supported")
     classes = tuple(_label(value) for value in np.asarray(labels).tolist())
     kind = object if isinstance(classes[0], str) else None
 
@@ -208,7 +212,7 @@ def _estimator(found: Format, model: Any, framework: str) -> LoadedModel:
 
 
 def _booster(found: Format, predict: Callable[[Frame], Any], framework: str, objective: str, classes: int) -> LoadedModel:
-    """A model that answers a number a row, or the probability of the second class, or those of all classes."""
+    """A booster that predicts a number a row, the probability of the second class, or the probabilities of all classes."""
     if objective in ("binary:logistic", "binary", "cross_entropy"):
         return LoadedModel(found, framework, (0, 1), lambda rows: _two(np.asarray(predict(rows), np.float32).reshape(-1)))
     if objective in ("multi:softprob", "multiclass", "multiclassova"):
@@ -229,12 +233,12 @@ def _numbers(predicted: Any) -> dict[str, np.ndarray]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values.reshape(-1)
     if values.ndim != 1 or values.dtype.kind not in "biuf":
-        raise InputError(f"the model answers {values.dtype} {list(values.shape)}; served is one number a row")
+        raise InputError(f"the model predicts {values.dtype} {list(values.shape)}; only one number a row is supported")
     return {"prediction": values.astype(np.float32)}
 
 
 def _label(value: Any) -> Label:
-    """A class as the signature knows them; 1.0 is 1."""
+    """A class label as in the signature; 1.0 becomes 1."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, str | int | bool) else str(value)

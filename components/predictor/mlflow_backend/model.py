@@ -1,7 +1,7 @@
-"""A model without an ONNX form, as the server's other models are.
+"""A model of the MLflow backend, with the interface of the server's other models.
 
-It computes in a process of its own, which is started again when it ends. What the process was asked then is asked of the next
-one; requests that come meanwhile are told to try again.
+The model runs in its own process, which is restarted when it ends. The interrupted request is repeated in the next process.
+Requests that arrive without a running process get 503 with Retry-After.
 """
 
 import time
@@ -34,25 +34,25 @@ __all__ = ["MLFLOW_BACKEND", "MlflowModel", "load_mlflow_model"]
 
 
 class ModelRestarting(ModelNotReady):
-    """The model's process has ended and is started again.
+    """The model's process has ended and is being restarted.
 
     Args:
-        seconds: In which it is expected to answer again.
-        asked: How often these rows were asked of a process that ended before it answered.
+        seconds: Expected seconds until it is ready again.
+        attempts: Number of processes that ended while they computed these rows.
     """
 
-    def __init__(self, name: str, seconds: int, asked: int = 0) -> None:
+    def __init__(self, name: str, seconds: int, attempts: int = 0) -> None:
         ended = (
             f"the process of model '{name}' has ended",
             f"the process of model '{name}' ended while it computed these rows",
             f"the process of model '{name}' ended twice while it computed these rows, which may be what ends it",
-        )[asked]
+        )[attempts]
         RequestError.__init__(self, f"{ended}, and is being started again; try again in {counted(seconds, 'second')}")
         self.retry_after = seconds
 
 
 class ModelTooSlow(RequestError):
-    """The model took longer than it may."""
+    """The model exceeded its time limit."""
 
     status = 504
 
@@ -61,24 +61,26 @@ class ModelTooSlow(RequestError):
 
 
 class RowsRefused(RequestError):
-    """The model's library cannot answer the rows of a request."""
+    """The model's library refuses the rows of a request."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"model '{name}' cannot answer these rows: {reason}")
 
 
 def load_mlflow_model(files: ModelFiles, name: str, *, version: str | None = None, threads: int = 1) -> "MlflowModel":
-    """Start a model's process and wait until it can answer.
+    """Start a model's process and wait until it is ready.
 
-    STAGEWRIGHT_WORKER_SECONDS, STAGEWRIGHT_WORKER_SILENCE_SECONDS and STAGEWRIGHT_WORKER_MEMORY_MB limit what it may take,
-    STAGEWRIGHT_WORKER_PYTHON names the interpreter that runs it.
+    STAGEWRIGHT_WORKER_SECONDS, STAGEWRIGHT_WORKER_SILENCE_SECONDS and STAGEWRIGHT_WORKER_MEMORY_MB set its limits.
+    STAGEWRIGHT_WORKER_PYTHON sets its interpreter.
 
     Args:
-        version: Replaces the manifest's.
-        threads: That its libraries may use.
+        files: Files of the model.
+        name: Name to serve it under.
+        version: Version to report instead of the manifest's.
+        threads: Threads for its libraries.
 
     Raises:
-        InputError: If the model cannot be loaded or answers something else than its signature says.
+        InputError: If the model cannot be loaded or does not match its signature.
     """
     try:
         signature = Signature.from_dict(read_json(files.signature))
@@ -105,16 +107,16 @@ def load_mlflow_model(files: ModelFiles, name: str, *, version: str | None = Non
 
 
 class MlflowModel:
-    """A model in a process of its own.
+    """A model in its own process.
 
     Args:
-        restarter: Keeps the process.
-        seconds: Longest time of an answer; the process is ended when it takes longer.
-        closed: Called when the model is not needed any more.
+        restarter: Keeps the process running.
+        seconds: Time limit of an inference; the process is killed when it takes longer.
+        closed: Called when the model is closed.
     """
 
     platform = "mlflow_worker"
-    apart = True  # an answer comes from another process, so nobody waits for it on the event loop
+    apart = True  # runs in another process, so its inferences never run on the event loop
 
     def __init__(
         self, name: str, version: str | None, signature: Signature, restarter: Restarter, *, seconds: float = ANSWER_SECONDS,
@@ -123,19 +125,19 @@ class MlflowModel:
         self.name, self.version, self.signature = name, version, signature
         self.columns: Columns = MlflowColumns(signature.inputs)
         self.outputs: list[dict[str, Any]] = signature.outputs
-        # One process answers one request at a time: more threads than one would only wait for each other.
+        # The process computes one batch at a time, so more threads would only wait.
         self.settings = ServingSettings(concurrency=1)
         self._restarter, self._seconds, self._closed = restarter, seconds, closed
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name for inputs [N, 1]: `label` [N] and `probabilities` [N, C], or `prediction` [N].
 
-        A process that ends before it has answered takes nothing with it: its successor is asked the same once more.
+        If the process ends during the inference, its successor repeats the inference once.
 
         Raises:
-            ModelRestarting: While there is no process, or if the second one ends too, or does not come in time.
+            ModelRestarting: If there is no process, the second one ends too, or it does not start in time.
             ModelTooSlow: If the model takes too long.
-            RowsRefused: If the model's library cannot answer these rows.
+            RowsRefused: If the model's library refuses these rows.
         """
         restarter, until = self._restarter, time.monotonic() + self._seconds
         process = restarter.process
@@ -146,16 +148,16 @@ class MlflowModel:
         except Closed:
             successor = restarter.successor(process, until)
         if successor is None:
-            raise ModelRestarting(self.name, restarter.retry_after, asked=1)
+            raise ModelRestarting(self.name, restarter.retry_after, attempts=1)
         logs.event("worker_asked_again", model=self.name, worker=successor.pid)
         try:
             return self._ask(successor, feeds, until)
         except Closed:
-            raise ModelRestarting(self.name, restarter.retry_after, asked=2) from None
+            raise ModelRestarting(self.name, restarter.retry_after, attempts=2) from None
 
     @property
     def pid(self) -> int | None:
-        """Of the model's process, while there is one."""
+        """Id of the model's process; None if there is none."""
         process = self._restarter.process
         return process.pid if process else None
 
@@ -165,10 +167,13 @@ class MlflowModel:
         self._closed()
 
     def _ask(self, process: ModelProcess, feeds: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
-        """A process's answer. One that gives none is lost: what it still may say would be taken for another's answer.
+        """Run an inference in a process. After a timeout or a broken message the process is killed, so that the next request
+        does not get its late response.
 
         Raises:
-            Closed: If it ended, or said what is no answer.
+            Closed: If the process ended or sent an invalid message.
+            ModelTooSlow: If the inference exceeds the time limit.
+            RowsRefused: If the model's library refuses the rows.
         """
         try:
             return process.call(feeds, until)
@@ -183,10 +188,10 @@ class MlflowModel:
 
 
 def _start(folder: Path, name: str, signature: Signature, threads: int) -> ModelProcess:
-    """A process that is ready; its model is compared with the signature.
+    """Start a process, wait until it is ready, and compare its model with the signature.
 
     Raises:
-        InputError: If it cannot be started, or its model is another.
+        InputError: If it cannot be started, or its model does not match the signature.
     """
     process = ModelProcess(folder, name, threads=threads)
     ready, _ = process.ready()

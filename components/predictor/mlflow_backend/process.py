@@ -1,4 +1,4 @@
-"""A model's process as its parent sees it: started, asked one thing at a time, ended."""
+"""The parent's handle of an MLflow model's process: start, one request at a time, end."""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 2.0
 INTERPRETER = "STAGEWRIGHT_WORKER_PYTHON"
 _MODULE = "stagewright.components.predictor.mlflow_backend"
-# What a library needs to run; whatever else the server was given, secrets among it, is not the model's.
+# Prefixes of environment variables that libraries need. The process does not inherit others, such as secrets.
 _KEPT = (
     "PATH", "LANG", "LC_", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON", "VIRTUAL_ENV", "CUDA_", "NVIDIA_",
     "OMP_", "OPENBLAS_", "MKL_", "JOBLIB_", "COVERAGE_",
@@ -37,20 +37,23 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Wrong(Exception):
-    """The model cannot answer these rows."""
+    """The model refuses these rows."""
 
 
 class ModelProcess:
-    """A process that serves one model to this one alone.
+    """A process that runs one MLflow model for this process.
 
     Args:
-        folder: The MLflow model.
-        name: Of the model, for the log.
-        threads: That its libraries may use.
-        interpreter: The Python that runs it; by default what STAGEWRIGHT_WORKER_PYTHON names, else this one.
+        folder: Folder of the MLflow model.
+        name: Name of the model, for the log.
+        threads: Threads for its libraries.
+        interpreter: Python interpreter. Default: STAGEWRIGHT_WORKER_PYTHON, then this interpreter.
 
     Attributes:
-        heartbeat: Its signs of life.
+        heartbeat: Its heartbeats.
+
+    Raises:
+        InputError: If the interpreter cannot be started.
     """
 
     def __init__(self, folder: Path, name: str, *, threads: int = 1, interpreter: str | None = None) -> None:
@@ -62,7 +65,7 @@ class ModelProcess:
         handed = (theirs.fileno(), self.heartbeat.child_end)
         command = [python, "-m", _MODULE, str(folder), "--socket", str(handed[0]), "--heartbeat", str(handed[1])]
         try:
-            # Standard input is a pipe that nobody writes to: it ends with this process, however that ends.
+            # Standard input is an unused pipe. It closes when this process ends, however it ends.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 pass_fds=handed, env=_environment(threads),
@@ -86,19 +89,19 @@ class ModelProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """Exit code; None while the process runs."""
         return self._process.poll()
 
     @property
     def memory(self) -> int:
-        """Bytes that it holds; 0 where the system does not tell."""
+        """Resident memory in bytes; 0 if the system does not report it."""
         try:
             return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
         except (OSError, ValueError, IndexError):
             return 0
 
     def ready(self, seconds: float = START_SECONDS) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Wait until the model is loaded; what it is, and its example's columns and answers.
+        """Wait until the model is loaded; return its description, and the columns and predictions of its input example.
 
         Raises:
             InputError: If it cannot be loaded.
@@ -111,7 +114,7 @@ class ModelProcess:
         except Closed:
             self.kill()
             self._listener.join(1.0)
-            last = self._said[-1] if self._said else "it said nothing"
+            last = self._said[-1] if self._said else "no output"
             raise InputError(f"the process of the MLflow model in {self.folder} ended while it loaded: {last}") from None
         if "refused" in message:
             self.close()
@@ -119,15 +122,18 @@ class ModelProcess:
         return message["ready"], arrays
 
     def call(self, columns: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
-        """The model's answers to columns [N, 1]. After any exception but Wrong the process is of no use any more.
+        """Run an inference on columns [N, 1]. After any exception except Wrong, the process must be killed.
 
         Args:
-            until: When it is too late for them; a moment of the monotonic clock.
+            until: Deadline, in seconds of the monotonic clock.
+
+        Returns:
+            `label` [N] and `probabilities` [N, C], or `prediction` [N].
 
         Raises:
-            Wrong: If the model cannot answer these rows.
+            Wrong: If the model refuses these rows.
             Closed: If the process has ended.
-            TimeoutError: If it takes too long.
+            TimeoutError: If the deadline passes.
         """
         with self._asking:
             self._connection.settimeout(max(_LEAST_SECONDS, until - time.monotonic()))
@@ -138,23 +144,23 @@ class ModelProcess:
         return {name.removeprefix("output:"): array for name, array in outputs.items()}
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code, or None if it still runs after so many seconds."""
+        """Wait for the end of the process; return its exit code, or None after a timeout."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(seconds)
         return None
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         with contextlib.suppress(OSError):
             self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """Let it end, and insist after a while."""
+        """Let the process end, and kill it after two seconds."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)  # which also ends the wait of who has asked
+            self._connection.shutdown(socket.SHUT_RDWR)  # also wakes a thread that waits for a response
         if self.wait(STOP_SECONDS) is None:
             self.kill()
         with self._asking:
@@ -162,7 +168,7 @@ class ModelProcess:
         self.heartbeat.close()
 
     def _listen(self) -> None:
-        """Its output, line by line, as entries of our log."""
+        """Copy its output to the server log, line by line."""
         output = self._process.stdout
         for line in output or ():
             text = line.decode(errors="replace").rstrip()
@@ -172,7 +178,7 @@ class ModelProcess:
 
 
 def _hide() -> None:
-    """Keep what is in this process's memory and environment from its children, who run as the same user."""
+    """Protect this process's memory and environment from child processes of the same user."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_NOT_DUMPABLE, 0, 0, 0, 0)
 

@@ -1,4 +1,4 @@
-"""Keeping a model's process running: ended when it hangs or grows too large, started again whenever it has ended."""
+"""Keeps a model's process running: kills it when it hangs or uses too much memory, and restarts it when it ends."""
 
 import threading
 import time
@@ -11,19 +11,19 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import StagewrightError
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-STEADY_SECONDS = 60.0  # a process that lived so long did not end because of how it was started
+STEADY_SECONDS = 60.0  # after this lifetime, the delay before a restart is reset
 LOOK_SECONDS = 0.25
 
 
 class Restarter:
-    """The one process of a model, and the ones that take its place.
+    """Supervises the process of a model and restarts it.
 
     Args:
-        name: Of the model, for the log.
-        process: The first one, which is ready.
-        start: Makes another one, and returns it when it is ready.
-        memory: Most bytes that the process may hold; it is ended when it holds more. None sets no limit.
-        liveness_timeout: Longest time without a sign of life; it is ended when it is silent for longer.
+        name: Name of the model, for the log.
+        process: The first process, which is ready.
+        start: Starts another process and waits until it is ready.
+        memory: Limit of resident memory in bytes; a process above it is killed. None sets no limit.
+        liveness_timeout: Longest time without a heartbeat, in seconds; a process is killed after it.
     """
 
     def __init__(
@@ -41,26 +41,27 @@ class Restarter:
 
     @property
     def process(self) -> ModelProcess | None:
-        """The one that answers, while there is one."""
+        """The running process; None if there is none."""
         return self._process
 
     @property
     def retry_after(self) -> int:
-        """Whole seconds in which a process is expected to answer again; at least 1."""
+        """Expected whole seconds until a process is ready again; at least 1."""
         return max(1, ceil(self._due - time.monotonic()))
 
     def lose(self, process: ModelProcess) -> None:
-        """End a process that is of no use any more: answers are left in it that nobody waits for, or it has ended itself."""
+        """Kill a process that cannot be used any more."""
         with self._changed:
             if self._process is process:
                 self._process, self._due = None, time.monotonic() + FIRST_PAUSE_SECONDS + self._start_seconds
         process.kill()
 
     def successor(self, lost: ModelProcess, until: float) -> ModelProcess | None:
-        """The process that takes a lost one's place; None if none does by then, because it cannot be started or takes too long.
+        """Wait for the successor of a lost process; None if it cannot be started or does not start in time.
 
         Args:
-            until: A moment of the monotonic clock.
+            lost: The lost process.
+            until: Deadline, in seconds of the monotonic clock.
         """
         with self._changed:
             attempts = self._attempts
@@ -72,7 +73,7 @@ class Restarter:
             return None if self._process is lost else self._process
 
     def close(self) -> None:
-        """End the process for good."""
+        """End the process without a restart."""
         self._closing.set()
         with self._changed:
             process, self._process = self._process, None

@@ -1,4 +1,4 @@
-"""The whole folder of a model that a process of its own loads: where it lies, or a verified copy of it."""
+"""The complete folder of an MLflow model: the original folder, or a verified copy of an object store's."""
 
 import hashlib
 import shutil
@@ -13,7 +13,7 @@ from stagewright.components.runtime.files import check_tree
 
 
 def local_folder(location: str) -> tuple[Path, Callable[[], None]]:
-    """A model's folder on this machine, and what to call when it is not needed any more.
+    """Return a model's folder on this machine, and a function that removes a temporary copy.
 
     Args:
         location: A model's folder, its `serving` folder, or `s3://bucket/name/version`, from which it is copied.

@@ -1,1 +1,1 @@
-"""The models that a process serves, and where they come from."""
+"""Models of a process: the served ones, their loading and their sources."""

@@ -1,4 +1,4 @@
-"""Models of one process: read and built in a thread beside those that serve, and then put in their place."""
+"""Loading of models in one process, in a thread, while other models serve."""
 
 import asyncio
 import threading
@@ -16,33 +16,33 @@ from stagewright.components.runtime.errors import InputError, StagewrightError
 
 
 class Member(Protocol):
-    """A process that serves: this one, or one at the other end of a channel."""
+    """A serving process: this process, or one at the other end of a channel."""
 
     async def expect(self, name: str) -> None:
-        """Know a model that is to come, and say that it is not ready."""
+        """Announce a model that will be loaded. It is known but not ready."""
 
     async def stage(self, location: Location) -> str | None:
-        """Load a model beside the served one of its name and rehearse it; its version."""
+        """Load and warm up a model without serving it; return its version."""
 
     async def commit(self, name: str, held: bool) -> None:
-        """Let the model that stands beside the served one take its place; if held, without saying that it is ready."""
+        """Serve the staged model. If `held`, it does not report ready until `release`."""
 
     async def release(self, name: str) -> None:
-        """Say that a model is ready."""
+        """Report the model as ready."""
 
     async def discard(self, name: str) -> None:
-        """Take away the model that stands beside the served one."""
+        """Remove the staged model."""
 
     async def remove(self, name: str) -> None:
-        """Serve a model no longer."""
+        """Stop serving a model."""
 
 
 class Loader:
-    """The models of this process as a Member.
+    """Member for the models of this process.
 
     Args:
-        repository: Serves what is loaded here.
-        settings: How models are loaded.
+        repository: Serves the loaded models.
+        settings: Settings of the server.
     """
 
     def __init__(self, repository: Repository, settings: Settings) -> None:
@@ -52,11 +52,11 @@ class Loader:
         self._repository.expect(name)
 
     async def stage(self, location: Location) -> str | None:
-        """Load a model; everything that takes time happens in a thread.
+        """Load and warm up a model in a thread, without serving it; return its version.
 
         Raises:
-            InputError: If the model cannot be loaded or cannot answer.
-            ServiceUnavailable: If the store that holds it does not answer.
+            InputError: If the model cannot be loaded or cannot compute a row.
+            ServiceUnavailable: If the object store does not answer.
         """
         abandoned = threading.Event()
 
@@ -91,7 +91,16 @@ class Loader:
         self._repository.remove(name)
 
     async def handle(self, what: str, details: dict[str, Any]) -> Any:
-        """Do what another process asks."""
+        """Handle a request of another process.
+
+        Args:
+            what: A method of Member.
+            details: Its arguments.
+
+        Raises:
+            InputError: If there is no such method, or the model cannot be loaded.
+            ServiceUnavailable: If the object store does not answer.
+        """
         match what:
             case "stage":
                 return await self.stage(Location.from_dict(details["location"]))
@@ -113,11 +122,11 @@ class Loader:
 
 
 def load_model(location: Location, settings: Settings) -> Model:
-    """A model in memory, rehearsed.
+    """Load and warm up a model.
 
     Raises:
-        InputError: If there is none, or it cannot answer.
-        ServiceUnavailable: If the store that holds it does not answer.
+        InputError: If there is no model, or it cannot compute a row.
+        ServiceUnavailable: If the object store does not answer.
     """
     files = model_source.read(location.uri)
     if mlflow_model.MLFLOW_BACKEND in files.extras:

@@ -1,8 +1,8 @@
-"""The models that a process serves, by name; a model is replaced while its predecessor finishes what it has begun.
+"""The models of a process by name. A new version replaces the old one, which finishes its requests.
 
-A new version is first set beside the served one, where only its own path reaches it. Then it takes its place between two
-requests. Whoever asked the old one holds its batcher until the answer is sent; when the last of them lets go of it, the model
-is closed.
+A new version is staged first: only requests for that version reach it. A commit then replaces the served version between two
+requests. Each request keeps a reference to its model's batcher until its response is sent. The old model is closed when the
+last reference is gone.
 """
 
 import threading
@@ -18,15 +18,15 @@ from stagewright.components.predictor.wire.errors import ModelNotReady, UnknownM
 from stagewright.components.predictor.wire.limits import Bounds
 from stagewright.components.runtime import logs
 
-STAGED = "staged"  # as a version: the model that stands beside the served one, whatever its own
+STAGED = "staged"  # alias for the version of the staged model
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model with the way its inferences run.
+    """A model and its batcher.
 
     Attributes:
-        release: Closes the model once nobody holds the batcher.
+        release: Closes the model when the batcher has no reference.
     """
 
     model: Model
@@ -38,9 +38,10 @@ class Repository:
     """Models by name.
 
     Args:
-        names: Models that are to come: known, but not ready.
-        pool: Threads in which models compute.
-        bounds: What may wait for a model.
+        names: Models that will be loaded: known, but not ready.
+        pool: Threads for inferences.
+        metrics: Metrics of the server.
+        bounds: Limits of each model's queue.
     """
 
     def __init__(
@@ -57,11 +58,11 @@ class Repository:
 
     @property
     def ready(self) -> bool:
-        """Whether every model that is known can answer."""
+        """Whether every known model is ready."""
         return all(self._served.values()) and not self._held
 
     def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """The models as V2's repository extension lists them; only those that can answer if `ready`."""
+        """The models as V2's repository extension lists them; only the ready ones if `ready`."""
         entries = []
         for name, served in self._served.items():
             version = {"version": served.model.version} if served is not None and served.model.version else {}
@@ -70,26 +71,26 @@ class Repository:
         return entries
 
     def expect(self, name: str) -> None:
-        """A model that is to come."""
+        """Announce a model that will be loaded."""
         self._served.setdefault(name, None)
 
     def serve(self, model: Model) -> None:
-        """Answer with this model from now on."""
+        """Serve this model at once."""
         self.stage(model)
         self.commit(model.name)
 
     def stage(self, model: Model) -> None:
-        """Set a model beside the served one of its name: only requests for its version, or for `STAGED`, reach it."""
+        """Stage a model. Only requests for its version, or for `STAGED`, reach it."""
         batcher = Batcher(model, self._pool, self._metrics, self._bounds)
         release = weakref.finalize(batcher, _close_in_thread, model)
         release.atexit = False
         self._staged[model.name] = Served(model, batcher, release)
 
     def commit(self, name: str, *, held: bool = False) -> None:
-        """Let the model that stands beside the served one take its place, between two requests.
+        """Serve the staged model in place of the served one, between two requests.
 
         Args:
-            held: It answers, but does not say that it is ready until `release`: other processes are not.
+            held: Serve the model, but report it as not ready until `release`, because other processes are not ready.
         """
         served = self._staged.pop(name)
         self._served[name] = served
@@ -98,15 +99,15 @@ class Repository:
         self._metrics.loaded(model.name, version=model.version or "", task=signature.task, framework=signature.framework or "")
 
     def release(self, name: str) -> None:
-        """Say that a model is ready."""
+        """Report the model as ready."""
         self._held.discard(name)
 
     def discard(self, name: str) -> None:
-        """Take away the model that stands beside the served one."""
+        """Remove the staged model."""
         self._staged.pop(name, None)
 
     def remove(self, name: str) -> None:
-        """Serve a model no longer."""
+        """Stop serving a model."""
         self.discard(name)
         self.release(name)
         if self._served.pop(name, None) is not None:
@@ -118,7 +119,7 @@ class Repository:
         Raises:
             UnknownModel: If there is none.
             ModelNotReady: If it is not loaded yet.
-            UnknownVersion: If another version of it is served.
+            UnknownVersion: If another version is served.
         """
         try:
             served = self._served[name]
@@ -131,7 +132,7 @@ class Repository:
         return served
 
     def find_ready(self, name: str, version: str | None = None) -> Served:
-        """The model of this name, if every process of this server has it.
+        """The model of this name, if it is ready in every process of the server.
 
         Raises:
             UnknownModel, ModelNotReady, UnknownVersion: As `find`.
@@ -150,7 +151,7 @@ class Repository:
         raise UnknownVersion(name, version, served.model.version)
 
     def close(self) -> None:
-        """Close every model; nothing can be asked any more."""
+        """Close every model."""
         served = [*self._served.values(), *self._staged.values()]
         self._served, self._staged = dict.fromkeys(self._served), {}
         for one in served:
@@ -158,14 +159,14 @@ class Repository:
                 _close(one.model)
 
     def count_waiting(self) -> None:
-        """Record how many predictions wait for each model."""
+        """Record the queue length of each model."""
         for name, served in self._served.items():
             if served is not None:
                 self._metrics.queued(name, served.batcher.waiting)
 
 
 def _close_in_thread(model: Model) -> None:
-    """Close a model that nobody asks any more, without holding up whoever let go of it."""
+    """Close an unused model in a thread, so that the caller does not wait."""
     threading.Thread(target=_close, args=(model,), name="close").start()
 
 

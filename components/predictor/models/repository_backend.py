@@ -1,8 +1,8 @@
-"""Where models may come from: those given at start by name, and a model repository, a folder or a part of an object store.
+"""Sources of models: those of the command line, and a model repository in a folder or an object store.
 
-A repository holds `<name>/<version>/` with published models, of which the newest is served, and `<name>.json` entries that say
-where a model is: {"uri": ..., "version": ...}. A request names a model and perhaps a version, never a place: what is not in
-here cannot be loaded.
+A repository holds published models in `<name>/<version>/`; the newest version is served. `<name>.json` entries point to models
+elsewhere: {"uri": ..., "version": ...}. A request names a model and optionally a version, never a location. So only models of
+these sources can be loaded.
 """
 
 import re
@@ -26,11 +26,11 @@ _LARGEST_ENTRY = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A version of a model and where it is.
+    """A version of a model, and its location.
 
     Attributes:
-        version: None takes the manifest's.
-        chosen: Somebody asked for this version: a newer one does not take its place by itself.
+        version: None means the manifest's version.
+        chosen: Whether a request chose this version. A newer version then does not replace it automatically.
     """
 
     name: str
@@ -47,32 +47,32 @@ class Location:
 
 
 class RepositoryBackend(Protocol):
-    """A place that holds a repository."""
+    """Storage of a model repository."""
 
     def names(self) -> list[str]:
-        """What stands there: names of folders, and of files with their ending."""
+        """Names of folders, and of entry files with their extension."""
 
     def versions(self, name: str) -> list[str]:
-        """Names of the folders below a model's."""
+        """Names of the folders in a model's folder."""
 
     def complete(self, name: str, version: str) -> bool:
-        """Whether a version can be loaded, or is still being written."""
+        """Whether a version is complete, so that it can be loaded."""
 
     def entry(self, name: str) -> bytes | None:
-        """Content of `<name>.json`, or None."""
+        """Content of `<name>.json`; None if there is none."""
 
     def uri(self, name: str, version: str) -> str:
-        """Where a version is."""
+        """URI of a version."""
 
     def allows(self, uri: str) -> bool:
-        """Whether an entry may point there."""
+        """Whether an entry may point to this URI."""
 
 
 class Catalog:
     """The models that may be loaded.
 
     Args:
-        given: Those of the command line. Where the repository has a model of the same name, later loads take that one.
+        given: Models of the command line. If the repository has a model of the same name, later loads use the repository's.
         repository: A folder or `s3://bucket/prefix`.
     """
 
@@ -85,18 +85,18 @@ class Catalog:
         """Every model that may be loaded.
 
         Raises:
-            InputError: If the repository is not there.
-            ServiceUnavailable: If its store does not answer.
+            InputError: If the repository does not exist or cannot be read.
+            ServiceUnavailable: If the object store does not answer.
         """
         there = {name.removesuffix(ENTRY) for name in self._open().names()} if self.repository else set()
         return sorted({*self.given, *(name for name in there if _NAME.fullmatch(name))})
 
     def find(self, name: str, version: str | None = None) -> Location:
-        """A model's newest version, or the one asked for.
+        """Location of a model's newest version, or of the given version.
 
         Raises:
             UnknownModel: If there is no such model.
-            UnknownVersion: If there is no such version of it.
+            UnknownVersion: If the model has no such version.
             InputError: If its entry cannot be read.
             ServiceUnavailable: If the store does not answer.
         """
@@ -125,7 +125,7 @@ class Catalog:
         if newest is None and version is not None and newest_first:
             raise UnknownVersion(name, version, None, serving=False)
         if newest is None:
-            self.names()  # a repository that cannot be read says so itself
+            self.names()  # raises the repository's own error if it cannot be read
             raise UnknownModel(name)
         return Location(name, backend.uri(name, newest), newest)
 
@@ -137,7 +137,7 @@ class Catalog:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f'{where} is not an entry; expected {{"uri": ..., "version": ...}}') from None
         if not isinstance(uri, str) or not isinstance(version, str | None):
-            raise InputError(f"{where} is not an entry; its uri and version must be texts")
+            raise InputError(f"{where} is not an entry; its uri and version must be strings")
         if not backend.allows(uri):
             raise InputError(
                 f"{where} points to '{uri}'; expected s3://BUCKET/NAME/VERSION, or a folder in a repository on disk"
@@ -204,7 +204,7 @@ class _Bucket:
         return self._store.children(f"{self._uri}/{name}/")[0]
 
     def complete(self, name: str, version: str) -> bool:
-        return self._store.exists(f"{self._uri}/{name}/{version}/{MANIFEST}")  # which is written last
+        return self._store.exists(f"{self._uri}/{name}/{version}/{MANIFEST}")  # publish_model writes the manifest last
 
     def entry(self, name: str) -> bytes | None:
         uri = f"{self._uri}/{name}{ENTRY}"
@@ -214,11 +214,11 @@ class _Bucket:
         return f"{self._uri}/{name}/{version}"
 
     def allows(self, uri: str) -> bool:
-        return uri.startswith(STORE)  # who may write to the bucket does not thereby read this machine's disk
+        return uri.startswith(STORE)  # write access to the bucket must not give read access to this machine's disk
 
 
 def _order(version: str) -> Version | None:
-    """How versions follow one another: v1.2.3, or Triton's whole numbers; None for a folder of another name.
+    """Sort key of a version: v1.2.3, or a whole number as in Triton; None for other names.
 
     >>> _order("v1.10.0") > _order("v1.9.0"), _order("3"), _order("latest")
     (True, Version(major=3, minor=0, patch=0), None)

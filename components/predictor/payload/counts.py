@@ -1,4 +1,4 @@
-"""What the payload log counts."""
+"""Metrics of the payload log."""
 
 from stagewright.components.predictor.telemetry.instruments import MetricDescription
 from stagewright.components.predictor.telemetry.metrics import Metrics
@@ -14,17 +14,17 @@ _FAILED = MetricDescription("stagewright_payload_failed_uploads", "Attempts to w
 
 
 class Counts:
-    """Rows and failures, among the server's metrics. Every method may be called from any thread."""
+    """Counts rows and failed uploads of the payload log. All methods are thread-safe."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._rows, self._dropped, self._failed = (metrics.counter(described) for described in (_ROWS, _DROPPED, _FAILED))
 
     def rows(self, model: str, rows: int) -> None:
-        """Count rows that are where they belong."""
+        """Count rows that were written to the store."""
         self._rows.add(model, by=rows)
 
     def dropped(self, reason: str, rows: int) -> None:
-        """Count rows that are lost.
+        """Count rows that were dropped.
 
         Args:
             reason: queue, store, shutdown or error.
@@ -32,5 +32,5 @@ class Counts:
         self._dropped.add(reason, by=rows)
 
     def failed(self) -> None:
-        """Count an attempt to write a file."""
+        """Count a failed upload."""
         self._failed.add()

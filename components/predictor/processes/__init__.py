@@ -1,1 +1,1 @@
-"""Several processes that serve as one."""
+"""Server processes: workers and their supervisor."""

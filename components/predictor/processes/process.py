@@ -1,4 +1,4 @@
-"""What every process that serves is made of: the application, the HTTP server around it, and how long each may take."""
+"""Parts of every serving process: the listening socket, the application and its HTTP server."""
 
 import errno
 import gc
@@ -20,23 +20,24 @@ from stagewright.components.runtime.cpus import available as available_cpus
 from stagewright.components.runtime.errors import BadParameter, InputError
 
 BACKLOG = 2048
-ACCEPTED_AT_ONCE = 32  # connections, before those that are too many make room
-GRACE_SECONDS = 25  # below Kubernetes' 30, after which the process would be killed
-END_SECONDS = 3  # for what follows the last answer
-GARBAGE_OBJECTS = 10_000  # allocated between two looks for cycles, which requests do not make
+ACCEPTED_AT_ONCE = 32  # new connections between two checks of the connection limit
+GRACE_SECONDS = 25  # below Kubernetes' grace period of 30 seconds
+END_SECONDS = 3  # for the work after the last response
+GARBAGE_OBJECTS = 10_000  # threshold of the garbage collector; requests create no reference cycles
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens on this address.
+    """Open a socket that listens on this address.
 
     Raises:
-        InputError: If the port is taken or the address is not ours.
+        InputError: If the port is in use or needs privileges.
+        BadParameter: If the address is not one of this machine.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(BACKLOG)  # from here on a request waits for its answer instead of being refused
+        listener.listen(BACKLOG)  # from here on, connections are queued and not refused
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -48,7 +49,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_application(settings: Settings, metrics: Metrics | None = None) -> Application:
-    """An application without a model yet."""
+    """The application, without models."""
     guard = Guard.listening(settings.host, settings.allow_hosts, settings.allow_origins)
     return Application(
         limits=settings.limits, workers=max(2, available_cpus()), metrics=metrics, payload=settings.payload, guard=guard
@@ -56,12 +57,12 @@ def make_application(settings: Settings, metrics: Metrics | None = None) -> Appl
 
 
 def make_server(settings: Settings, application: Application, *, before: Callable[[], Awaitable[None]]) -> GracefulServer:
-    """The HTTP server, and gRPC beside it if that is wanted.
+    """The HTTP server, with gRPC if the settings have a port for it.
 
     Args:
         before: Awaited before the first connection is accepted.
     """
-    gc.freeze()  # what was loaded until here stays for good, and need not be looked through again
+    gc.freeze()  # the garbage collector need not scan what was loaded until here
     gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
     serving: asgi.Application = grpc_option.with_grpc(settings, application)
     configuration = uvicorn.Config(

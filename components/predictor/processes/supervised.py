@@ -19,7 +19,7 @@ from stagewright.components.runtime import logs
 
 
 class SupervisorClient:
-    """Operations that the supervisor does for all workers."""
+    """Operations on models that this worker requests from the supervisor, which does them for all workers."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -37,12 +37,12 @@ class SupervisorClient:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM, or until the supervisor is gone."""
+    """Run a worker until SIGTERM, or until the supervisor ends."""
     logs.configure()
     channel_end, listening, memory, index, workers = map(int, arguments[:5])
     settings = parse(arguments[5:])
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's to answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it reaches the supervisor too, which asks us to end
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it reaches the supervisor too, which ends its workers
     metrics = Metrics(SharedCounters(SharedMemory(workers, memory), index))
     application = process.make_application(settings, metrics)
     loader = Loader(application.models, settings)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     tasks: list[asyncio.Task[None]] = []
 
     async def answer(what: str, details: dict[str, Any]) -> Any:
-        if what == "live":  # that there is an answer is what the supervisor wants to know
+        if what == "live":  # the reply itself is the sign of life
             return None
         if what == "accept":
             accepting.set()
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
         async def listen() -> None:
             await channel.run()
-            server.should_exit = True  # nobody would replace us, nor know what we serve
+            server.should_exit = True  # without a supervisor, the worker must not serve
             accepting.set()
 
         tasks.append(asyncio.get_running_loop().create_task(listen()))

@@ -1,10 +1,10 @@
-"""Several processes that serve from one socket: started, brought to the same models, replaced when they end, ended together.
+"""The supervisor: starts workers that share one socket, keeps their models the same, replaces dead workers, ends all together.
 
-A worker that lives but answers no more is ended. The others take every new connection, so no probe would find it, while those
-that it has accepted wait for good. So does every load of a model, which all workers must do.
+The supervisor also ends a worker that hangs. No probe would find it, because the other workers accept all new connections. Its
+own connections would wait forever, and so would every load of a model, which needs all workers.
 
-The first process answers no request. Each worker is a program of its own at the other end of a channel; the listening socket
-and the memory of the counters are handed down to it. So nothing of ONNX Runtime's threads has to survive a fork.
+The supervisor itself serves no request. Each worker is a new program at the other end of a channel. It inherits the listening
+socket and the shared memory of the counters. There is no fork, so ONNX Runtime's threads are safe.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import InputError, ServiceUnavailable, StagewrightError
 
 MODULE = "stagewright.components.predictor.processes.supervised"
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 10.0  # before a worker that does not live long is started again
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 10.0  # delay before a worker is restarted; doubles if it ends soon
 LONG_LIFE_SECONDS = 30.0
-MOST_FAILURES = 3  # of a worker that never served, one after another: the next would fail too
-LOOK_SECONDS = 1.0  # between two questions whether a worker lives
+MOST_FAILURES = 3  # consecutive failures of a worker that never served; the supervisor then gives up
+LOOK_SECONDS = 1.0  # between two liveness checks of a worker
 
 
 class RemoteWorker:
-    """A worker at the other end of a channel, as a Member."""
+    """Member for a worker at the other end of a channel."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -63,12 +63,12 @@ class Supervisor:
     """The workers of a server.
 
     Args:
-        workers: How many.
-        arguments: Of the command line, for the workers.
-        listener: What they accept from.
-        pool: What they serve.
-        grace: Seconds that a worker has to finish.
-        liveness_timeout: Seconds after which a worker that does not answer the supervisor is replaced.
+        workers: Number of workers.
+        arguments: Command line of the workers.
+        listener: Listening socket that the workers share.
+        pool: Keeps the models of all workers the same.
+        grace: Seconds that a worker has to shut down.
+        liveness_timeout: Seconds after which a worker that does not reply is replaced.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Supervisor:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._ending, self._reload_requested = asyncio.Event(), asyncio.Event()
         self._started = False
-        self._accepted: set[int] = set()  # workers that have served, by their number
+        self._accepted: set[int] = set()  # indexes of workers that have served
 
     async def run(self, names: list[str], watch: float | None) -> None:
         """Serve until SIGTERM or SIGINT.
 
         Args:
-            names: Models that are to come.
-            watch: Seconds between looks for new versions.
+            names: Models that will be loaded.
+            watch: Seconds between checks for new versions; None never checks.
 
         Raises:
             StagewrightError: If a model of the command line cannot be loaded, or a worker ends before it serves.
@@ -102,7 +102,7 @@ class Supervisor:
         beginning = loop.create_task(self._begin(watch))
         ending = loop.create_task(self._ending.wait())
         try:
-            # Keepers go on until the end; one that stops before has something to say.
+            # A keeper task runs until the shutdown; one that ends earlier has failed.
             await asyncio.wait([*keepers, beginning, ending], return_when=asyncio.FIRST_COMPLETED)
             if beginning.done() and not ending.done() and beginning.exception() is None:
                 await asyncio.wait([*keepers, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -117,7 +117,7 @@ class Supervisor:
                 raise error
 
     async def _begin(self, watch: float | None) -> None:
-        """Load every model once all workers are there, and look after the repository from then on."""
+        """Load every model once all workers have joined, then handle reloads and watch the repository."""
         while self._pool.size < self._count:
             await asyncio.sleep(0.01)
         await self._pool.start()
@@ -125,17 +125,17 @@ class Supervisor:
         await asyncio.gather(self._reload_on_request(), *([] if watch is None else [self._pool.watch(watch)]))
 
     async def _reload_on_request(self) -> None:
-        """SIGHUP's work; a signal that came while the models were loading is not forgotten."""
+        """Reload on SIGHUP. A signal during the first loading is handled afterwards."""
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
             try:
                 await self._pool.reload()
-            except Exception:  # noqa: BLE001 - a defect of ours: logged, and the server goes on
+            except Exception:  # noqa: BLE001 - an internal error: logged, and the server continues
                 logs.LOGGER.exception("reload_failed")
 
     async def _keep(self, index: int) -> None:
-        """Run a worker, and another in its place when it ends."""
+        """Run a worker, and restart it when it ends."""
         wait, failures = FIRST_WAIT_SECONDS, 0
         while not self._ending.is_set():
             began = time.monotonic()
@@ -145,14 +145,14 @@ class Supervisor:
                 return
             failures = 0 if index in self._accepted else failures + 1
             if failures == MOST_FAILURES:
-                raise ServiceUnavailable(f"a worker ended with exit code {code} before it served; its log says why")
+                raise ServiceUnavailable(f"a worker ended with exit code {code} before it served; see the server log")
             wait = FIRST_WAIT_SECONDS if time.monotonic() - began > LONG_LIFE_SECONDS else min(wait * 2, LONGEST_WAIT_SECONDS)
             logs.event("worker_ended", level=logging.ERROR, worker=index, exit_code=code, next_in_seconds=wait)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), wait)
 
     async def _live(self, index: int) -> int:
-        """One worker's life; its exit code."""
+        """Run one worker process until it ends; return its exit code."""
         ours, theirs = socket.socketpair()
         handed = (theirs.fileno(), self._listener.fileno(), self._memory.descriptor)
         with theirs:
@@ -177,13 +177,13 @@ class Supervisor:
             await receiving
 
     async def _watch(self, channel: Channel, index: int, process: asyncio.subprocess.Process) -> None:
-        """Ask a worker again and again whether it lives, from its start on, and end it when it does not say so."""
+        """Check a worker's liveness repeatedly from its start, and kill it if it does not reply in time."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             answer = asyncio.ensure_future(channel.request("live"))
-            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody else do
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # mark the exception as retrieved
             try:
-                # Many short waits instead of one long: should the supervisor be stopped too, only its own time counts.
+                # Many short waits: if the supervisor itself is stopped, that time does not count.
                 for _ in range(ceil(self._liveness_timeout / LOOK_SECONDS)):
                     if (await asyncio.wait([answer], timeout=LOOK_SECONDS))[0]:
                         break
@@ -196,11 +196,11 @@ class Supervisor:
                     return
             finally:
                 answer.cancel()
-            if answer.exception() is not None:  # it has ended by itself
+            if answer.exception() is not None:  # the worker has ended
                 return
 
     async def _admit(self, member: RemoteWorker, index: int, process: asyncio.subprocess.Process) -> None:
-        """Bring a worker to where the others are, and let it accept requests only then."""
+        """Load the models of the other workers into a new worker, then let it accept connections."""
         try:
             await self._pool.join(member)
             await member.channel.request("accept")
@@ -215,7 +215,7 @@ class Supervisor:
             logs.event("worker_replaced", worker=index, pid=process.pid)
 
     async def _answer(self, what: str, details: dict[str, Any]) -> Any:
-        """What a worker asks on behalf of a request."""
+        """Handle a worker's request for an operation on models."""
         actions: dict[str, Callable[..., Awaitable[Any]]] = {
             "index": self._pool.index, "load": self._pool.load, "unload": self._pool.unload,
         }  # fmt: skip
@@ -224,7 +224,7 @@ class Supervisor:
         return await actions[what](**details)
 
     async def _end(self) -> None:
-        """Ask every worker to end, and insist when it takes too long."""
+        """End every worker: SIGTERM first, SIGKILL after the grace period."""
         self._pool.end()
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self._processes.values():

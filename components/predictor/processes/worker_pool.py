@@ -1,8 +1,8 @@
-"""Every process that serves, as one: a version is loaded by all of them or by none, and all change to it together.
+"""The worker pool: all serving processes load a version, or none does, and all switch to it together.
 
-A load has two steps. Each process loads the new version beside the one it serves; only if all of them succeeded does each put
-it in place. What fails leaves everything as it was. Loads and unloads of one model happen one after another; those of different
-models side by side, so that one that takes its time keeps no other waiting.
+A load has two phases. First, every process stages the new version. If all succeed, every process commits it. A failure leaves
+the served versions unchanged. Loads and unloads of one model run one after another; those of different models run in parallel,
+so a slow load delays no other model.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ from stagewright.components.runtime import logs
 from stagewright.components.runtime.errors import ServiceUnavailable, StagewrightError
 
 Result = TypeVar("Result")
-AT_ONCE = 4  # models of a repository that load side by side
-ENDING = "the server is ending; nothing is loaded any more"
+AT_ONCE = 4  # models of a repository that load in parallel
+ENDING = "the server is shutting down; no more models are loaded"
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A version that every process has."""
+    """A version that every process has loaded."""
 
     location: Location
     version: str | None
 
 
 class WorkerPool:
-    """The processes of a server and what each of them serves.
+    """The serving processes of a server, and the models that all of them serve.
 
     Args:
-        catalog: What may be loaded.
-        served: Called with every model, and its version, that has begun to serve.
+        catalog: Models that may be loaded.
+        served: Called with the name and version of every model that starts to serve.
     """
 
     def __init__(self, catalog: Catalog, served: Callable[[str, str | None], None] = lambda *_: None) -> None:
@@ -58,14 +58,16 @@ class WorkerPool:
 
     @property
     def size(self) -> int:
-        """How many processes take part."""
+        """Number of processes in the pool."""
         return len(self._members)
 
     async def join(self, member: Member) -> None:
-        """Bring a process to where the others are; it then takes part in everything.
+        """Load the pool's models into a process, then add it to the pool.
 
-        Nobody waits for it meanwhile, nor does it wait for what is being loaded: who loads sees to it that whoever has joined
-        by then takes part.
+        Other operations continue meanwhile. A load that is running includes the process if it has joined by then.
+
+        Raises:
+            StagewrightError: If the process cannot load a model.
         """
         there: dict[tuple[str, str], _Held | None] = {}
         while (wanted := self._state()) != there:
@@ -86,7 +88,7 @@ class WorkerPool:
         self._members.append(member)
 
     def _state(self) -> dict[tuple[str, str], "_Held | None"]:
-        """What a process is to have: models expected, served, and standing beside those that are served."""
+        """State that a process must reach: expected, served and staged models."""
         return {
             **{("expected", name): None for name in self._expected - self._served.keys()},
             **{("served", name): held for name, held in self._served.items()},
@@ -94,21 +96,21 @@ class WorkerPool:
         }
 
     def leave(self, member: Member) -> None:
-        """A process has ended."""
+        """Remove a process that has ended."""
         if member in self._members:
             self._members.remove(member)
 
     async def expect(self, names: Iterable[str]) -> None:
-        """Know models before they are loaded, so that they are not ready instead of unknown."""
+        """Announce models before they are loaded, so that they are not ready instead of unknown."""
         self._expected |= set(names)
         for name in self._expected:
             await self._all(methodcaller("expect", name))
 
     async def start(self) -> None:
-        """Load everything that the catalog has.
+        """Load all models of the catalog.
 
         Raises:
-            StagewrightError: If a model of the command line cannot be loaded; one of the repository is logged and left out.
+            StagewrightError: If a model of the command line cannot be loaded. Failures of the repository are only logged.
         """
         given = [asyncio.ensure_future(self._begin(location)) for location in self.catalog.given.values()]
         try:
@@ -125,7 +127,10 @@ class WorkerPool:
             await self._put(location)
 
     async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """As the V2 repository extension answers: name, version, state, reason."""
+        """Index of V2's repository extension: name, version, state and reason of each model.
+
+        Raises:
+            Refused: If the repository cannot be listed."""
         served = [_entry(name, held.version, "READY", "") for name, held in self._served.items()]
         if ready:
             return sorted(served, key=lambda entry: entry["name"])
@@ -144,12 +149,16 @@ class WorkerPool:
         """Serve a version of a model.
 
         Args:
-            version: None takes the newest.
-            stage: Load it, but let it answer requests for its version only; a second load puts it in place.
+            name: Name of the model.
+            version: Version; None means the newest.
+            stage: Load the version, but serve only requests for it by version. A second load commits it.
+
+        Returns:
+            The version that was loaded.
 
         Raises:
             UnknownModel, UnknownVersion: If the catalog has no such model.
-            LoadFailed: If a process could not load it; all go on serving what they did.
+            LoadFailed: If a process could not load it. The served versions are unchanged.
         """
         async with self._locks[name]:
             before = self._served.get(name)
@@ -174,10 +183,10 @@ class WorkerPool:
                 raise LoadFailed(name, problem, serving, status=status) from error
 
     async def unload(self, name: str, *, staged: bool = False) -> None:
-        """Serve a model no longer, or, if `staged`, take away only the version that stands beside the served one.
+        """Stop serving a model, or, if `staged`, remove only its staged version.
 
         Raises:
-            UnknownModel: If it is not served.
+            UnknownModel: If it is not served, or not staged.
         """
         async with self._locks[name]:
             if name not in (self._staged if staged else self._served):
@@ -192,11 +201,11 @@ class WorkerPool:
         logs.event("model_unloaded", model=name)
 
     async def reload(self, *, only_new: bool = False) -> None:
-        """Load what the catalog has now; what was unloaded stays so, and what cannot be loaded is logged.
+        """Load the current versions of the catalog. Unloaded models stay unloaded. Failures are logged.
 
         Args:
-            only_new: Leave alone what is served already from where the catalog says, what was asked for by its version, and
-                what has failed before.
+            only_new: Skip versions that are served already, models whose version a request chose, and versions that have
+                failed before.
         """
         try:
             names = await run_in_thread(self.catalog.names)
@@ -212,12 +221,12 @@ class WorkerPool:
         await asyncio.gather(*(refresh(name) for name in names if self._reasons.get(name) != "unloaded"))
 
     async def watch(self, seconds: float) -> None:
-        """Look for new versions again and again."""
+        """Check for new versions periodically, forever."""
         while True:
             await asyncio.sleep(seconds)
             try:
                 await self.reload(only_new=True)
-            except Exception:  # noqa: BLE001 - a defect of ours: logged, and neither the watch nor the server ends
+            except Exception:  # noqa: BLE001 - an internal error: logged, and the watch continues
                 logs.LOGGER.exception("watch_failed")
 
     async def _refresh(self, name: str, only_new: bool) -> None:
@@ -243,17 +252,17 @@ class WorkerPool:
                 )
 
     def _redacted(self, error: StagewrightError, location: Location | None = None) -> str:
-        """What callers read of an error; the log has all of it."""
+        """An error's sentence without paths and addresses, for callers."""
         return redacted(str(error), location.uri if location else "", self.catalog.repository or "")
 
     async def _put(self, location: Location) -> str | None:
-        """Load a version in every process, unless all have it beside the served one, and let it take that one's place."""
+        """Stage a version in every process, unless it is staged already, and commit it in all of them."""
         name = location.name
         held = self._staged.get(name)
         if held is None or held.location != location:
             held = await self._stage(location)
         together = len(self._members) > 1
-        # At once, and before anything is awaited: who joins from here on brings itself to what is served now.
+        # Before the first await, so that a process that joins from here on loads this version.
         self._staged.pop(name, None)
         self._served[name] = held
         await self._all(lambda member: member.commit(name, together))
@@ -268,7 +277,7 @@ class WorkerPool:
         versions: list[str | None] = []
         done: list[Member] = []
         try:
-            while missing := [member for member in self._members if member not in done]:  # some may have joined meanwhile
+            while missing := [member for member in self._members if member not in done]:  # processes may join meanwhile
                 versions += await self._stage_on(missing, location)
                 done += missing
         except BaseException:
@@ -294,16 +303,16 @@ class WorkerPool:
             self._loading.discard(task)
 
     def end(self) -> None:
-        """Give up what is being loaded, and load nothing more: the server ends."""
+        """Cancel running loads and refuse further ones, because the server is shutting down."""
         self._ended = True
         for task in self._loading:
             task.cancel()
 
     async def _all(self, do: Callable[[Member], Awaitable[Result]], members: Iterable[Member] | None = None) -> list[Result]:
-        """The same in every process; one that ends meanwhile is left out, for its successor comes to the same state.
+        """Run the same operation in every process. A process that ends is ignored; its successor loads the same state.
 
         Raises:
-            StagewrightError: The first that a process raised, once all have finished.
+            StagewrightError: The first error of a process, after all have finished.
         """
         done = await asyncio.gather(
             *(do(member) for member in (self._members if members is None else members)), return_exceptions=True

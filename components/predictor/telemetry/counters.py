@@ -1,8 +1,8 @@
-"""Numbers that several processes count and any of them can add up: a piece of shared memory for each, and no lock between them.
+"""Counters in shared memory: every process writes to its own slab, any process sums all slabs, and no lock is shared.
 
-A process writes only to its own slab, so counting costs what writing to an array costs. A slab outlives its process: the worker
-that replaces a dead one goes on counting where it stopped. Names and labels of what is counted stand in the slab as lines of
-JSON that are only ever added to; their length is written last, so a process that ends between two writes leaves nothing torn.
+A process writes only to its own slab, so counting is as cheap as writing to an array. A slab outlives its process: the worker
+that replaces a dead one continues its counts. The slab stores the names and labels of its series as append-only lines of JSON.
+Their total length is written last, so a process that dies between two writes leaves no partial line.
 """
 
 import json
@@ -15,20 +15,25 @@ from collections.abc import Iterator
 from operator import add
 from typing import Self
 
-SLAB = 4 * 1024 * 1024  # bytes for a process; the system provides only the pages that are written to
-_NAMES = SLAB // 2  # where the names begin
-_USED_BYTES, _USED_NUMBERS, _PID, _FIRST = 0, 1, 2, 8  # places in the slab, in numbers of 8 bytes
-_LAST = _NAMES // 8 - 64  # what follows takes the numbers that have no place any more
+SLAB = 4 * 1024 * 1024  # bytes for each process; the operating system allocates only the pages that are written
+_NAMES = SLAB // 2  # offset of the names, in bytes
+_USED_BYTES, _USED_NUMBERS, _PID, _FIRST = (
+    0,
+    1,
+    2,
+    8,
+)  # indexes of the header fields and of the first series, in float64 numbers
+_LAST = _NAMES // 8 - 64  # index of an unread area, for series that no longer fit
 
 Series = tuple[str, tuple[str, ...]]
 
 
 class SharedMemory:
-    """Memory for a number of processes; a child that inherits `descriptor` opens the same memory with it.
+    """Shared memory with one slab for each process. A child process that inherits `descriptor` opens the same memory.
 
     Args:
-        processes: How many slabs there are.
-        descriptor: Of memory that another process has made; None makes new memory.
+        processes: Number of slabs.
+        descriptor: File descriptor of existing shared memory; None creates new memory.
     """
 
     def __init__(self, processes: int, descriptor: int | None = None) -> None:
@@ -44,7 +49,7 @@ class SharedMemory:
 
     @classmethod
     def private_folder(cls) -> Self:
-        """Memory of this process alone."""
+        """Memory that only this process uses."""
         memory = cls.__new__(cls)
         memory.processes, memory.descriptor, memory._memory = 1, -1, memoryview(mmap.mmap(-1, SLAB))
         return memory
@@ -59,7 +64,7 @@ class Slab:
 
     @property
     def pid(self) -> int:
-        """The process that counts here; 0 before there was one, and after the last has ended."""
+        """Id of the process that owns this slab; 0 if there is none."""
         return int(self.numbers[_PID])
 
     @pid.setter
@@ -67,14 +72,14 @@ class Slab:
         self.numbers[_PID] = pid
 
     def series(self) -> Iterator[tuple[Series, slice, str]]:
-        """What is counted, where, and how it is put together with other processes' numbers."""
+        """Yield each series: its name and labels, its slice of `numbers`, and how processes are combined ("sum" or "max")."""
         for line in bytes(self._names[: int(self.numbers[_USED_BYTES])]).splitlines():
             name, labels, at, count, shared = json.loads(line)
             yield (name, tuple(labels)), slice(at, at + count), shared
 
 
 class SharedCounters:
-    """This process's slab, and the sums over all of them."""
+    """Writes to this process's slab and sums over all slabs."""
 
     def __init__(self, memory: SharedMemory | None = None, index: int = 0) -> None:
         self.memory = memory or SharedMemory.private()
@@ -86,12 +91,12 @@ class SharedCounters:
         self.numbers[_USED_NUMBERS] = max(self.numbers[_USED_NUMBERS], _FIRST)
 
     def place(self, name: str, labels: tuple[str, ...] = (), count: int = 1, *, shared: str = "sum") -> int:
-        """Where `count` neighbouring numbers of a series begin in `numbers`.
+        """Index in `numbers` of the first of the series' `count` consecutive numbers.
 
         Args:
-            shared: How the numbers of several processes are put together: "sum" or "max".
+            shared: How the numbers of several processes are combined: "sum" or "max".
 
-        When the slab is full, numbers go where nobody reads them: counting never fails a request.
+        If the slab is full, the index is that of an unread area: counting never fails a request.
         """
         with self._lock:
             found = self._places.get((name, labels))
@@ -110,13 +115,13 @@ class SharedCounters:
         return at
 
     def reset(self, name: str) -> None:
-        """Begin again at 0, whatever a process before left under this name."""
+        """Set all series of this name to 0, to discard the values of a previous process."""
         for (known, _), place, _ in self._own.series():
             if known == name:
                 self.numbers[place.start] = 0.0
 
     def sums(self) -> dict[Series, list[float]]:
-        """Every series, put together over the processes."""
+        """Values of every series, combined over all processes."""
         totals: dict[Series, list[float]] = {}
         for slab in self.memory.slabs():
             for series, place, shared in slab.series():
@@ -129,12 +134,12 @@ class SharedCounters:
         return totals
 
     def pids(self) -> list[int]:
-        """The processes that count."""
+        """Ids of the processes that own a slab."""
         return [slab.pid for slab in self.memory.slabs() if slab.pid]
 
 
 def _anonymous_file(size: int) -> int:
-    """A file without a name, in memory where the system has such files."""
+    """File descriptor of an unnamed file, in memory if the system supports it."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("stagewright-counters", os.MFD_CLOEXEC)
     else:

@@ -1,4 +1,4 @@
-"""Counts, levels and distributions whose numbers lie in shared memory. Each may be used from any thread."""
+"""Counters, gauges and histograms in shared memory. All are thread-safe."""
 
 from bisect import bisect_left
 from threading import Lock
@@ -11,11 +11,11 @@ from stagewright.components.predictor.telemetry.counters import SharedCounters
 
 
 class MetricDescription(NamedTuple):
-    """A metric: its name without the suffixes that Prometheus adds, and what it tells.
+    """Name, help text and labels of a metric. The name has no suffix; Prometheus adds it.
 
     Attributes:
-        bounds: Upper bounds of a distribution's buckets, ascending; the one without an end comes by itself.
-        shared: How a gauge of several processes is put together: "sum", or "max" where all say the same.
+        bounds: Upper bounds of a histogram's buckets, ascending, without +Inf.
+        shared: How a gauge of several processes is combined: "sum", or "max" if all processes report the same value.
     """
 
     name: str
@@ -26,14 +26,14 @@ class MetricDescription(NamedTuple):
 
 
 class Counter:
-    """A number by label values that only grows."""
+    """A monotonic counter for each set of label values."""
 
     def __init__(self, counters: SharedCounters, described: MetricDescription) -> None:
         self._counters, self._described, self._lock = counters, described, Lock()
         self._places: dict[tuple[str, ...], int] = {}
 
     def place(self, *labels: str) -> int:
-        """Where the number of these labels is."""
+        """Index of the number for these labels."""
         place = self._places.get(labels)
         if place is None:
             place = self._places[labels] = self._counters.place(self._described.name, labels)
@@ -45,7 +45,7 @@ class Counter:
             self._counters.numbers[place] += by
 
     def family(self, series: dict[tuple[str, ...], list[float]]) -> Metric:
-        """As Prometheus wants it."""
+        """The Prometheus metric family."""
         family = CounterMetricFamily(self._described.name, self._described.text, labels=self._described.labels)
         for labels, numbers in series.items():
             family.add_metric(labels, numbers[0])
@@ -53,7 +53,7 @@ class Counter:
 
 
 class Histogram:
-    """How often values fell into each bucket, and their sum, by label values."""
+    """A histogram for each set of label values: counts by bucket, and the sum."""
 
     def __init__(self, counters: SharedCounters, described: MetricDescription) -> None:
         self._counters, self._described, self._lock = counters, described, Lock()
@@ -62,7 +62,7 @@ class Histogram:
         self._places: dict[tuple[str, ...], int] = {}
 
     def place(self, *labels: str) -> int:
-        """Where the buckets of these labels begin; their sum follows them."""
+        """Index of the first bucket for these labels. The sum follows the buckets."""
         place = self._places.get(labels)
         if place is None:
             place = self._places[labels] = self._counters.place(self._described.name, labels, self._sum + 1)
@@ -76,7 +76,7 @@ class Histogram:
             numbers[place + self._sum] += value
 
     def family(self, series: dict[tuple[str, ...], list[float]]) -> Metric:
-        """As Prometheus wants it: each bucket with all below it."""
+        """The Prometheus metric family, with cumulative buckets."""
         family = HistogramMetricFamily(self._described.name, self._described.text, labels=self._described.labels)
         bounds = [*(floatToGoString(bound) for bound in self._bounds), "+Inf"]
         for labels, numbers in series.items():
@@ -89,7 +89,7 @@ class Histogram:
 
 
 class Gauge:
-    """A number that goes up and down, for one set of label values."""
+    """A gauge for one set of label values."""
 
     def __init__(self, counters: SharedCounters, place: int) -> None:
         self._numbers, self._place, self._lock = counters.numbers, place, Lock()
@@ -106,7 +106,7 @@ class Gauge:
 
 
 class LabeledGauge:
-    """Numbers that go up and down, by label values; what a process left behind when it ended counts as 0."""
+    """A gauge for each set of label values. Values of a previous process are reset to 0."""
 
     def __init__(self, counters: SharedCounters, described: MetricDescription) -> None:
         self._counters, self._described = counters, described
@@ -121,7 +121,7 @@ class LabeledGauge:
         return gauge
 
     def family(self, series: dict[tuple[str, ...], list[float]]) -> Metric:
-        """As Prometheus wants it; where every process says the same, what none says any more is left out."""
+        """The Prometheus metric family. With shared="max", label sets whose value is 0 are left out."""
         family = GaugeMetricFamily(self._described.name, self._described.text, labels=self._described.labels)
         for labels, numbers in series.items():
             if numbers[0] or self._described.shared == "sum":

@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' form. With several workers, each of them tells the sums over all."""
+"""The server's Prometheus metrics. With several workers, each worker reports the sums over all of them."""
 
 import os
 from bisect import bisect_left
@@ -22,7 +22,7 @@ from stagewright.components.predictor.wire.messages import Answer
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
 
-_SECONDS_SUM, _ROWS_SUM = len(SECONDS) + 1, len(ROWS) + 1  # of a distribution: after its buckets and the one without an end
+_SECONDS_SUM, _ROWS_SUM = len(SECONDS) + 1, len(ROWS) + 1  # offset of a histogram's sum: after its buckets and +Inf
 
 _REQUESTS = MetricDescription("stagewright_requests", "Requests answered, by HTTP status.", ("model", "protocol", "status"))
 _REQUEST_SECONDS = MetricDescription(
@@ -42,11 +42,11 @@ _IN_FLIGHT = MetricDescription("stagewright_requests_in_flight", "Requests being
 
 Instrument = TypeVar("Instrument", Counter, Histogram, LabeledGauge)
 
-_TIMES, _LAST = "times", "last_inference"  # which Triton's statistics tell, and Prometheus does not
+_TIMES, _LAST = "times", "last_inference"  # reported by Triton's statistics only
 
 
 class Times(NamedTuple):
-    """What was counted of a model's predictions: requests, seconds, the last in milliseconds since 1970, rows, inferences."""
+    """Totals of a model's predictions. Times are seconds; `last` is milliseconds since 1970."""
 
     answered: float
     seconds: float
@@ -65,12 +65,12 @@ _EARLIEST, _SMALLEST = "process_start_time_seconds", "process_max_fds"
 
 
 class Metrics(Collector):
-    """What the server counts. Every method may be called from any thread.
+    """Metrics of the server. All methods are thread-safe.
 
-    Requests have the model's name if they ask it to predict; probes, questions, and names that clients make up count under "".
+    Only predictions are labeled with the model's name. Probes, other requests and unknown names are counted under "".
 
     Args:
-        counters: Where the numbers are kept; by default in this process alone.
+        counters: Storage of the numbers; by default private to this process.
     """
 
     def __init__(self, counters: SharedCounters | None = None) -> None:
@@ -84,7 +84,7 @@ class Metrics(Collector):
         self._queued, self._info = self.gauge(_QUEUED), self.gauge(_INFO)
         self.in_flight: Gauge = self.gauge(_IN_FLIGHT).labels()
         self._served: dict[str, Gauge] = {}
-        # What happens with every request is written here in one go, not by one instrument after the other: half the time.
+        # Each request updates several series at once. Cached indexes take half the time of separate instruments.
         self._answers: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._inferences: dict[str, tuple[int, int, int]] = {}
         self._times: dict[str, tuple[int, int]] = {}
@@ -93,19 +93,19 @@ class Metrics(Collector):
         self.registry.register(self)
 
     def counter(self, described: MetricDescription) -> Counter:
-        """A new metric of somebody else's, a number that only grows."""
+        """Register a counter."""
         return self._add(described, Counter(self._counters, described))
 
     def histogram(self, described: MetricDescription) -> Histogram:
-        """A new metric of somebody else's, a histogram."""
+        """Register a histogram."""
         return self._add(described, Histogram(self._counters, described))
 
     def gauge(self, described: MetricDescription) -> LabeledGauge:
-        """A new metric of somebody else's, a number that goes up and down."""
+        """Register a gauge."""
         return self._add(described, LabeledGauge(self._counters, described))
 
     def loaded(self, name: str, *, version: str, task: str, framework: str) -> None:
-        """Record which model is served under a name, in place of the one before."""
+        """Record the model that is served under a name. It replaces the previous one."""
         self.unloaded(name)
         gauge = self._info.labels(name, version, task, framework)
         gauge.set(1.0)
@@ -130,13 +130,13 @@ class Metrics(Collector):
             numbers[buckets + _SECONDS_SUM] += seconds
 
     def inferred(self, model: str, started: float, waiting: float, moments: tuple[float, float, float], done: float) -> None:
-        """Count how long the parts of an answered prediction took; every moment is one of `perf_counter`.
+        """Record the duration of each part of a successful prediction. All times are values of `perf_counter`.
 
         Args:
-            started: The request came.
-            waiting: It was decoded, and waited for its inference.
-            moments: Its batch was begun, converted, and answered by the model.
-            done: Its answer was written.
+            started: Arrival of the request.
+            waiting: End of decoding; the request enters the queue.
+            moments: Start of its batch, end of conversion, end of inference.
+            done: End of encoding.
         """
         begun, converted, answered = moments
         parts = (begun - waiting, waiting - started + converted - begun, answered - converted, done - answered)
@@ -150,14 +150,14 @@ class Metrics(Collector):
             numbers[last] = time() * 1000
 
     def failed(self, model: str, seconds: float) -> None:
-        """Count a prediction that was not answered, and how long that took."""
+        """Count a failed prediction and its duration in seconds."""
         place, _ = self._times_of(model)
         with self._lock:
             self._counters.numbers[place + 6] += 1.0
             self._counters.numbers[place + 7] += seconds
 
     def times(self, models: Iterable[str]) -> dict[str, Times]:
-        """What was counted of predictions, over all processes."""
+        """Totals by model, over all processes."""
         sums = self._counters.sums()
 
         def of(name: str, model: str, count: int) -> list[float]:
@@ -188,7 +188,7 @@ class Metrics(Collector):
             numbers[batches + _ROWS_SUM] += rows
 
     def rejected(self, model: str, reason: str) -> None:
-        """Count a prediction that was refused for want of time or room.
+        """Count a prediction that was rejected because of a full queue or its deadline.
 
         Args:
             reason: queue_full or deadline.
@@ -196,15 +196,15 @@ class Metrics(Collector):
         self._rejected.add(model, reason)
 
     def queued(self, model: str, requests: int) -> None:
-        """Record how many predictions wait for their inference."""
+        """Record the number of queued predictions."""
         self._queued.labels(model).set(requests)
 
     def exposition(self) -> Answer:
-        """The metrics as Prometheus reads them."""
+        """The response to GET /metrics."""
         return Answer(200, generate_latest(self.registry), CONTENT_TYPE_LATEST.encode())
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric with its sums over the processes; called when Prometheus asks."""
+        """Yield every metric, summed over the processes. The Prometheus registry calls this method."""
         by_name: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(dict)
         for (name, labels), numbers in sorted(self._counters.sums().items()):
             by_name[name][labels] = numbers
@@ -225,7 +225,7 @@ class Metrics(Collector):
 
 
 def _processes(pids: Iterable[int]) -> Iterator[Metric]:
-    """Memory, CPU time and open files of all processes together."""
+    """Yield memory, CPU time and open files, summed over all processes."""
     together: dict[str, Metric] = {}
     for pid in pids:
         for metric in ProcessCollector(registry=None, pid=partial(int, pid)).collect():

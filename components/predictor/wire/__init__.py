@@ -1,1 +1,1 @@
-"""What every part of the server speaks: ASGI types, errors, JSON messages, tensors and values."""
+"""Types shared by all parts of the server: ASGI, errors, JSON messages, tensors and values."""

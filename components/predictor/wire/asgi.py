@@ -1,4 +1,4 @@
-"""The little of ASGI that this server needs: its types, reading a body within limits, sending an answer."""
+"""ASGI types, reading of request bodies within limits, and sending of responses."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from typing import Any
@@ -19,13 +19,11 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-DRAIN_FACTOR = (
-    4  # a body that is too large is read to its end up to this many times the limit, so that the client sees our answer
-)
+DRAIN_FACTOR = 4  # a body above the limit is drained up to this many times the limit, so that the client reads the response
 SMALL_BODY = 64 * 1024  # bytes
 HEADER_LENGTH = b"inference-header-content-length"
 REQUEST_ID = b"x-request-id"
-TIMEOUTS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")  # ours, and what Envoy and Istio tell those behind them
+TIMEOUTS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")  # our own, and the header of Envoy and Istio
 
 EVENT = (b"content-type", b"ce-specversion", b"ce-id", b"ce-source", b"ce-type")  # of CloudEvents
 
@@ -38,7 +36,7 @@ def header(headers: Headers, name: bytes) -> bytes | None:
 
 
 def known_headers(headers: Headers) -> dict[bytes, bytes]:
-    """The headers of a prediction that mean something here, by lower-case name; of several of a name, all with commas."""
+    """The headers that the server uses, by lower-case name. Repeated headers are joined with commas."""
     known: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _KNOWN:
@@ -47,10 +45,10 @@ def known_headers(headers: Headers) -> dict[bytes, bytes]:
 
 
 def timeout_seconds(headers: Mapping[bytes, bytes], default: float | None) -> float | None:
-    """How long the client waits for its answer; None is as long as it takes.
+    """The request's timeout in seconds; None means no timeout.
 
     Raises:
-        RequestError: If a header says something else than milliseconds.
+        RequestError: If a timeout header is not a positive number of milliseconds.
     """
     for name in TIMEOUTS:
         given = headers.get(name)
@@ -62,44 +60,48 @@ def timeout_seconds(headers: Mapping[bytes, bytes], default: float | None) -> fl
 
 
 class MemoryBudget:
-    """How many bytes of large bodies the process holds, of those it may hold; of small ones the queue bounds the number."""
+    """Limits the total bytes of large request bodies in memory. Small bodies are bounded by the queue's length.
+
+    Attributes:
+        limit: Most bytes.
+        held: Bytes in memory now."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.held = limit, 0
 
     def reserve(self, size: int, own: int = 0) -> None:
-        """Hold so many more.
+        """Reserve memory for `size` more bytes.
 
         Args:
-            own: What the same body holds already; one that is alone may be as large as a body may be.
+            own: Bytes that the same body holds already. A body that is alone in memory is never refused.
 
         Raises:
-            MemoryBudgetExceeded: If they are too many beside those that others hold.
+            MemoryBudgetExceeded: If other bodies leave too little of the budget.
         """
         if self.held + size > self.limit and self.held > own:
             raise MemoryBudgetExceeded
         self.held += size
 
     def release(self, size: int) -> None:
-        """A body of so many bytes, which was read, is not needed any more."""
+        """Release the memory of a body of `size` bytes."""
         if size > SMALL_BODY:
             self.held -= size
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int, memory: MemoryBudget) -> bytes:
-    """The request's body; a large one takes its size of `memory` as it arrives, until the caller lets it leave.
+    """Read a request's body. A large body reserves `memory` as it arrives; the caller must release it.
 
-    What is announced and does not come takes nothing from others.
+    Bytes that are announced but do not arrive reserve nothing.
 
     Args:
-        headers: The known ones.
+        headers: Result of `known_headers`.
         limit: Largest body in bytes.
 
     Raises:
-        TooLarge: If it is larger; no more than the limit is ever kept.
-        MemoryBudgetExceeded: If it is too large beside the bodies of other requests.
-        UnsupportedEncoding: If it is compressed.
-        Disconnected: If the client went away.
+        TooLarge: If the body is above the limit. The server never keeps more than the limit.
+        MemoryBudgetExceeded: If other bodies leave too little of the budget.
+        UnsupportedEncoding: If the body is compressed.
+        Disconnected: If the client disconnected.
     """
     encoding = headers.get(b"content-encoding")
     if encoding and any(coding.strip().lower() not in (b"identity", b"") for coding in encoding.split(b",")):
@@ -133,7 +135,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
 
 
 def _chunk(message: Message) -> tuple[bytes, bool]:
-    """A piece of a body, and whether there is more of it."""
+    """A chunk of a body, and whether more chunks follow."""
     if message["type"] == "http.disconnect":
         raise Disconnected
     return message.get("body", b""), message.get("more_body", False)
@@ -145,12 +147,12 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def has_disconnected(receive: Receive) -> bool:
-    """Whether the client of a request that was read completely has gone away; asks without waiting for anything."""
+    """Whether the client of a completely read request has disconnected. Does not block."""
     asking = receive()
     if not isinstance(asking, Coroutine):
         return False
     try:
-        asking.send(None)  # a server that knows answers at once; any other begins to wait, which closing ends
+        asking.send(None)  # ends at once if the client has disconnected; otherwise it would block, and is closed
     except StopIteration as answered:
         return bool(answered.value["type"] == "http.disconnect")
     asking.close()
@@ -158,14 +160,14 @@ def has_disconnected(receive: Receive) -> bool:
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
-    """Send a whole answer."""
+    """Send a complete response."""
     headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
 
 def error_headers(error: RequestError) -> tuple[tuple[bytes, bytes], ...]:
-    """What HTTP wants beside the sentence."""
+    """Response headers that belong to an error's status."""
     if error.status == 413:  # the rest of the body may still be on its way
         return ((b"connection", b"close"),)
     retry_after = getattr(error, "retry_after", None)

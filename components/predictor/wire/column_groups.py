@@ -1,6 +1,6 @@
-"""Columns that are converted together: all numbers of a request by one call, and all its texts.
+"""Conversion of several columns by one call: all numeric columns of a request, or all text columns.
 
-The call is into `conversion.c`; where nothing could compile it, NumPy does the same, several times slower.
+The call goes to `conversion.c`. Without a compiled module, NumPy does the same several times slower.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from stagewright.components.runtime.signature import MISSING_STRING
 
 _EXACT_INTEGERS = 2.0**53
 Rows = Sequence[Sequence[Any]]
-Found = tuple[np.ndarray | None, bool]  # [columns, rows], and whether some value is missing
+Found = tuple[np.ndarray | None, bool]  # array [columns, rows], and whether a value may be missing
 
 conversion: ModuleType | None
 try:
@@ -25,11 +25,11 @@ except ImportError:
 
 
 class Group:
-    """Columns whose ordinary values are converted by one call for all of them: numbers and truth values, or texts.
+    """Columns whose usual values are converted by one call: numbers and booleans, or texts.
 
     Args:
-        members: The columns, and their places in a row.
-        numeric: Whether they hold numbers; otherwise texts.
+        members: Positions in a row, with their columns.
+        numeric: True for numbers and booleans, False for texts.
         compiled: The compiled conversion; None for NumPy's.
     """
 
@@ -44,7 +44,7 @@ class Group:
         self._convert = _by_numpy(numeric) if compiled is None else _by_conversion(compiled, numeric)
 
     def convert(self, rows: Rows) -> dict[str, np.ndarray] | None:
-        """The graph's inputs [N, 1] of these columns; None if a value has to be looked at for itself."""
+        """Graph inputs [N, 1] by column; None if a value is invalid or needs the conversion by column."""
         if not self.places:
             return {}
         array, gaps = self._convert(rows, self.places)
@@ -82,7 +82,7 @@ def _numbers(values: list[tuple[Any, ...]]) -> np.ndarray | None:
     wide = np.array(values, dtype=np.float64)
     with np.errstate(over="ignore"):
         narrow = wide.astype(np.float32)
-    unusual = np.abs(wide) > _EXACT_INTEGERS  # which whole numbers may be, and what is infinite in float32 is
+    unusual = np.abs(wide) > _EXACT_INTEGERS  # large integers, and values that overflow float32
     return None if unusual.any() else narrow
 
 

@@ -1,6 +1,7 @@
-"""Questions and answers between the processes of one server, as lines of JSON over a pair of sockets.
+"""Requests and responses between the processes of one server, as lines of JSON over a socket pair.
 
-Both ends may ask at any time, and several questions may be open at once. The sockets have no name: nobody else can reach them.
+Both ends may send requests at any time, and several may be open at once. The sockets have no name, so no other process reaches
+them.
 """
 
 import asyncio
@@ -21,14 +22,14 @@ Answerer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 class Lost(ServiceUnavailable):
-    """The process at the other end has gone."""
+    """The process at the other end has ended."""
 
     def __init__(self) -> None:
         super().__init__("a process of this server ended before it answered")
 
 
 class Refused(RequestError):
-    """What the other end says is wrong, with the status and the exit code that it says it with."""
+    """The other end's error, with its HTTP status and exit code."""
 
     def __init__(self, sentence: str, status: int, exit_code: int) -> None:
         super().__init__(sentence)
@@ -36,10 +37,10 @@ class Refused(RequestError):
 
 
 class Channel:
-    """One end of a pair.
+    """One end of a socket pair.
 
     Args:
-        answer: Answers what the other end asks; a StagewrightError travels as its sentence.
+        answer: Handles the other end's requests. A StagewrightError is sent back as its sentence.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer) -> None:
@@ -50,16 +51,16 @@ class Channel:
 
     @classmethod
     async def over(cls, end: socket.socket, answer: Answerer) -> Self:
-        """A channel over one of a pair of sockets."""
+        """Open a channel over one end of a socket pair."""
         end.setblocking(False)
         return cls(*await asyncio.open_connection(sock=end, limit=LONGEST_LINE), answer)
 
     async def request(self, what: str, **details: Any) -> Any:
-        """What the other end answers.
+        """Send a request and return the other end's result.
 
         Raises:
-            Refused: With its sentence, if it refuses.
-            Lost: If it ends before it has answered.
+            Refused: If the other end answers with an error.
+            Lost: If the other end closes before it has answered.
         """
         number = next(self._numbers)
         self._open[number] = asyncio.get_running_loop().create_future()
@@ -70,12 +71,12 @@ class Channel:
             del self._open[number]
 
     async def run(self) -> None:
-        """Receive until the other end is gone; then every open question is lost."""
+        """Receive messages until the other end closes. Open requests then fail with Lost."""
         try:
             while line := await self._reader.readline():
                 self._receive(json.loads(line))
         except (OSError, ValueError):
-            pass  # gone in the middle of a line, or closed here
+            pass  # closed in the middle of a line, or closed by this end
         finally:
             self._writer.close()
             for waiting in self._open.values():
@@ -106,11 +107,11 @@ class Channel:
         except StagewrightError as error:
             status = getattr(error, "status", 503 if isinstance(error, ServiceUnavailable) else 400)
             answer = {"answer": number, "error": str(error), "status": status, "exit_code": error.exit_code}
-        except Exception as error:  # noqa: BLE001 - a defect of ours: logged with its traceback, answered without it
+        except Exception as error:  # noqa: BLE001 - an internal error: the traceback is logged, not sent
             logs.LOGGER.exception("control_failed", extra={"fields": {"what": message["what"], "error": str(error)}})
-            sentence = f"the server could not do this: {type(error).__name__}; its log says why"
+            sentence = f"the server failed with {type(error).__name__}; see the server log"
             answer = {"answer": number, "error": sentence, "status": 500, "exit_code": 1}
-        with suppress(Lost):  # who asked has gone meanwhile
+        with suppress(Lost):  # the other end has closed meanwhile
             self._send(answer)
 
     def _send(self, message: dict[str, Any]) -> None:

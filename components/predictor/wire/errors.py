@@ -1,21 +1,21 @@
-"""What a request can do wrong: each error is one sentence and carries the HTTP status it is answered with."""
+"""Errors of requests. Each error is one sentence and has the HTTP status of its response."""
 
 from collections.abc import Iterable
 
 from stagewright.components.runtime.errors import StagewrightError, did_you_mean
 
-SHOWN_CHARACTERS = 40  # of a value that the client sent: enough to recognize it, never a megabyte
+SHOWN_CHARACTERS = 40  # of a value that the client sent
 SHOWN_NAMES = 20
 
 
 class RequestError(StagewrightError):
-    """The request cannot be answered as it is."""
+    """The request is invalid or cannot be answered."""
 
     status = 400
 
 
 class NoSuchPath(RequestError):
-    """Nothing is served under this path."""
+    """No route has this path."""
 
     status = 404
 
@@ -24,20 +24,20 @@ class NoSuchPath(RequestError):
 
 
 class UnknownModel(RequestError):
-    """The request names a model that this server does not hold."""
+    """The request names a model that this server does not have."""
 
     status = 404
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no model {shown(name)} here; the list of models says which there are")
+        super().__init__(f"no model {shown(name)} here; /v2/models lists the models")
 
 
 class UnknownVersion(RequestError):
-    """The request names a version that is not the served one.
+    """The request names a version that is not served.
 
     Args:
-        served: The version that is; None for a model without one.
-        serving: Whether any is.
+        served: The served version; None if the model has no version.
+        serving: Whether the model is served at all.
     """
 
     status = 404
@@ -50,8 +50,8 @@ class UnknownVersion(RequestError):
 class ModelNotReady(RequestError):
     """The model is known but not loaded yet.
 
-    V2's text asks for a 4xx here. 503 is what KServe's own server answers, what probes and proxies take for "try again", and
-    true: nothing is wrong with the request.
+    V2's specification asks for a 4xx. KServe's own server answers 503, and probes and proxies retry it. The request itself is
+    valid.
     """
 
     status = 503
@@ -61,7 +61,7 @@ class ModelNotReady(RequestError):
 
 
 class LoadFailed(RequestError):
-    """A version could not be loaded; what was served goes on."""
+    """A version could not be loaded. The served version is unchanged."""
 
     def __init__(self, name: str, problem: str, serving: str | None, *, status: int = 400) -> None:
         rest = f"; {serving} goes on serving" if serving else ""
@@ -70,12 +70,12 @@ class LoadFailed(RequestError):
 
 
 class RepositoryClosed(RequestError):
-    """The server was started so that nobody may load or unload models."""
+    """Loading and unloading models is switched off."""
 
     status = 403
 
     def __init__(self) -> None:
-        super().__init__("this server was started with --repository-api off; its models are those it was started with")
+        super().__init__("this server was started with --repository-api off; models cannot be loaded or unloaded")
 
 
 class MethodNotAllowed(RequestError):
@@ -89,7 +89,7 @@ class MethodNotAllowed(RequestError):
 
 
 class NoExplainer(RequestError):
-    """Nobody here explains predictions; KServe's own server answers the same status for a model without an explainer."""
+    """The server has no explainer. KServe's own server answers the same status for a model without one."""
 
     status = 501
 
@@ -99,11 +99,11 @@ class NoExplainer(RequestError):
 
 
 class QueueFull(RequestError):
-    """More waits than the server takes.
+    """The model's queue is full.
 
     Args:
-        waiting: Requests before this one.
-        seconds: After which there will be room.
+        waiting: Queued requests.
+        seconds: Expected seconds until the queue has room.
     """
 
     status = 429
@@ -115,28 +115,28 @@ class QueueFull(RequestError):
 
 
 class MemoryBudgetExceeded(RequestError):
-    """The bodies of the requests that are being answered fill the memory that they may take."""
+    """The request bodies in memory use up the memory budget."""
 
     status = 429
 
     def __init__(self) -> None:
-        super().__init__("the server holds as many bytes of requests as it may; try again in 1 second")
+        super().__init__("too many request bytes in flight; try again in 1 second")
         self.retry_after = 1
 
 
 class DeadlineExceeded(RequestError):
-    """The time that the client gave the request passed before its inference began."""
+    """The request's deadline passed before its inference began."""
 
     status = 504
 
     def __init__(self, model: str, seconds: float) -> None:
         super().__init__(
-            f"the request waited {seconds * 1000:.0f} ms for model '{model}', and its time is over; nothing was computed"
+            f"the request waited {seconds * 1000:.0f} ms for model '{model}', past its deadline; nothing was computed"
         )
 
 
 class Disconnected(Exception):
-    """The client went away before its request was complete or begun: there is nobody to answer."""
+    """The client disconnected before its request was complete or its inference began."""
 
 
 class TooLarge(RequestError):
@@ -155,13 +155,13 @@ class UnsupportedEncoding(RequestError):
 
 
 class UnsupportedMedia(RequestError):
-    """The body is of a kind that is not taken here."""
+    """The body's media type is not supported."""
 
     status = 415
 
 
 class UnknownColumn(RequestError):
-    """The request names a column that the model does not take."""
+    """The request names a column that the model does not have."""
 
     def __init__(self, got: str, expected: Iterable[str], *, where: str = "", noun: str = "column") -> None:
         names = tuple(expected)
@@ -179,17 +179,15 @@ class BadColumn(RequestError):
 
 
 class NoNumber(RequestError):
-    """The model answers a row with what is no finite number: there is no label to be made of it, nor a number to be sent."""
+    """The model's output for a row is NaN or infinite, so the response can have neither a label nor a number."""
 
     def __init__(self, row: int) -> None:
-        super().__init__(
-            f"row {row}: the model's answer is not a number; its values are too large for this model, or have no answer"
-        )
+        super().__init__(f"row {row}: the prediction is not a finite number; the row's values may be too large for this model")
         self.row = row
 
 
 class BadTensor(RequestError):
-    """A tensor of a V2 request contradicts itself or the model."""
+    """A tensor of a V2 request is inconsistent or does not fit the model."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"input {shown(name)}: {problem}")
@@ -206,7 +204,7 @@ def shown(value: object) -> str:
     text = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
     if not isinstance(value, str):
         return text
-    # A sentence stays on one line, whatever the client put into it.
+    # Non-printable characters are escaped, so that the sentence stays on one line.
     return "'" + "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text) + "'"
 
 
@@ -216,7 +214,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names separated by commas, as many as a sentence can bear."""
+    """Names separated by commas, at most 20 of them."""
     every = tuple(names)
     rest = len(every) - SHOWN_NAMES
     return ", ".join(every[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,30 +1,30 @@
-"""What requests may hold, one alone and all together, and how long their parts may take."""
+"""Limits of requests: sizes of one and of all, and timeouts of their parts."""
 
 import resource
 from dataclasses import dataclass, field
 
 MEBIBYTE = 1024 * 1024
-IDLE_SECONDS = 75.0  # longer than proxies and client pools wait, so that it is not us who cut a request off
+IDLE_SECONDS = 75.0  # above the idle timeouts of proxies and client pools, so that they close connections first
 HEAD_SECONDS, BODY_SECONDS = 30.0, 60.0
 MOST_CONNECTIONS = 16_384
-SHORT_SECONDS = 0.0005  # an inference up to this long runs on the event loop
+SHORT_SECONDS = 0.0005  # an inference expected to be at most this long runs on the event loop
 
 
 def most_connections() -> int:
-    """Half of the descriptors that this process may open, at most 16,384: models, logs and other ports need some, too."""
+    """Half of the file descriptors that this process may open, at most 16,384. Models, logs and other ports need the rest."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return max(8, min(MOST_CONNECTIONS, MOST_CONNECTIONS if allowed == resource.RLIM_INFINITY else allowed // 2))
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How long the parts of a request may take, and how many connections there may be.
+    """Timeouts of the parts of a request, and the number of connections.
 
     Attributes:
-        idle_seconds: Until a request begins, on a new connection or after an answer; also until an answer is read.
+        idle_seconds: Until a request begins, on a new connection or after a response. Also until the client reads a response.
         head_seconds: From the first byte of a request to the end of its head.
         body_seconds: From the end of the head to the end of the body.
-        most: Connections of a process.
+        most: Most connections of a process.
     """
 
     idle_seconds: float = IDLE_SECONDS
@@ -35,12 +35,12 @@ class ConnectionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may wait for a model, and which inferences run on the event loop.
+    """Limits of a model's queue, and the limit for inferences on the event loop.
 
     Attributes:
-        queue_requests: Most requests that wait; the next is refused.
-        queue_rows: Most rows that wait; a larger request is taken while nothing waits.
-        short_seconds: An inference up to this long runs on the event loop; 0 runs all beside it.
+        queue_requests: Most queued requests. Further requests are refused.
+        queue_rows: Most queued rows. A larger request is accepted if the queue is empty.
+        short_seconds: Inferences expected to be at most this long run on the event loop; 0 runs all in threads.
     """
 
     queue_requests: int = 1000
@@ -50,13 +50,15 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one request may hold, and all requests together.
+    """Size limits of one request and of all requests together.
 
     Attributes:
-        held_bytes: Of all requests' bodies at any time; a request beyond is refused.
-        timeout_seconds: After which a request that was not begun is given up, unless it says otherwise; None waits.
-        bounds: Of each model's queue.
-        connections: How long the parts of a request may take, and how many connections there may be.
+        body_bytes: Largest request body.
+        rows: Most rows of a request.
+        held_bytes: Most bytes of all request bodies in memory. Further requests are refused.
+        timeout_seconds: Time in the queue after which a request is refused, unless it has its own timeout; None waits forever.
+        bounds: Limits of each model's queue.
+        connections: Timeouts, and the number of connections.
     """
 
     body_bytes: int = 64 * MEBIBYTE

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: JSON in, JSON out, and the HTTP answer as a value."""
+"""JSON bodies of requests and responses, and the HTTP response as a value."""
 
 from typing import Any, NamedTuple
 
@@ -7,14 +7,14 @@ import orjson
 from stagewright.components.predictor.wire.errors import RequestError, TooLarge, shown
 
 JSON = b"application/json"
-# Parsed JSON takes up to 35 times the memory of its text and keeps other threads waiting: a body of many tiny values is refused
-# before it is parsed. 100,000 rows of 50 columns pass; tensors in binary form have no such limit.
+# Parsed JSON takes up to 35 times the memory of its text, and parsing blocks other threads. So a body of too many values is
+# refused before parsing. 100,000 rows of 50 columns pass. Binary tensors have no such limit.
 LARGE_BODY, MOST_VALUES, MOST_CONTAINERS = 2 * 1024 * 1024, 5_000_000, 1_000_000
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
 class Answer(NamedTuple):
-    """An HTTP answer before it is sent."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 def json_bytes(document: Any) -> bytes:
-    """A document as JSON; numpy arrays are lists, numbers in their shortest form, NaN is null."""
+    """Serialize a document as JSON: NumPy arrays as lists, numbers in their shortest form, NaN as null."""
     return orjson.dumps(document, option=_OPTIONS)
 
 
@@ -32,11 +32,11 @@ def json_answer(document: Any, status: int = 200) -> Answer:
 
 
 def json_object(body: bytes | memoryview, what: str = "the body") -> dict[str, Any]:
-    """The object that a body holds.
+    """Parse a body that must be a JSON object.
 
     Raises:
         RequestError: If it is not JSON, or not an object.
-        TooLarge: If it holds too many values.
+        TooLarge: If it has too many values.
     """
     if len(body) > LARGE_BODY:
         _check_values(bytes(body), what)
@@ -50,7 +50,7 @@ def json_object(body: bytes | memoryview, what: str = "the body") -> dict[str, A
 
 
 def _check_values(body: bytes, what: str) -> None:
-    """Refuse JSON that would hold too many values; marks inside texts count too, which only makes the limit a little lower."""
+    """Refuse JSON with too many values. Commas and brackets inside strings count too, which lowers the limit a little."""
     if body.count(b",") >= MOST_VALUES or body.count(b"[") + body.count(b"{") > MOST_CONTAINERS:
         raise TooLarge(f"{what} holds more than {MOST_VALUES} values or {MOST_CONTAINERS} lists and objects; "
                        "send fewer rows at once, or tensors in binary form")  # fmt: skip

@@ -1,10 +1,10 @@
-"""What a caller may read of an error of the server's own: the sentence without paths and addresses, which the log keeps."""
+"""Redaction of paths and addresses in error sentences that callers read. The server log keeps the full sentence."""
 
 import re
 
 HIDDEN = "[see the server's log]"
 
-# A quoted path or address may hold blanks; one without quotes ends where a sentence would go on.
+# A quoted path or address may contain blanks. An unquoted one ends at a blank or at punctuation.
 _PLACES = re.compile(
     r"""
     (?P<quote>['"])(?:file:|s3:|[a-z][a-z0-9+.-]*://|~?/)(?:(?!(?P=quote)).)*(?P=quote)
@@ -18,10 +18,10 @@ _PLACES = re.compile(
 
 
 def redacted(sentence: str, *places: str) -> str:
-    """The sentence with places hidden.
+    """Replace paths and addresses in a sentence by a placeholder.
 
     Args:
-        places: Paths and addresses that are known to stand there, in whatever form.
+        places: Paths and addresses to replace wherever they occur, in addition to those recognized by their form.
 
     >>> redacted("the model at /srv/models/churn cannot be loaded: no graph", "/srv/models/churn")
     "the model at [see the server's log] cannot be loaded: no graph"
@@ -31,6 +31,6 @@ def redacted(sentence: str, *places: str) -> str:
     'row 3 of 4: 1/2 is not a number'
     """
     for place in sorted(filter(None, places), key=len, reverse=True):
-        below = r"(?:/[^\s'\",;:()]*)" + ("?" if "/" in place else "")  # a bare name may be a word of the sentence
+        below = r"(?:/[^\s'\",;:()]*)" + ("?" if "/" in place else "")  # a name without a slash may be an ordinary word
         sentence = re.sub(rf"(?<![\w/.-])(['\"]?){re.escape(place)}{below}(?![\w-])\1", HIDDEN, sentence)
     return _PLACES.sub(HIDDEN, sentence)

@@ -1,4 +1,4 @@
-"""V2 tensors on the wire: JSON lists and little-endian bytes, checked against their datatype and shape. Knows no model.
+"""V2 tensors on the wire: JSON lists and little-endian bytes, checked against datatype and shape, independent of any model.
 
 The datatypes and the binary layout are those of the Open Inference Protocol's "binary tensor data extension".
 """
@@ -20,7 +20,7 @@ NUMPY: dict[str, np.dtype[Any]] = {
 }  # fmt: skip
 INTEGERS = tuple(name for name, dtype in NUMPY.items() if dtype.kind in "iu")
 DATATYPES = (*NUMPY, "BF16", "BYTES")
-DIMENSIONS = 8  # of a tensor at most
+DIMENSIONS = 8  # most dimensions of a tensor
 LENGTH_BYTES = 4  # before each element of a BYTES tensor, an unsigned little-endian integer
 
 _TYPES: dict[str, tuple[frozenset[type], str]] = {
@@ -33,10 +33,10 @@ _NULL = frozenset((type(None),))
 
 
 def check_datatype(name: str, datatype: Any) -> str:
-    """`datatype` if it is one of the protocol's.
+    """Return `datatype` if the protocol has it.
 
     Raises:
-        BadTensor: If it is not.
+        BadTensor: If the protocol has no such datatype.
     """
     if isinstance(datatype, str) and datatype in DATATYPES:
         return datatype
@@ -44,10 +44,10 @@ def check_datatype(name: str, datatype: Any) -> str:
 
 
 def check_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """`shape` as a tuple of sizes, rows first.
+    """Return `shape` as a tuple of sizes, rows first.
 
     Raises:
-        BadTensor: If it is something else, or empty.
+        BadTensor: If it is not a list of positive sizes, or has too many dimensions.
     """
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise BadTensor(name, "'shape' must be a list of sizes such as [2, 1]")
@@ -59,7 +59,7 @@ def check_shape(name: str, shape: Any) -> tuple[int, ...]:
 
 
 def values_from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> list[Any]:
-    """A JSON tensor's elements as a flat list in row-major order; data may be flat or nested by row, null is a missing value.
+    """Elements of a JSON tensor as a flat list in row-major order. Data may be flat or nested; null is a missing value.
 
     Raises:
         BadTensor: If the data do not fit the shape or the datatype.
@@ -80,7 +80,7 @@ def values_from_json(name: str, datatype: str, shape: Sequence[int], data: Any) 
 
 
 def array_from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> np.ndarray:
-    """A binary tensor's elements as a flat array; BYTES become str objects, BF16 becomes float32.
+    """Elements of a binary tensor as an array [prod(shape)]. BYTES become str objects, BF16 becomes float32.
 
     Raises:
         BadTensor: If the bytes do not fit the shape, or are not UTF-8 text.
@@ -96,14 +96,14 @@ def array_from_bytes(name: str, datatype: str, shape: Sequence[int], data: memor
     if datatype == "BF16":  # the upper half of a float32
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
     array = np.frombuffer(data, NUMPY[datatype])
-    if not array.flags.aligned:  # the header before it may have any length
+    if not array.flags.aligned:  # the JSON header may have any length
         array = array.copy()
-    # Any byte but 0 would be "true" to numpy; the view keeps comparisons honest.
+    # A byte above 1 is true in the protocol but undefined as a NumPy bool.
     return array.view(np.uint8) != 0 if datatype == "BOOL" else array
 
 
 def bytes_from_array(datatype: str, array: np.ndarray) -> bytes:
-    """An array as the bytes of a binary tensor."""
+    """Bytes of a binary tensor for an array of any shape."""
     if datatype != "BYTES":
         return np.ascontiguousarray(array, dtype=NUMPY[datatype]).tobytes()
     encoded = [str(value).encode() for value in array.ravel().tolist()]
@@ -111,14 +111,14 @@ def bytes_from_array(datatype: str, array: np.ndarray) -> bytes:
 
 
 def _flat(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
-    """The innermost values; lists may be nested as the shape is, or not at all."""
+    """The innermost values of flat data, or of lists nested like the shape."""
     for axis in range(1, len(shape) + 1):
         types = set(map(type, data))
         if list not in types:
             return data
         if axis == len(shape):
             if axis > 1:
-                return data  # lists where numbers are due, which is what will be said of them
+                return data  # lists instead of numbers: the type check reports them
             raise BadTensor(name, f"'data' is nested, but shape {_short(shape)} has one dimension")
         if len(types) > 1:
             raise BadTensor(name, "'data' mixes lists and single values")

@@ -1,8 +1,7 @@
-"""Values as JSON carries them -> graph inputs, one column at a time.
+"""Conversion of JSON values to graph inputs, one column at a time.
 
-The same rules as `runtime/columns.py` applies to tables, without polars: a test holds the two together. The common case of a
-column is decided by the set of its values' types and converted by one call; only a column that is wrong is searched value by
-value, for the row to name.
+The rules are those of `runtime/columns.py` for tables, without polars; a test compares the two. The set of value types decides
+the common case, which one call converts. Only an invalid column is searched value by value, to name the row.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,18 +16,22 @@ from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIM
 Values = Sequence[Any]
 
 _NONE = type(None)
-NUMBERS = frozenset((float, int, bool, _NONE))  # types of a number in JSON
+NUMBERS = frozenset((float, int, bool, _NONE))  # Python types of JSON numbers
 _EXACT_INTEGERS = 2.0**53  # below this, an integral float is written as the integer it is
 
 
 def numeric(column: str, values: Values) -> np.ndarray:
-    """Numbers as float32 [N]; null is NaN, true and false are 1 and 0."""
+    """Numbers as float32 [N]; null is NaN, true and false are 1 and 0.
+
+    Raises:
+        BadColumn: If a value is not a number.
+    """
     if not NUMBERS.issuperset(map(type, values)):
         row = _first(values, lambda value: type(value) not in NUMBERS)
         raise BadColumn(column, f"{shown(values[row])} is not a number", row=row)
     wide = np.array(values, dtype=np.float64)
     narrow = to_float32(wide)
-    # By way of float64 a large whole number would be rounded twice, and so to another float32 than a table's.
+    # float64 would round a large integer twice, to another float32 than in a table.
     for row in np.flatnonzero(np.abs(wide) > _EXACT_INTEGERS).tolist():
         if type(values[row]) is int:
             narrow[row] = np.array(values[row]).astype(np.float32)
@@ -36,7 +39,11 @@ def numeric(column: str, values: Values) -> np.ndarray:
 
 
 def boolean(column: str, values: Values) -> np.ndarray:
-    """Truth values as float32 [N]; null is NaN, 1 and 0 are true and false."""
+    """Booleans as float32 [N]; null is NaN, 1 and 0 are true and false.
+
+    Raises:
+        BadColumn: If a value is not a boolean.
+    """
     if not NUMBERS.issuperset(map(type, values)):
         row = _first(values, lambda value: type(value) not in NUMBERS)
         raise BadColumn(column, f"{shown(values[row])} is not true or false", row=row)
@@ -44,7 +51,11 @@ def boolean(column: str, values: Values) -> np.ndarray:
 
 
 def text(column: str, values: Values) -> np.ndarray:
-    """Text as str objects [N]; null is empty, numbers and booleans are written canonically."""
+    """Text as str objects [N]; null is empty, numbers and booleans are written canonically.
+
+    Raises:
+        BadColumn: If a value is a list or an object.
+    """
     types = set(map(type, values))
     if types != {str}:
         if not types <= _WRITERS.keys():
@@ -57,14 +68,18 @@ def text(column: str, values: Values) -> np.ndarray:
 
 
 def time(column: str, values: Values) -> np.ndarray:
-    """ISO 8601 text as microseconds since 1970 in UTC, int64 [N]; a time without a zone is UTC, null is `MISSING_TIME`."""
+    """ISO 8601 text as microseconds since 1970 in UTC, int64 [N]; a time without a zone is UTC, null is `MISSING_TIME`.
+
+    Raises:
+        BadColumn: If a value is not an ISO 8601 time.
+    """
     moments = [None if value is None or value == "" else _moment(column, row, value) for row, value in enumerate(values)]
     # numpy's "not a time" is the smallest integer, which is what MISSING_TIME is.
     return np.array(moments, dtype="datetime64[us]").astype(np.int64)
 
 
 def to_float32(numbers: np.ndarray) -> np.ndarray:
-    """Any real numbers [N] as float32; one that is too large becomes infinite, as when a table is read."""
+    """Real numbers [N] as float32 [N]. A number that is too large becomes infinite, as in a table."""
     if numbers.dtype == np.float32:
         return numbers
     with np.errstate(over="ignore"):
@@ -72,7 +87,11 @@ def to_float32(numbers: np.ndarray) -> np.ndarray:
 
 
 def truth(column: str, numbers: np.ndarray) -> np.ndarray:
-    """Numbers [N] that may only be 1, 0 or NaN, as float32."""
+    """Numbers [N] that are 1, 0 or NaN, as float32 [N].
+
+    Raises:
+        BadColumn: If a number is another one.
+    """
     other = ~((numbers == 0) | (numbers == 1) | np.isnan(numbers))
     if other.any():
         row = int(other.argmax())
@@ -81,7 +100,7 @@ def truth(column: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def canonical(number: float) -> str:
-    """A number as the category that it is in a table: 1.0 is "1", NaN is missing.
+    """The category of a number, written as in a table: 1.0 is "1", NaN is missing.
 
     >>> canonical(1.0), canonical(1.5), canonical(1e-7)
     ('1', '1.5', '1e-7')
@@ -90,13 +109,13 @@ def canonical(number: float) -> str:
         return MISSING_STRING
     if number == number // 1 and abs(number) < _EXACT_INTEGERS:
         return str(int(number))
-    if 1e-5 <= abs(number) < 1e-4:  # Python alone begins exponents here
+    if 1e-5 <= abs(number) < 1e-4:  # only Python switches to exponents in this range
         return np.format_float_positional(number, trim="-")
     return repr(number).replace("e-0", "e-")
 
 
 def spellings(categories: Iterable[str]) -> dict[str, str]:
-    """Categories that are written otherwise than `text` writes the number or truth value that they are.
+    """Map the canonical text of a number or boolean to the category, if the category is written differently.
 
     >>> spellings(["2.0", "True", "n/k", "1"])
     {'2': '2.0', 'true': 'True'}
@@ -111,14 +130,18 @@ def spellings(categories: Iterable[str]) -> dict[str, str]:
 
 
 def respell(texts: np.ndarray, values: Values, spelled: Mapping[str, str]) -> None:
-    """Give numbers and truth values among `values` the spelling that training met, in place."""
+    """Replace the text of numbers and booleans by the spelling of the training data, in place.
+
+    Args:
+        texts: Text [N] of the values.
+        spelled: Result of `spellings`."""
     for place, value in enumerate(values):
         if type(value) in (int, float, bool):
             texts[place] = spelled.get(texts[place], texts[place])
 
 
 def _meant(category: str) -> str | None:
-    """The number or truth value that a text is, as `text` writes it; None for other texts."""
+    """Canonical text of the number or boolean that a category denotes; None for other texts."""
     if category.lower() in {"true", "false"}:
         return category.lower()
     try:
@@ -128,12 +151,12 @@ def _meant(category: str) -> str | None:
 
 
 def missing(kind: str) -> Any:
-    """What the graph sees where a value of this kind is missing."""
+    """The graph's value for a missing value of this kind."""
     return {"numeric": np.nan, "boolean": np.nan, "datetime": MISSING_TIME}.get(kind, MISSING_STRING)
 
 
 def where_missing(feed: np.ndarray) -> np.ndarray:
-    """Which entries of a graph input are missing, by its element type."""
+    """Boolean mask of the missing entries of a graph input, in the input's shape."""
     if feed.dtype == object:
         return feed == MISSING_STRING
     return np.isnan(feed) if feed.dtype == np.float32 else feed == MISSING_TIME

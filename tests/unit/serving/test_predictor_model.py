@@ -88,7 +88,7 @@ def test_a_graph_that_takes_no_batches_is_refused(tmp_path: Path, shape: list) -
 def test_a_graph_that_cannot_run_is_refused(tmp_path: Path) -> None:
     one_column(tmp_path, [None, 1], [5])
 
-    with pytest.raises(InputError, match=r"^the model at .* loads but cannot answer a row: "):
+    with pytest.raises(InputError, match=r"^the model at .* loads but cannot compute a row: "):
         load(tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_a_model_that_breaks_while_serving_is_a_500_with_a_log(tmp_path: Path, c
     broken = client.post("/v1/models/m:predict", {"instances": [1, 2]})
 
     logs.LOGGER.removeHandler(caplog.handler)
-    assert (broken.status, broken.json) == (500, {"error": "the model could not answer; the server's log says why"})
+    assert (broken.status, broken.json) == (500, {"error": "prediction failed; see the server log"})
     assert "request_failed" in caplog.messages
     assert caplog.records[-1].exc_info
     assert client.post("/v1/models/m:predict", {"instances": [3.5]}).json["predictions"] == [3.5]

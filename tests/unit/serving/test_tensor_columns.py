@@ -70,12 +70,12 @@ def test_pixels_as_bytes_are_not_copied() -> None:
         ([[[1, 2, 3], [4, 5, None]]], "row 1: a value is missing"),
         ([[[1, 2, 3], [4, 5, "6"]]], "row 1: '6' is not a number"),
         ([[[1, 2, 3], [4, 5, [6]]]], "row 1: a list is not a number"),
-        ([[[1, 2, 3], [4, 5]]], "row 1: a list of 2 values where 3 were due"),
-        ([[[1, 2, 3]]], "row 1: a list of 1 value where 2 were due"),
-        ([[[1, 2, 3], 4]], "row 1: 4 where a list was due"),
-        ([1, 2, 3, 4, 5, 6], "row 1: a list of 6 values where 1 were due"),
-        ("picture", "row 1: 'picture' where a list was due"),
-        (None, "row 1: null where a list was due"),
+        ([[[1, 2, 3], [4, 5]]], "row 1: a list of 2 values where 3 were needed"),
+        ([[[1, 2, 3]]], "row 1: a list of 1 value where 2 were needed"),
+        ([[[1, 2, 3], 4]], "row 1: 4 where a list was expected"),
+        ([1, 2, 3, 4, 5, 6], "row 1: a list of 6 values where 1 were needed"),
+        ("picture", "row 1: 'picture' where a list was expected"),
+        (None, "row 1: null where a list was expected"),
         ([[[1, 2, 3], [4, 5, 10**400]]], "row 1: a number does not fit FP32"),
     ],
 )
@@ -167,7 +167,7 @@ def test_text_of_a_tensor_is_one_a_row(text: TokenColumn) -> None:
 def test_tokenizer_that_is_missing_or_damaged_is_named(tokenizer: bytes) -> None:
     given = Input("review", "text", tokenizer="tokenizer.json", max_tokens=8)
 
-    with pytest.raises(InputError, match=r"no tokenizer\.json beside the model's signature, which column 'review' is split by"):
+    with pytest.raises(InputError, match=r"the model has no tokenizer\.json, the tokenizer of column 'review'"):
         TokenColumn(given, {})
     with pytest.raises(InputError, match=r"tokenizer\.json is not a tokenizer"):
         TokenColumn(given, {"tokenizer.json": b"{}"})
