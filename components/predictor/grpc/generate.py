@@ -1,7 +1,7 @@
 """`python -m stagewright.components.predictor.grpc.generate`: inference.proto -> descriptor.py. For developers.
 
-Not protoc's Python code: that registers its messages in the process's one pool of names, where KServe's and Triton's clients
-register the same names (docs/decisions/0016).
+protoc's Python code is not used: it registers its messages in the process's global descriptor pool, where KServe's and Triton's
+clients register the same names (docs/decisions/0016).
 """
 
 import base64
@@ -15,7 +15,7 @@ SOURCE, GENERATED = HERE / "inference.proto", HERE / "descriptor.py"
 
 
 def generate() -> str:
-    """The generated module's text.
+    """Text of the generated module.
 
     Raises:
         RuntimeError: If the .proto file has errors; protoc has printed them.

@@ -1,4 +1,4 @@
-"""The gRPC protocol's messages, in a pool of names of their own: KServe's and Triton's clients may live in the same process."""
+"""Messages of the gRPC protocol, in their own descriptor pool: KServe's and Triton's clients may run in the same process."""
 
 import base64
 from typing import Any

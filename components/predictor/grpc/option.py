@@ -1,4 +1,4 @@
-"""gRPC where it is asked for: what the server calls, without importing the packages before they are needed."""
+"""Optional gRPC: the packages are imported only if the settings have a port for it."""
 
 import socket
 from dataclasses import replace
@@ -10,10 +10,11 @@ from stagewright.components.runtime.errors import InputError
 
 
 def reserve(settings: Settings) -> tuple[Settings, socket.socket | None]:
-    """The settings with the gRPC port that was taken, and the socket that keeps it as long as it lives.
+    """Reserve the gRPC port. Returns the settings with the port, and the socket that reserves it while it is open.
 
     Raises:
-        InputError: If the port cannot be taken or the package is not installed.
+        InputError: If the port is in use or a package is not installed.
+        BadParameter: If the port cannot be opened.
     """
     if settings.grpc_port is None:
         return settings, None
@@ -22,7 +23,10 @@ def reserve(settings: Settings) -> tuple[Settings, socket.socket | None]:
 
 
 def with_grpc(settings: Settings, application: Application) -> Application:
-    """The application, answering gRPC calls too if that is wanted."""
+    """The application, with gRPC if the settings have a port for it.
+
+    Raises:
+        InputError: If a package is not installed."""
     if settings.grpc_port is None:
         return application
     both: Application = _server().WithGrpc(

@@ -1,4 +1,4 @@
-"""gRPC beside HTTP: its port, and its life inside the ASGI application's, on the same event loop."""
+"""gRPC server on the event loop of the ASGI application; it starts and stops with the application."""
 
 import socket
 
@@ -9,23 +9,25 @@ from stagewright.components.predictor.wire.asgi import Application, Message, Rec
 from stagewright.components.predictor.wire.limits import ConnectionLimits
 from stagewright.components.runtime.errors import BadParameter, InputError
 
-GRACE_SECONDS = 5.0  # after HTTP's own: calls that are still running then are cut off
-ROOM = 64 * 1024  # of a message beside its tensors
-AGES = 10  # a connection's life, in those of a body: clients open another one by themselves
+GRACE_SECONDS = 5.0  # after HTTP's own grace period; running calls are then cancelled
+ROOM = 64 * 1024  # bytes of a message in addition to its tensors
+AGES = 10  # longest lifetime of a connection, in body timeouts; clients reconnect automatically
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """A bound socket that keeps a port for the workers of this process; they listen on it together.
+    """Bind a socket that reserves a port for the workers of this process. All of them listen on it.
 
     Args:
-        port: 0 takes a free one; the socket knows which.
+        host: Address to bind.
+        port: Port; 0 takes a free one.
 
     Raises:
-        InputError: If the port is taken or the address is not ours.
+        InputError: If the port is in use.
+        BadParameter: If the port cannot be opened.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family) as probe:  # without SO_REUSEPORT, which would let us in beside another server
+        with socket.socket(family) as probe:  # without SO_REUSEPORT, so that a port of another server is an error
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
         held = socket.socket(family)
@@ -43,13 +45,14 @@ def reserve(host: str, port: int) -> socket.socket:
 
 
 class WithGrpc:
-    """An ASGI application that answers gRPC calls too, from its start-up to its shutdown.
+    """An ASGI application with a gRPC server, from its startup to its shutdown.
 
     Args:
-        application: Answers both.
-        port: Reserved by this process or its parent.
-        message_bytes: Largest request.
-        limits: How long connections may be idle or silent, and how many there may be.
+        application: Handles HTTP requests and gRPC calls.
+        host: Address to listen on.
+        port: Port that this process or its parent has reserved.
+        message_bytes: Most bytes of a request's tensors.
+        limits: Timeouts, and the number of connections.
     """
 
     def __init__(self, application: Application, host: str, port: int, *, message_bytes: int, limits: ConnectionLimits) -> None:
@@ -61,7 +64,7 @@ class WithGrpc:
             ("grpc.so_reuseport", 1),
             ("grpc.server_handshake_timeout_ms", _milliseconds(limits.head_seconds)),
             ("grpc.max_connection_idle_ms", _milliseconds(limits.idle_seconds)),
-            # A call that never sends its message waits for good; the end of its connection is the end of it.
+            # A call that never sends its message has no timeout of its own; the connection's age limit ends it.
             ("grpc.max_connection_age_ms", _milliseconds(AGES * limits.body_seconds)),
             ("grpc.max_connection_age_grace_ms", _milliseconds(limits.body_seconds)),
             ("grpc.keepalive_time_ms", _milliseconds(limits.idle_seconds)),

@@ -1,7 +1,7 @@
-"""The methods of `inference.GRPCInferenceService`: each is the HTTP request of the same meaning to the same application.
+"""The methods of `inference.GRPCInferenceService`: each calls the application with the equivalent HTTP request.
 
-A request's names go to the application as they are: put into a path, some of them would mean something else there. Statuses
-become codes and the sentences stay what they are; the call's deadline travels along as the request's.
+Names are passed as a route, not in a path, where some names would have another meaning. HTTP statuses become gRPC codes; error
+sentences are unchanged. The call's deadline becomes the request's timeout.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ CODES = {
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     409: grpc.StatusCode.FAILED_PRECONDITION,
-    413: grpc.StatusCode.INVALID_ARGUMENT,  # not RESOURCE_EXHAUSTED: another try would be as large
+    413: grpc.StatusCode.INVALID_ARGUMENT,  # not RESOURCE_EXHAUSTED, because a retry would fail too
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
     501: grpc.StatusCode.UNIMPLEMENTED,
@@ -41,7 +41,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """The application answered with an error's status."""
+    """The application responded with an error."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(orjson.loads(answer.body).get("error", ""))
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 async def call_application(application: Application, route: Route, headers: Headers, body: bytes = b"") -> Answer:
-    """The application's answer to one HTTP request of this meaning, without a socket.
+    """Send one request to the application, without a socket, and return its response.
 
     Raises:
         Refused: For any status but 200.
@@ -59,7 +59,7 @@ async def call_application(application: Application, route: Route, headers: Head
     sent: list[Message] = []
 
     async def receive() -> Message:
-        if not waiting:  # a call that its client gives up cancels this task, so there is nothing to tell
+        if not waiting:  # never disconnects: if the client cancels its call, gRPC cancels this task
             await asyncio.get_running_loop().create_future()
         return waiting.pop()
 
@@ -80,17 +80,19 @@ async def call_application(application: Application, route: Route, headers: Head
 
 
 class Service:
-    """The service's methods by name; each takes a request and its context and returns the answer.
+    """Methods of the service, by the protocol's names. Each takes a request and its context and returns a response.
+
+    A method raises Refused for an error of the application, and RequestError for an invalid request.
 
     Args:
-        application: The same that answers HTTP.
+        application: The ASGI application that also serves HTTP.
     """
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """What a gRPC server needs to know of the service."""
+        """Handlers of all methods, for a gRPC server."""
         methods = {}
         for method in pb.service.methods:
             request, answer = pb.message(method.input_type.name), pb.message(method.output_type.name)
@@ -109,7 +111,7 @@ class Service:
         try:
             ready = await self._holds(_about("model_ready", request), context)
         except Refused:
-            # A name that is known, but not loaded, is no error.
+            # A known model that is not loaded is not an error.
             if request.version or request.name not in await self._known(context):
                 raise
             ready = False
@@ -156,7 +158,7 @@ class Service:
         return ParseDict(await self._read(route, context), pb.ModelStatisticsResponse())
 
     async def _change(self, action: str, request: pb.Message, context: Any) -> str:
-        """Load or unload a model; its name."""
+        """Load or unload a model; return its name."""
         if request.model_name and request.model_or_repository_name:
             raise RequestError("repository_name is not taken: this server has one repository")
         name: str = request.model_name or request.model_or_repository_name
@@ -178,17 +180,18 @@ class Service:
         try:
             await self._read(route, context)
         except Refused as refused:
-            if refused.status == 503:  # not yet, or not any more
+            if refused.status == 503:  # not ready
                 return False
             raise
         return True
 
 
 def _answering(method: Callable[..., Awaitable[pb.Message]], kind: Any) -> Callable[..., Awaitable[pb.Message]]:
-    """The method on the request's bytes, with its errors as codes and sentences.
+    """Wrap a method: parse the request's bytes, and turn errors into gRPC codes and sentences.
 
     Args:
-        kind: The request's class. What is none of it is the caller's mistake; gRPC itself would call it ours.
+        method: Method of the service.
+        kind: Class of the request. A malformed message is INVALID_ARGUMENT; gRPC's own parser would answer INTERNAL.
     """
 
     async def answer(data: bytes, context: Any) -> pb.Message:
@@ -202,7 +205,7 @@ def _answering(method: Callable[..., Awaitable[pb.Message]], kind: Any) -> Calla
                 context.set_trailing_metadata(((RETRY.decode(), refused.headers[RETRY].decode()),))
         except RequestError as error:
             code, sentence = CODES[error.status], str(error)
-        except Exception as error:  # noqa: BLE001 - a defect of ours: logged with its traceback, answered without it
+        except Exception as error:  # noqa: BLE001 - an internal error: the traceback is logged, not sent
             logs.LOGGER.exception("call_failed", extra={"fields": {"method": method.__name__, "error": str(error)}})
             code, sentence = CODES[500], "prediction failed; see the server log"
         return await context.abort(code, sentence)
@@ -211,7 +214,7 @@ def _answering(method: Callable[..., Awaitable[pb.Message]], kind: Any) -> Calla
 
 
 def _about(action: str, request: pb.Message) -> Route:
-    """What is asked about a model."""
+    """Route of a read request about a model."""
     return Route(action, "v2", READ, request.name, request.version or None)
 
 
@@ -226,6 +229,6 @@ def _tensor(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deadline(context: Any) -> Headers:
-    """What is left of the call's time, as the header that sets a request's deadline."""
+    """Remaining time of the call, as the header for the request's timeout."""
     left = context.time_remaining()
     return [] if left is None else [(TIMEOUT, str(max(1, int(left * 1000))).encode())]

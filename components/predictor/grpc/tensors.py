@@ -1,7 +1,7 @@
-"""A gRPC inference is V2's binary form in another envelope: ModelInferRequest -> body, answer -> ModelInferResponse.
+"""Conversion between gRPC messages and V2's binary HTTP bodies: ModelInferRequest to body, body to ModelInferResponse.
 
-So that there is one decoder, one set of sentences and one hot path, a request becomes the body that an HTTP client would have
-sent (JSON, then the tensors' bytes), and the binary answer is taken apart again.
+A request becomes the body that an HTTP client would send: JSON, then the tensors' bytes. The binary response is split again. So
+there is one decoder with one set of error sentences.
 """
 
 from itertools import chain
@@ -27,15 +27,16 @@ CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-_BINARY = frozenset(("binary_data", "binary_data_size", "binary_data_output"))  # of the HTTP envelope: ours to set
+_BINARY = frozenset(("binary_data", "binary_data_size", "binary_data_output"))  # set by this module
 
 
 class Body(NamedTuple):
-    """An infer request as HTTP carries it.
+    """The HTTP body of an infer request.
 
     Attributes:
-        header_length: Bytes of the content that are JSON.
-        raw: Whether tensors came as bytes, and so are answered as bytes.
+        content: The body.
+        header_length: Bytes of JSON at the start of the content.
+        raw: Whether the tensors came as bytes; the response then has bytes too.
     """
 
     content: bytes
@@ -44,10 +45,10 @@ class Body(NamedTuple):
 
 
 def request_body(request: Message) -> Body:
-    """An infer request as V2's binary body.
+    """Convert an infer request to V2's binary body.
 
     Raises:
-        RequestError: If contents and shape or datatype of a tensor contradict each other.
+        RequestError: If a tensor's contents do not fit its shape or datatype.
     """
     for tensor in request.inputs:
         read_parameters({"parameters": _parameters(tensor.parameters)}, f"input {shown(tensor.name)}")
@@ -80,10 +81,12 @@ def request_body(request: Message) -> Body:
 
 
 def response(content: bytes, header_length: int, *, raw: bool) -> Message:
-    """The answer's binary body as a message.
+    """Convert a binary response body to a message.
 
     Args:
-        raw: Leave the outputs as bytes instead of typed contents.
+        content: The response body.
+        header_length: Bytes of JSON at its start.
+        raw: Return the outputs as bytes instead of typed contents.
     """
     document = orjson.loads(memoryview(content)[:header_length])
     answer = ModelInferResponse(
@@ -108,7 +111,7 @@ def _raw(tensor: Message, data: bytes) -> bytes:
 
 
 def _from_contents(tensor: Message) -> bytes:
-    """A tensor's typed contents as the bytes that raw contents would hold."""
+    """Convert a tensor's typed contents to raw bytes."""
     name, datatype = tensor.name, tensors.check_datatype(tensor.name, tensor.datatype)
     if datatype not in CONTENTS:
         raise BadTensor(name, f"datatype {datatype} has no typed contents; send it in raw_input_contents")

@@ -1,1 +1,1 @@
-"""The payload log: what was asked and answered, as Parquet in the object store."""
+"""The payload log: inputs and predictions as Parquet in the object store."""

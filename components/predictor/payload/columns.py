@@ -1,7 +1,7 @@
-"""Logged predictions as Arrow columns, in the types in which tables are stored.
+"""Logged predictions as Arrow columns, in the types of stored tables.
 
-A request's inputs are logged as its model saw them: numbers after their way through float32, categories in their canonical
-text, what was missing as null.
+Inputs are logged as the model received them: numbers converted to float32, categories as canonical text, missing values as
+null.
 """
 
 import json
@@ -14,16 +14,16 @@ from arro3.core import Array, DataType, Field, RecordBatch, Schema, fixed_size_l
 from stagewright.components.runtime.signature import MISSING_STRING, MISSING_TIME, Signature
 
 ABOUT = ("request_id", "row", "time", "model", "version", "variant", "seconds")
-PREFIX = "input_"  # of an input whose name is taken by one of the columns above, by an output, or by another input
+PREFIX = "input_"  # for an input whose name is that of a column above, an output, or another input
 METADATA = "stagewright.payload"
 TENSORS = ("image", "tensor", "tokens")
 
 Arrays = Mapping[str, np.ndarray]
-Convert = Callable[[list[np.ndarray]], Array]  # from the feeds of several requests, one after the other
+Convert = Callable[[list[np.ndarray]], Array]  # from the graph inputs of several requests, in order
 
 
 class Model(Protocol):
-    """What the log needs to know of a model."""
+    """A model as the log uses it."""
 
     name: str
     version: str | None
@@ -31,15 +31,18 @@ class Model(Protocol):
 
 
 class Entry(NamedTuple):
-    """One answered request, by reference: nothing is copied before its columns are made.
+    """One successful request, by reference: nothing is copied until its columns are made.
 
     Attributes:
-        feeds: Inputs of the graph by column, each [N, ...], of this request or of a batch in which it was answered.
+        model: The model.
+        request_id: Id of the request.
+        feeds: Graph inputs by column, each [N, ...], of this request or of its batch.
         outputs: `label` [N] and `probabilities` [N, C], or `prediction` [N].
-        start: The request's first row in them.
-        time: Seconds since 1970.
-        seconds: From the request's first byte until the model had answered.
-        size: Bytes that the request holds in memory, roughly.
+        rows: Number of rows of the request.
+        start: Index of the request's first row in the arrays.
+        time: Time of the response, in seconds since 1970.
+        seconds: Time from the request's first byte to the response.
+        size: Approximate memory of the request, in bytes.
     """
 
     model: Model
@@ -54,7 +57,7 @@ class Entry(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Consecutive rows of an entry, counted from the request's first."""
+    """Consecutive rows of an entry, `first` up to but not including `last`, relative to the request's first row."""
 
     entry: Entry
     first: int
@@ -62,7 +65,7 @@ class Piece(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Rows of the arrays that one inference took and answered; of one request, or of several that were answered together."""
+    """Consecutive rows of one inference's arrays, `first` up to but not including `last`, of one or several requests."""
 
     feeds: Arrays
     outputs: Arrays
@@ -74,15 +77,15 @@ class Layout:
     """The columns of one model's files.
 
     Args:
-        model: Whose predictions are logged.
-        exclude: Names of inputs and outputs to leave out.
-        tensors: Include images, tensors and tokens.
+        model: The model.
+        exclude: Names of inputs and outputs that are not logged.
+        tensors: Whether images, tensors and tokens are logged.
     """
 
     def __init__(self, model: Model, *, exclude: frozenset[str] = frozenset(), tensors: bool = False) -> None:
         self.name, self.version, self.signature = model.name, model.version, model.signature
         self.variant = str(getattr(model, "variant", None) or "")
-        self._inputs: list[tuple[str, str, Convert]] = []  # name in the feeds, name in the file, how
+        self._inputs: list[tuple[str, str, Convert]] = []  # name in the feeds, name in the file, conversion
         self._classes: list[tuple[int, str]] = []
         signature = model.signature
         answers = ["prediction"] if signature.classes is None else ["label", *map(_probability, signature.classes)]
@@ -101,7 +104,7 @@ class Layout:
         return len(ABOUT) + len(self._answers) + len(self._inputs)
 
     def _description(self) -> dict[str, Any]:
-        """What a reader of the file may want to know of the model."""
+        """Description of the model for the file's metadata."""
         kinds = {column.name: column.kind for column in self.signature.inputs}
         return {
             "model": self.name,
@@ -114,7 +117,7 @@ class Layout:
         }
 
     def batch(self, pieces: Sequence[Piece]) -> RecordBatch:
-        """The pieces' rows, in their order."""
+        """Convert the rows of the pieces to a record batch, in order."""
         spans = _spans(pieces)
         columns = self._about(pieces) | self._answered(spans)
         for name, written, convert in self._inputs:
@@ -151,9 +154,9 @@ class Layout:
 
 
 def _names(inputs: Sequence[str], taken: set[str]) -> dict[str, str]:
-    """What each input is called in the files: its own name, with the prefix as often as it takes to be nobody else's.
+    """Column name in the files by input: its own name, with the prefix repeated until the name is unique.
 
-    Names that differ in the case of letters alone are the same to many readers of Parquet, so they are the same here.
+    Names that differ only in case count as equal, because many Parquet readers ignore case.
 
     >>> _names(["time", "input_time", "Row", "row", "age"], {"time", "row"})
     {'time': 'input_input_time', 'input_time': 'input_time', 'Row': 'input_Row', 'row': 'input_input_row', 'age': 'age'}
@@ -175,7 +178,7 @@ def _names(inputs: Sequence[str], taken: set[str]) -> dict[str, str]:
 
 
 def _spans(pieces: Sequence[Piece]) -> list[Span]:
-    """The pieces' rows, with neighbours put together: requests that were answered together lie side by side."""
+    """Rows of the pieces, with adjacent rows of one inference merged."""
     spans: list[Span] = []
     for entry, first, last in pieces:
         begin, end = entry.start + first, entry.start + last
@@ -199,7 +202,7 @@ def _strings(values: Sequence[str | None]) -> Array:
 
 
 def _plain(array: np.ndarray) -> Array:
-    """A column of answers [N] in the widest type of its family."""
+    """A column of outputs [N] in the widest type of its kind."""
     if array.dtype == object or array.dtype.kind == "U":
         return _strings([str(value) for value in array.tolist()])
     if array.dtype == bool:
@@ -240,7 +243,7 @@ def _with_gaps(values: np.ndarray, missing: np.ndarray) -> list[Any]:
 
 
 def _tensor(feeds: list[np.ndarray]) -> Array:
-    """Rows of one shape, as nested lists of fixed sizes."""
+    """Rows of one shape, as nested fixed-size lists."""
     joined = np.ascontiguousarray(_joined(feeds))
     nested = Array.from_numpy(joined.reshape(-1))
     for size in reversed(joined.shape[1:]):
@@ -249,7 +252,7 @@ def _tensor(feeds: list[np.ndarray]) -> Array:
 
 
 def _tokens(feeds: list[np.ndarray]) -> Array:
-    """Rows as long as the longest of their batch, padded as the model saw them."""
+    """Rows of token ids, padded to the longest of their batch, as the model received them."""
     lengths = np.repeat([feed.shape[1] for feed in feeds], [len(feed) for feed in feeds])
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
     flat = np.concatenate([feed.reshape(-1) for feed in feeds]).astype(np.int64)

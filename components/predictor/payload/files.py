@@ -1,4 +1,4 @@
-"""Files of the payload log: Parquet in memory, and the thread that brings them to the store, however long that takes."""
+"""Parquet files of the payload log, and the thread that uploads them."""
 
 import io
 import re
@@ -23,24 +23,29 @@ from stagewright.components.runtime.settings import StorageSettings, load_settin
 from stagewright.components.runtime.storage import ObjectStore, is_remote, join, parse, replacing
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-GROUP_VALUES = 16_384  # of a row group: the interpreter stands still while one is compressed, about a millisecond
-REST_SECONDS, WORK_SECONDS = 0.0005, 0.0003  # after so much work requests get the interpreter for so long
+GROUP_VALUES = 16_384  # values of a row group; its compression blocks the interpreter for about a millisecond
+REST_SECONDS, WORK_SECONDS = 0.0005, 0.0003  # after so much work, the thread sleeps so long, so that requests can run
 
 _number = count()
 _host = re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname()) or "host"
 
 
 class Destination(Protocol):
-    """Something that keeps files by their path."""
+    """Storage of files by path."""
 
-    def write(self, path: str, data: bytes) -> None: ...
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file.
+
+        Raises:
+            Exception: If the storage fails.
+        """
 
 
 class File:
     """One Parquet file.
 
     Attributes:
-        path: Below the destination: `<model>/<YYYY-MM-DD>/<HHMMSS>-<host>-<pid>-<n>.parquet`, the same nowhere else.
+        path: Unique path below the destination: `<model>/<YYYY-MM-DD>/<HHMMSS>-<host>-<pid>-<n>.parquet`.
     """
 
     __slots__ = ("data", "model", "path", "rows")
@@ -63,7 +68,7 @@ class _Store:
     def __init__(self, uri: str) -> None:
         self._bucket, _ = parse(uri)
         self._uri = uri
-        # One attempt each time: the sender repeats them, and goes on meanwhile with what else there is.
+        # No retries here: the sender repeats failed uploads.
         storage = load_settings(StorageSettings, PURPOSE)
         self._store = ObjectStore(storage, patience=0.0)
         self._ready = False
@@ -76,16 +81,16 @@ class _Store:
 
 
 def destination(uri: str) -> Destination:
-    """Where files go.
+    """Open the destination of the files.
 
     Raises:
-        InputError: If an `s3://` URI is malformed, or the environment does not say where the store is.
+        InputError: If an `s3://` URI is malformed, or the environment has no settings of the object store.
     """
     return _Store(uri) if is_remote(uri) else _Folder(uri)
 
 
 def parquet(batches: Sequence[RecordBatch], metadata: dict[str, str]) -> bytes:
-    """Batches as a file, zstd, with row groups small enough that nobody waits for one."""
+    """Write record batches to a Parquet file in memory: zstd, with row groups small enough not to delay requests."""
     table = Table.from_batches(batches)
     file = _Considerate()
     rows = max(64, GROUP_VALUES // max(1, table.num_columns))
@@ -94,7 +99,10 @@ def parquet(batches: Sequence[RecordBatch], metadata: dict[str, str]) -> bytes:
 
 
 def rest(since: float) -> float:
-    """Let requests have the interpreter if this thread has worked since a moment of its own clock; that clock now."""
+    """Sleep briefly if this thread has used enough CPU time since `since`, so that requests can run.
+
+    Returns:
+        The thread's CPU time, in seconds, from which the next slice counts."""
     now = time.thread_time()
     if now - since < WORK_SECONDS:
         return since
@@ -103,7 +111,7 @@ def rest(since: float) -> float:
 
 
 class _Considerate(io.BytesIO):
-    """A file in memory whose writer rests between its writes."""
+    """A file in memory that calls `rest` before each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,12 +123,12 @@ class _Considerate(io.BytesIO):
 
 
 class Sender:
-    """Writes files to a destination, each as often as it takes, in a thread of its own.
+    """Uploads files in a thread, and repeats failed uploads.
 
     Args:
-        to: Where they go.
-        counter: What is told of rows written, rows dropped and failures.
-        limit: Most bytes of files that wait; what comes while they are as many is dropped.
+        to: Destination of the files.
+        counter: Counts written rows, dropped rows and failures.
+        limit: Most bytes of waiting files. Further files are dropped.
     """
 
     def __init__(self, to: Destination, counter: Counts, *, limit: int) -> None:
@@ -133,7 +141,7 @@ class Sender:
         self._thread.start()
 
     def put(self, file: File) -> None:
-        """Take a file, or drop it when too much waits already."""
+        """Queue a file, or drop it if too many bytes are waiting."""
         with self._changed:
             if self._files and self._bytes + len(file.data) > self._limit:
                 self._counter.dropped("store", file.rows)
@@ -143,7 +151,7 @@ class Sender:
             self._changed.notify()
 
     def close(self, deadline: float) -> int:
-        """Send what waits, until a moment of the monotonic clock; the rows that are lost because it was not enough."""
+        """Upload waiting files until a deadline of the monotonic clock; return the number of rows that were not uploaded."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -168,7 +176,7 @@ class Sender:
                 self._bytes -= len(file.data)
 
     def _rest(self, seconds: float) -> None:
-        """Wait before the next attempt; the end of the log cuts that short."""
+        """Wait before the next attempt; shorter while the log is closing."""
         with self._changed:
             if self._closing:
                 self._changed.wait(FIRST_PAUSE_SECONDS)
@@ -179,10 +187,10 @@ class Sender:
         return self._closing
 
     def _send(self, file: File, failures: int) -> int:
-        """Try once; how often in a row it has failed."""
+        """Try one upload; return the number of consecutive failures."""
         try:
             self._to.write(file.path, file.data)
-        except BaseException as error:  # noqa: BLE001 - whatever a store does, the log goes on
+        except BaseException as error:  # noqa: BLE001 - any failure of the store is repeated later
             self._counter.failed()
             if not failures:
                 logs.event("payload_upload_failed", path=file.path, reason=str(error) or type(error).__name__)
@@ -194,5 +202,5 @@ class Sender:
 
 
 def moment(seconds: float) -> datetime:
-    """A time in seconds since 1970 in UTC."""
+    """UTC time of seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,8 +1,7 @@
-"""The payload log: what was asked and answered, as Parquet files, without a request ever waiting for it.
+"""The payload log: inputs and predictions as Parquet files. Requests never wait for it.
 
-A request appends one tuple of references to a bounded deque. A thread makes columns of them, a little at a time, because it
-shares the interpreter with the requests; another one brings finished files to the store. What does not fit is dropped and
-counted.
+A request appends one tuple of references to a bounded queue. One thread converts entries to columns, in short slices because it
+shares the interpreter with requests. Another thread uploads finished files. Entries that do not fit are dropped and counted.
 """
 
 import secrets
@@ -26,20 +25,20 @@ from stagewright.components.predictor.wire.messages import Answer
 from stagewright.components.runtime import logs
 
 POLL_SECONDS = 0.1
-CLOSE_SECONDS = 2.5  # of the time that the server has after its last answer
-POPPED = 256  # entries taken from the queue at a time
-CHUNK_ENTRIES, CHUNK_VALUES = 2048, 4096  # of one conversion, together over its columns: about half a millisecond
-LONGEST_ID = 256  # characters of an id that a response header carries
-ROW_BYTES = 16  # of an answer, roughly
+CLOSE_SECONDS = 2.5  # within the server's time after its last response
+POPPED = 256  # entries taken from the queue at once
+CHUNK_ENTRIES, CHUNK_VALUES = 2048, 4096  # limits of one conversion, over all columns: about half a millisecond
+LONGEST_ID = 256  # longest id in a response header, in characters
+ROW_BYTES = 16  # approximate bytes of a row's outputs
 _MIXER, _WORD = 2654435761, 2**32  # Knuth's multiplicative hashing
 
 
 @dataclass(slots=True)
 class _Buffer:
-    """Columns of one model and day that wait to become a file."""
+    """Columns of one model and day that are not yet written to a file."""
 
     layout: Layout
-    time: float  # of its first row
+    time: float  # time of its first row, in seconds since 1970
     opened: float  # by the monotonic clock
     batches: list[RecordBatch] = field(default_factory=list)
     rows: int = 0
@@ -47,14 +46,14 @@ class _Buffer:
 
 
 class PayloadLog:
-    """Logs predictions of a process's models. `record` is called from one thread, the event loop's.
+    """Logs the predictions of a process. `record` must be called on the event loop's thread.
 
     Args:
-        settings: What is logged and where to.
-        counter: What is told of rows written, rows dropped and failed uploads.
+        settings: Settings of the log.
+        counter: Counts written rows, dropped rows and failed uploads.
 
     Raises:
-        InputError: If the destination cannot be used, whatever its state.
+        InputError: If the destination is malformed or not configured. An unreachable store is no error.
     """
 
     def __init__(self, settings: PayloadSettings, counter: Counts) -> None:
@@ -63,7 +62,7 @@ class PayloadLog:
         self._most_rows, self._most_bytes = settings.queue_rows, settings.queue_bytes
         self._threshold = int(settings.sample * _WORD)
         self._waiting: deque[Entry] = deque()
-        # Each is written by one thread only, so that neither needs a lock: what was taken in, and what was let go of.
+        # Totals of queued and of processed entries. Each is written by one thread only, so no lock is needed.
         self._rows_in = self._rows_out = 0
         self._bytes_in = self._bytes_out = 0
         self._buffers: dict[tuple[str, str | None, int], _Buffer] = {}
@@ -83,13 +82,16 @@ class PayloadLog:
         size: int,
         started: float,
     ) -> Answer:
-        """The same answer with the request's id as a header, after the request was recorded.
+        """Record a request and return its response with the request's id as a header.
 
         Args:
-            body_id: The id that the body has.
-            header: The id that the request's header has.
-            size: Bytes of the body.
-            started: When the request came, by `perf_counter`.
+            answer: Response to the request.
+            model: The model.
+            result: The request's slice of its batch.
+            body_id: Id in the request body.
+            header: Id in the request's header.
+            size: Bytes of the request body.
+            started: Arrival of the request, a value of `perf_counter`.
         """
         request_id = self.identify(body_id, header)
         batch = result.batch
@@ -103,22 +105,24 @@ class PayloadLog:
         return Answer(answer.status, answer.body, answer.content_type, (*answer.headers, (REQUEST_ID, value)))
 
     def identify(self, body_id: str | None, header: bytes | None = None) -> str:
-        """A request's id: what it says in its body, else its header `x-request-id`, else one of our own."""
+        """Id of a request: that of its body, else of its header `x-request-id`, else a new one."""
         return body_id or (header.decode("latin-1") if header else f"{self._id_prefix}-{next(self._ids):x}")
 
     def record(
         self, model: Model, request_id: str, feeds: Arrays, outputs: Arrays, rows: int, *,
         start: int = 0, size: int = 0, seconds: float = 0.0,
     ) -> None:  # fmt: skip
-        """Take note of an answered request; never waits, never raises.
+        """Queue a successful request for the log; never blocks, never raises.
 
         Args:
-            feeds: Inputs of the graph, each [N, ...], of this request or of its batch; nobody may change them afterwards.
-            outputs: The model's outputs for the same N rows.
-            rows: How many of the rows are this request's.
-            start: The first of them.
-            size: Bytes of the request's body, for the bound on memory.
-            seconds: What the answer took.
+            model: The model.
+            request_id: Id of the request.
+            feeds: Graph inputs, each [N, ...], of this request or of its batch. They must not be changed afterwards.
+            outputs: Model outputs, each [N, ...], for the same rows.
+            rows: Number of rows of this request.
+            start: Index of its first row.
+            size: Bytes of the request body, for the memory limit.
+            seconds: Duration of the request.
         """
         try:
             if not (self._everything or self.chosen(request_id)):
@@ -133,15 +137,15 @@ class PayloadLog:
             self._rows_in += rows
             self._bytes_in += size
             self._waiting.append(Entry(model, request_id, feeds, outputs, rows, start, time.time(), seconds, size))
-        except Exception as error:  # noqa: BLE001 - an answer matters more than its log
+        except Exception as error:  # noqa: BLE001 - a failure of the log must not fail the response
             self._failed(error, rows)
 
     def chosen(self, request_id: str) -> bool:
-        """Whether a request is in the sample: every replica decides alike."""
+        """Whether a request is in the sample. All replicas decide the same."""
         return crc32(request_id.encode()) * _MIXER % _WORD < self._threshold
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Write and send what was taken in; what cannot be sent within the time is lost and counted."""
+        """Write and upload all entries. Rows that are not uploaded within `seconds` are lost and counted."""
         deadline = time.monotonic() + seconds
         self._closing.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -158,7 +162,7 @@ class PayloadLog:
             try:
                 self._drain(hurry=closing)
                 self._flush(everything=closing)
-            except BaseException as error:  # noqa: BLE001 - whatever happens here, the next rows are logged
+            except BaseException as error:  # noqa: BLE001 - the log continues after any failure
                 self._failed(error, 0)
 
     def _drain(self, *, hurry: bool) -> None:
@@ -169,14 +173,14 @@ class PayloadLog:
                 for group in _groups(batch):
                     since = self._collect(group, since, hurry=hurry)
             finally:
-                # Only now, so that the bound covers what is being worked on.
+                # Only now, so that the limit includes the entries in progress.
                 self._rows_out += sum(entry.rows for entry in batch)
                 self._bytes_out += sum(entry.size for entry in batch)
             del batch, group
             self._flush()
 
     def _collect(self, entries: list[Entry], since: float, *, hurry: bool) -> float:
-        """Put entries of one model into its buffer."""
+        """Convert entries of one model and add them to its buffer."""
         left = sum(entry.rows for entry in entries)
         try:
             buffer = self._buffer(entries[0])
@@ -187,7 +191,7 @@ class PayloadLog:
                 buffer.bytes += made.nbytes
                 left -= made.num_rows
                 since = since if hurry else rest(since)
-        except BaseException as error:  # noqa: BLE001 - what cannot be logged does not end the log; arro3's panics are no Exception
+        except BaseException as error:  # noqa: BLE001 - the log continues; arro3's panics are not of class Exception
             self._failed(error, left)
         return since
 
@@ -196,7 +200,7 @@ class PayloadLog:
         key = (entry.model.name, entry.model.version, day)
         found = self._buffers.get(key)
         if found is not None and found.layout.signature is not entry.model.signature:
-            self._write(self._buffers.pop(key))  # the model was replaced by another one of the same version
+            self._write(self._buffers.pop(key))  # another model of the same version has replaced it
             found = None
         if found is None:
             layout = Layout(entry.model, exclude=self.settings.exclude, tensors=self.settings.tensors)
@@ -204,7 +208,7 @@ class PayloadLog:
         return found
 
     def _flush(self, *, everything: bool = False) -> None:
-        """Write the buffers that are old or large enough; the largest too while all of them together are too large."""
+        """Write buffers that are old or large enough, and the largest ones while the total is too large."""
         now = time.monotonic()
         for key, buffer in list(self._buffers.items()):
             due = buffer.rows >= self.settings.flush_rows or now - buffer.opened >= self.settings.flush_seconds
@@ -228,14 +232,14 @@ class PayloadLog:
 
 
 def header_value(request_id: str) -> bytes | None:
-    """An id as a response header, or None for one that cannot stand there."""
+    """Value of an id in a response header; None if the id is too long or not printable ASCII."""
     if len(request_id) <= LONGEST_ID and request_id.isascii() and request_id.isprintable():
         return request_id.encode()
     return None
 
 
 def _groups(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """Entries of one model and day together, in the order of their arrival."""
+    """Group entries by model and day, in order of arrival."""
     groups: dict[tuple[int, int], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((id(entry.model), int(entry.time // 86400)), []).append(entry)
@@ -243,7 +247,7 @@ def _groups(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def _chunks(entries: Iterable[Entry], columns: int) -> Iterable[list[Piece]]:
-    """Pieces to convert at once: few enough entries, and few enough rows, that it takes no longer than half a millisecond."""
+    """Split entries into pieces that are converted at once, within about half a millisecond."""
     most_entries, most_rows = max(8, CHUNK_ENTRIES // columns), max(64, CHUNK_VALUES // columns)
     pieces: list[Piece] = []
     rows = 0

@@ -1,4 +1,4 @@
-"""Opens the payload log of a process, where there is one."""
+"""Opening of the payload log."""
 
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def open_payload_log(settings: PayloadSettings | None, metrics: "Metrics") -> "PayloadLog | None":
-    """The log of this process; what it is made of is imported only where there is one.
+    """Open the payload log; None without settings. Its modules are imported only if it is enabled.
 
     Raises:
-        InputError: If the destination cannot be used, whatever its state.
+        InputError: If the destination is malformed or not configured.
     """
     if settings is None:
         return None

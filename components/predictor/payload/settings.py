@@ -1,4 +1,4 @@
-"""How predictions are logged: where to, how many of them, and how much memory that may take."""
+"""Settings and options of the payload log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PayloadSettings:
-    """What the command line and the environment said about the payload log.
+    """Settings of the payload log.
 
     Attributes:
-        destination: `s3://bucket/prefix` or a folder; below it follow the model's name and the date.
-        sample: Share of the requests that are logged, chosen by their ids; 1 logs all of them.
+        destination: `s3://bucket/prefix` or a folder.
+        sample: Fraction of requests that are logged, chosen by request id; 1 logs all.
         flush_rows: Rows after which a file is written.
         flush_bytes: Bytes of collected columns after which a file is written.
-        flush_seconds: Seconds after which a file is written, however few rows there are.
-        queue_rows: Most rows that wait to be put into columns; what comes while so many wait is dropped.
-        queue_bytes: The same in bytes of request bodies; also most bytes of files that wait for the store.
-        exclude: Columns that are never logged, inputs or outputs.
-        tensors: Log images, tensors and tokens too; without it they are left out.
+        flush_seconds: Seconds after which a file is written, even with few rows.
+        queue_rows: Most queued rows. Further rows are dropped.
+        queue_bytes: Most queued bytes of request bodies. Also most bytes of files that wait for their upload.
+        exclude: Inputs and outputs that are never logged.
+        tensors: Whether images, tensors and tokens are logged.
     """
 
     destination: str
@@ -42,40 +42,40 @@ def add_options(add: Callable[..., None]) -> None:
     """Declare the payload log's options.
 
     Args:
-        add: Takes an option's name, and as keywords its environment variable, default and text.
+        add: Function that declares an option: its name, and as keywords its environment variable, default and help text.
     """
     variable = "STAGEWRIGHT_PAYLOAD_"
     add("payload-log", variable=f"{variable}LOG",
-        text="log predictions as Parquet to s3://BUCKET/PREFIX or a folder (default: not at all)")  # fmt: skip
-    add("payload-sample", variable=f"{variable}SAMPLE", default="1", text="share of the requests that are logged (default: 1)")
-    add("payload-exclude", variable=f"{variable}EXCLUDE", default="", text="columns never logged, separated by commas")
+        text="log predictions as Parquet to s3://BUCKET/PREFIX or a folder (default: no log)")  # fmt: skip
+    add("payload-sample", variable=f"{variable}SAMPLE", default="1", text="fraction of requests to log (default: 1)")
+    add("payload-exclude", variable=f"{variable}EXCLUDE", default="", text="columns that are never logged, separated by commas")
     add("payload-tensors", variable=f"{variable}TENSORS", default="false", text="log images and tensors too (default: false)")
     add("payload-flush-rows", variable=f"{variable}FLUSH_ROWS", default="20000", text="rows of a file (default: 20000)")
     add("payload-flush-mb", variable=f"{variable}FLUSH_MB", default="16", text="MiB collected for a file (default: 16)")
     add("payload-flush-seconds", variable=f"{variable}FLUSH_SECONDS", default="60",
-        text="seconds after which a file is written even if small (default: 60)")  # fmt: skip
+        text="seconds after which a file is written, even with few rows (default: 60)")  # fmt: skip
     add("payload-queue-rows", variable=f"{variable}QUEUE_ROWS", default="100000",
-        text="most rows that wait to be logged; more are dropped (default: 100000)")  # fmt: skip
-    add("payload-queue-mb", variable=f"{variable}QUEUE_MB", default="64", text="the same in MiB (default: 64)")
+        text="most queued rows; further rows are dropped (default: 100000)")  # fmt: skip
+    add("payload-queue-mb", variable=f"{variable}QUEUE_MB", default="64", text="most queued MiB (default: 64)")
 
 
 def payload_settings(given: Any) -> PayloadSettings | None:
-    """Settings from parsed options, None where nothing is to be logged.
+    """Settings from parsed options; None if the log is disabled.
 
     Args:
-        given: A namespace with the options' values as text.
+        given: Namespace with the options' values as text.
 
     Raises:
-        BadParameter: Naming an option whose value cannot be.
-        InputError: If an `s3://` URI is malformed, or the environment does not say where the store is.
+        BadParameter: If a value is invalid.
+        InputError: If an `s3://` URI is malformed, or the environment has no settings of the object store.
     """
     if not given.payload_log:
         return None
-    # Imported only here: a server that logs nothing starts without them.
+    # Imported here, so that a server without a log starts faster.
     from stagewright.components.runtime.settings import StorageSettings, load_settings
     from stagewright.components.runtime.storage import is_remote, parse
 
-    if is_remote(given.payload_log):  # said here once, not by every worker
+    if is_remote(given.payload_log):  # fails here once, not in every worker
         parse(given.payload_log)
         load_settings(StorageSettings, PURPOSE)
     return PayloadSettings(

@@ -1,7 +1,7 @@
-"""CloudEvents around V1's and V2's predictions, as KServe's server takes and answers them.
+"""CloudEvents for V1's and V2's predictions, compatible with KServe's server.
 
-In structured mode the event is the body and the request stands in its `data`; in binary mode the attributes are `ce-` headers.
-The answer comes in the mode of the request. An error is answered as to any other request.
+In structured mode, the body is the event, and its `data` is the request. In binary mode, the attributes are `ce-` headers. The
+response has the mode of the request. Errors are ordinary responses.
 """
 
 import base64
@@ -25,15 +25,15 @@ TYPE = "io.kserve.inference.response"
 
 
 def mode(headers: Mapping[bytes, bytes], *, structured: bool) -> str | None:
-    """How a request is an event: "structured", "binary", or None if it is none.
+    """CloudEvents mode of a request: "structured", "binary", or None for an ordinary request.
 
     Args:
-        headers: The known ones.
-        structured: Whether the request may stand in an event's data.
+        headers: Result of `known_headers`.
+        structured: Whether structured mode is allowed.
 
     Raises:
-        UnsupportedMedia: For events in a form that is not taken here.
-        RequestError: For events of a version that is not known.
+        UnsupportedMedia: If the mode is not supported.
+        RequestError: If the version of CloudEvents is not supported.
     """
     media = headers.get(CONTENT_TYPE, b"").partition(b";")[0].strip().lower()
     if media == BATCH:
@@ -49,10 +49,10 @@ def mode(headers: Mapping[bytes, bytes], *, structured: bool) -> str | None:
 
 
 def data(body: bytes) -> bytes:
-    """The request inside a structured event.
+    """Extract the request from a structured event.
 
     Raises:
-        RequestError: If it is no event, or has no data.
+        RequestError: If the body is not a valid event, or has no data.
     """
     event = json_object(body, "the CloudEvent")
     missing = next((name for name in ("specversion", "id", "source", "type") if not isinstance(event.get(name), str)), None)
@@ -71,11 +71,12 @@ def data(body: bytes) -> bytes:
 
 
 def sealed(how: str, model: str, answer: Answer) -> Answer:
-    """An answer as an event.
+    """Convert a response to an event.
 
     Args:
         how: The mode.
-        model: Its name becomes part of the event's source.
+        model: Name of the model, for the event's source.
+        answer: The response.
     """
     attributes: dict[str, Any] = {
         "specversion": "1.0", "id": str(uuid4()), "source": f"io.kserve.inference.{quote(model)}", "type": TYPE,

@@ -1,6 +1,6 @@
-"""The way of a prediction: decode (pure), infer together with others (the only wait), encode (pure).
+"""Processing of a prediction: decode the request, infer in a batch, encode the response.
 
-Small bodies are decoded on the event loop, where they cost microseconds; large ones beside it.
+Small bodies are decoded on the event loop, which takes microseconds; large ones in a thread.
 """
 
 from asyncio import get_running_loop
@@ -36,13 +36,13 @@ LARGE_ANSWER = 2000  # rows
 
 
 class Predictions:
-    """Answers to the requests that ask a model to predict.
+    """Handler of prediction requests.
 
     Args:
-        limits: What requests may hold.
-        pool: Threads for what would hold up the event loop.
-        metrics: Counts how long each part of a prediction took.
-        payloads: Takes note of every prediction; None where nothing is logged.
+        limits: Limits of requests.
+        pool: Threads for work that would block the event loop.
+        metrics: Records the duration of each part of a prediction.
+        payloads: The payload log; None if it is disabled.
     """
 
     def __init__(
@@ -52,16 +52,19 @@ class Predictions:
         self._pool, self._metrics, self._payloads = pool, metrics, payloads
 
     async def predict(self, served: Served, action: str, scope: Scope, receive: Receive) -> Answer:
-        """One prediction.
+        """Handle one prediction request.
 
         Args:
-            action: "predict" in V1, "infer" in V2.
+            served: The model.
+            action: "predict" for V1, "infer" for V2.
+            scope: ASGI scope of the request.
+            receive: ASGI receive callable.
 
         Raises:
-            RequestError: If it cannot be answered.
-            Disconnected: If the client went away.
+            RequestError: If the request is invalid or cannot be answered.
+            Disconnected: If the client disconnected.
         """
-        served.batcher.check_room()  # before anything is read: refusing has to stay cheap where there is too much to do
+        served.batcher.check_room()  # before the body is read, so that a refusal is cheap under overload
         started, headers = perf_counter(), known_headers(scope["headers"])
         now = get_running_loop().time()
         timeout = timeout_seconds(headers, self.limits.timeout_seconds)
@@ -118,5 +121,5 @@ class Predictions:
         return answer
 
     async def _run_in_pool(self, work: Callable[[], Result]) -> Result:
-        """Do work beside the event loop that would hold it up."""
+        """Run work in a thread that would block the event loop."""
         return await get_running_loop().run_in_executor(self._pool, work)

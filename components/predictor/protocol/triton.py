@@ -1,4 +1,4 @@
-"""What Triton's clients ask beyond the protocol: a model's configuration and its statistics, extensions of V2."""
+"""Triton's extensions of V2: model configuration and statistics."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,9 +13,10 @@ _NANOSECONDS = 1e9
 
 
 def configuration(model: Model, *, max_rows: int) -> dict[str, Any]:
-    """The model as Triton's configuration would describe it; sizes are those of one row.
+    """A model's configuration in Triton's format. Shapes are those of one row.
 
     Args:
+        model: The model.
         max_rows: Most rows of a request.
     """
     settings = model.settings
@@ -35,10 +36,10 @@ def configuration(model: Model, *, max_rows: int) -> dict[str, Any]:
 
 
 def statistics(models: Iterable[Model], metrics: Metrics) -> dict[str, Any]:
-    """What was counted of each model's predictions, over all workers; times are sums in nanoseconds.
+    """Statistics of each model's predictions in Triton's format, summed over all workers. Times are nanoseconds.
 
-    A request's time has four parts: it waits in the queue, its values are read and converted, the model computes, the answer is
-    written. Those of a batch compute together, and the time of its inference counts for each of them.
+    A request's time has four parts: queue, conversion of inputs, inference, and encoding of outputs. The requests of a batch
+    share one inference, whose time counts for each of them.
     """
     served = list(models)
     counted = metrics.times(model.name for model in served)

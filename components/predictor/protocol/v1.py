@@ -1,4 +1,4 @@
-"""KServe's V1 protocol as pure functions: rows in, labels and probabilities out.
+"""KServe's V1 protocol as pure functions: decode rows, encode labels and probabilities.
 
 A row is a list of values in the signature's order, an object by column name, or a bare value when the model takes one column.
 TF Serving's column form, `{"inputs": {"column": [values]}}`, is accepted too.
@@ -16,15 +16,15 @@ from stagewright.components.predictor.wire.messages import Answer, json_bytes, j
 
 
 def decode(columns: Columns, body: bytes, *, max_rows: int) -> BatchInput:
-    """The rows of a predict request, each of the right width; their values are checked when they are converted.
+    """Decode the rows of a predict request and check their width. Values are checked later, when they are converted.
 
     Raises:
-        RequestError: Naming what is wrong, with the column and the row where there is one.
+        RequestError: If the request is invalid. The sentence names the column and the row, if there is one.
     """
     document = json_object(body)
     key = "instances" if "instances" in document else "inputs"
     if key not in document:
-        if "specversion" in document and isinstance(document.get("data"), dict):  # a CloudEvent that says it is plain JSON
+        if "specversion" in document and isinstance(document.get("data"), dict):  # a CloudEvent with a plain JSON content type
             return decode(columns, json_bytes(document["data"]), max_rows=max_rows)
         raise RequestError('the body has neither "instances" nor "inputs"; send {"instances": [row, ...]}')
     given = document[key]
@@ -32,14 +32,14 @@ def decode(columns: Columns, body: bytes, *, max_rows: int) -> BatchInput:
         return _decode_columns(columns, given, max_rows)
     if not isinstance(given, list):
         raise RequestError(f'"{key}" is {shown(given)}; expected a list of rows')
-    if len(given) == 1 and type(given[0]) is list and len(given[0]) == columns.width:  # what most requests are
+    if len(given) == 1 and type(given[0]) is list and len(given[0]) == columns.width:  # fast path for the most common request
         return BatchInput(1, given)
     _check_rows(key, len(given), max_rows)
     return BatchInput(len(given), _rows(columns, given))
 
 
 def encode(model: Model, result: ResultSlice) -> Answer:
-    """The answer: "predictions" are labels or numbers, a classifier adds "probabilities" in the order of its classes."""
+    """Encode the response: "predictions" are labels or numbers; classifiers add "probabilities" in the order of the classes."""
     end = _ending(model.name, model.version)
     rows = result.batch.json
     if "prediction" in rows:
@@ -54,7 +54,7 @@ def encode(model: Model, result: ResultSlice) -> Answer:
 
 @lru_cache(maxsize=64)
 def _ending(name: str, version: str | None) -> bytes:
-    """What every answer of a model ends with."""
+    """The constant end of a model's responses."""
     return json_bytes({"model_name": name} if version is None else {"model_name": name, "model_version": version})[1:]
 
 
@@ -75,7 +75,7 @@ def _rows(columns: Columns, rows: list[Any]) -> Rows:
 
 
 def _from_lists(columns: Columns, rows: list[list[Any]]) -> Rows:
-    if columns.tensor:  # the value of a row is a list itself, and may stand there without one around it
+    if columns.tensor:  # the value is a list itself, with or without an enclosing list
         return [row if len(row) == 1 else (row,) for row in rows]
     if set(map(len, rows)) != {columns.width}:
         row = next(row for row, values in enumerate(rows) if len(values) != columns.width)
@@ -90,7 +90,7 @@ def _from_objects(columns: Columns, rows: list[dict[str, Any]]) -> Rows:
         try:
             return list(map(itemgetter(*names), rows))
         except KeyError:
-            pass  # a column is absent, and another one stands in its place: the search below names it
+            pass  # one column is missing and one is unknown; the check below names it
     known = columns.by_name.keys()
     for row, values in enumerate(rows):
         if not values.keys() <= known:

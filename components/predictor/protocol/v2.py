@@ -26,8 +26,10 @@ class InferRequest:
     """A decoded infer request.
 
     Attributes:
-        timeout: Seconds in which the client wants its answer.
-        outputs: In the order of the request.
+        batch_input: The rows as graph inputs.
+        id: Id of the request.
+        timeout: Timeout of the request in seconds.
+        outputs: Requested outputs in order.
     """
 
     batch_input: BatchInput
@@ -45,13 +47,13 @@ class _Tensor:
     array: np.ndarray | None  # from bytes
 
     def feed(self, column: AnyColumn) -> np.ndarray:
-        """The tensor as the graph's input."""
+        """The tensor as a graph input [rows, ...]."""
         if self.array is not None:
             return column.from_array(self.datatype, self.array, self.shape)
         return column.from_tensor(self.datatype, self.values or [], self.shape)
 
     def part(self, column: AnyColumn, position: int, width: int) -> np.ndarray:
-        """One of the tensor's columns as the graph's input."""
+        """One of the tensor's columns as a graph input [rows, 1]."""
         if self.array is not None:
             return column.from_array(self.datatype, np.ascontiguousarray(self.array[position::width]), self.shape[:1])
         return column.from_tensor(self.datatype, (self.values or [])[position::width], self.shape[:1])
@@ -60,14 +62,17 @@ class _Tensor:
 def decode(
     columns: Columns, outputs: list[dict[str, Any]], body: bytes, header: bytes | None, *, max_rows: int
 ) -> InferRequest:
-    """An infer request's meaning.
+    """Decode an infer request.
 
     Args:
-        outputs: The model's outputs as metadata.
-        header: Value of Inference-Header-Content-Length: how many bytes of the body are JSON, binary tensors follow.
+        columns: Columns of the model.
+        outputs: Outputs of the model's metadata.
+        body: Request body.
+        header: Value of Inference-Header-Content-Length: bytes of JSON at the start of the body, before binary tensors.
+        max_rows: Most rows of a request.
 
     Raises:
-        RequestError: Naming what is wrong, with the input and the row where there is one.
+        RequestError: If the request is invalid. The sentence names the input and the row, if there is one.
     """
     length = _header_length(header, len(body))
     document = json_object(memoryview(body)[:length] if header is not None else body, "the request's JSON")
@@ -84,7 +89,7 @@ def decode(
 
 
 def metadata(model: Model) -> dict[str, Any]:
-    """What the model takes and answers; `parameters` carry what tensors cannot say."""
+    """Metadata of a model: inputs and outputs, and in `parameters` its task, framework and classes."""
     signature = model.signature
     parameters = {"task": signature.task, "framework": signature.framework, "classes": signature.classes}
     return {
@@ -155,7 +160,7 @@ def _feeds(columns: Columns, given: list[_Tensor], max_rows: int) -> tuple[Feeds
 
 
 def _table_feeds(columns: Columns, table: _Tensor) -> Feeds:
-    """One two-dimensional tensor with all columns in the signature's order, whatever its name."""
+    """Graph inputs from one tensor [rows, columns] of any name, with all columns in the signature's order."""
     width = table.shape[1]
     if not columns.numeric:
         raise BadTensor(
@@ -170,7 +175,7 @@ def _table_feeds(columns: Columns, table: _Tensor) -> Feeds:
 
 
 def _timeout(parameters: dict[str, Any]) -> float | None:
-    """Seconds from Triton's request parameter `timeout`, which counts microseconds; 0 is none."""
+    """Timeout in seconds from Triton's request parameter `timeout` in microseconds; None for 0."""
     given = parameters.get("timeout")
     if given is None or (type(given) is int and given == 0):
         return None

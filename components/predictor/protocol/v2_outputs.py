@@ -1,4 +1,4 @@
-"""Outputs of an infer request: which are wanted in which form, and the answer made of them."""
+"""Requested outputs of an infer request, and the encoding of its response."""
 
 from typing import Any, NamedTuple
 
@@ -13,15 +13,16 @@ from stagewright.components.predictor.wire.errors import RequestError, shown
 from stagewright.components.predictor.wire.messages import Answer, json_bytes
 
 BINARY = b"application/octet-stream"
-SHARED_MEMORY = "shared_memory_"  # parameters of Triton's extension, which is not offered
+SHARED_MEMORY = "shared_memory_"  # prefix of the parameters of Triton's extension, which is not supported
 
 
 class RequestedOutput(NamedTuple):
-    """An output that a request asks for.
+    """A requested output.
 
     Attributes:
-        binary: Sent as bytes.
-        classes: Instead of the numbers, so many of the likeliest classes; 0 for the numbers.
+        name: Name of the output.
+        binary: Whether the output is sent as bytes.
+        classes: Number of the most probable classes to send instead of the probabilities; 0 sends the probabilities.
     """
 
     name: str
@@ -30,7 +31,7 @@ class RequestedOutput(NamedTuple):
 
 
 def encode(model: Model, wanted: tuple[RequestedOutput, ...], identity: str | None, result: ResultSlice) -> Answer:
-    """The answer: JSON, or JSON followed by the bytes of the tensors that were asked for in binary form."""
+    """Encode the response: JSON, followed by the bytes of outputs that were requested in binary form."""
     described, chunks = [], []
     datatypes = {output["name"]: output["datatype"] for output in model.outputs}
     for name, binary, classes in wanted:
@@ -56,10 +57,10 @@ def encode(model: Model, wanted: tuple[RequestedOutput, ...], identity: str | No
 
 
 def read_requested_outputs(requested: Any, names: list[str], binary_default: bool | None) -> tuple[RequestedOutput, ...]:
-    """The outputs that a request asks for; all of them if it names none.
+    """Read the requested outputs; all outputs if the request names none.
 
     Raises:
-        RequestError: For an output that the model does not have, or parameters that cannot be.
+        RequestError: If an output is unknown, or a parameter is invalid.
     """
     if requested is None or requested == []:
         return tuple(RequestedOutput(name, bool(binary_default)) for name in names)
@@ -79,7 +80,10 @@ def read_requested_outputs(requested: Any, names: list[str], binary_default: boo
 
 
 def read_parameters(owner: dict[str, Any], where: str) -> dict[str, Any]:
-    """The `parameters` of a request or a tensor, which may be left out."""
+    """Read the optional `parameters` of a request or a tensor.
+
+    Raises:
+        RequestError: If they are not an object, or have a parameter that is not supported."""
     parameters = owner.get("parameters")
     if parameters is None:
         return {}
@@ -92,7 +96,10 @@ def read_parameters(owner: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def read_flag(parameters: dict[str, Any], name: str) -> bool | None:
-    """A parameter that is true or false, or None where it is not given."""
+    """Read an optional boolean parameter; None if it is not set.
+
+    Raises:
+        RequestError: If it is not a boolean."""
     value = parameters.get(name)
     if value is not None and not isinstance(value, bool):
         raise RequestError(f"parameter '{name}' is {shown(value)}; expected true or false")
@@ -104,7 +111,7 @@ def _data(result: ResultSlice, name: str) -> bytes:
 
 
 def _likeliest(model: Model, result: ResultSlice, number: int) -> np.ndarray:
-    """The likeliest classes of each row as "probability:index:label", objects [rows, number], as Triton writes them."""
+    """The most probable classes of each row as str objects "probability:index:label" [rows, number], as in Triton."""
     probabilities = result.outputs["probabilities"]
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :number]
     labels = model.signature.classes or ()

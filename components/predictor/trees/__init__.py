@@ -1,1 +1,1 @@
-"""Tree ensembles of a graph, evaluated by a kernel of our own; ONNX Runtime keeps what is before and after them."""
+"""Tree ensembles of a graph, computed by a compiled kernel. ONNX Runtime computes the rest of the graph."""

@@ -1,7 +1,7 @@
-"""A tree ensemble's node of a graph as the kernel's arrays, and what it answers.
+"""Conversion of a graph's tree ensemble to the kernel's arrays, and its evaluation.
 
-The meaning of a node's attributes is ONNX's (ai.onnx.ml, TreeEnsembleClassifier and TreeEnsembleRegressor); sums are float32 in
-the order of the trees, as ONNX Runtime's with one thread, and what is made of them by the same operations: the same bytes.
+Attributes have ONNX's meaning (ai.onnx.ml, TreeEnsembleClassifier and TreeEnsembleRegressor). Sums are float32 in the order of
+the trees, and post-processing uses the same operations as ONNX Runtime with one thread. So the outputs are the same bytes.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from stagewright.components.predictor.trees import kernel
 from stagewright.components.predictor.trees.layout import Layout, array, refuse
 from stagewright.components.predictor.trees.messages import attributes
 
-FINISHES = ("NONE", "LOGISTIC", "SOFTMAX", "SHARE", "NONE_OF_ONE", "LOGISTIC_OF_ONE")  # in the order of kernel.c
+FINISHES = ("NONE", "LOGISTIC", "SOFTMAX", "SHARE", "NONE_OF_ONE", "LOGISTIC_OF_ONE")  # in kernel.c's order
 MOST_VALUES = 1 << 26  # 256 MiB
 _KNOWN = {
     "aggregate_function", "base_values", "nodes_falsenodeids", "nodes_featureids", "nodes_hitrates",
@@ -29,14 +29,14 @@ class Forest:
     """Trees in the kernel's form.
 
     Attributes:
-        nodes: A threshold and a word each, trees one after another, a tree's levels from the root.
-        values: For each node what it adds if it is a leaf, [nodes, width].
-        trees: Root, depth and first output of each tree, [T, 3].
-        outputs: Sums for each row.
-        base: What every sum starts with, [outputs].
-        divisor: What sums are divided by before that: the number of trees, for a mean.
-        finish: From sums [N, outputs] to what the node answers [N, C].
-        columns: Columns that the trees look at, up to the last one.
+        nodes: Threshold and word of each node [nodes], tree by tree, level by level from the root.
+        values: Leaf values of each node [nodes, width].
+        trees: Root, depth and first output of each tree [T, 3].
+        outputs: Number of sums for each row.
+        base: Initial value of each sum [outputs].
+        divisor: Divisor of the sums before the base is added: the number of trees for a mean, otherwise 1.
+        finish: Post-processing of sums [N, outputs] to the node's output [N, C].
+        columns: Number of columns up to the last one that the trees use.
     """
 
     nodes: np.ndarray
@@ -50,10 +50,10 @@ class Forest:
 
     @classmethod
     def from_node(cls, node: Any) -> Self:
-        """The kernel's form of a graph's node.
+        """Convert a graph's node to the kernel's form.
 
         Raises:
-            Unsupported: If the kernel cannot do what the node asks for.
+            Unsupported: If the kernel does not support the node.
         """
         given = attributes(node)
         refuse(not set(given) <= _KNOWN, "an attribute of a later version")
@@ -62,7 +62,7 @@ class Forest:
         labels = len(given.get("classlabels_int64s", ())) or len(given.get("classlabels_strings", ()))
         count = labels if classifier else given.get("n_targets", 1)
         ids, weights = array(given[f"{prefix}_ids"]), array(given[f"{prefix}_weights"], np.float32)
-        single = classifier and count == 2 and len(np.unique(ids)) == 1  # both classes' scores follow from one sum
+        single = classifier and count == 2 and len(np.unique(ids)) == 1  # the scores of both classes follow from one sum
         outputs, ids = (1, np.zeros_like(ids)) if single else (count, ids)
         refuse(bool(((ids < 0) | (ids >= outputs)).any()), "an output that is not there")
         finish = _finish(given, classifier=classifier, single=single, positive=bool((weights >= 0).all()))
@@ -83,7 +83,10 @@ class Forest:
         )  # fmt: skip
 
     def predict_scores(self, features: np.ndarray) -> np.ndarray:
-        """Scores or predictions [N, C] of features [N, F], float32."""
+        """Scores or predictions [N, C] for features [N, F], float32.
+
+        Raises:
+            ValueError: If the features have too few columns."""
         rows, columns = features.shape
         if columns < self.columns:
             raise ValueError(f"features have {columns} columns; the trees look at {self.columns}")
@@ -97,7 +100,7 @@ class Forest:
 
 
 def _widths(tree: np.ndarray, ids: np.ndarray, trees: int, outputs: int) -> tuple[np.ndarray, int]:
-    """Each tree's first output, and how many outputs a leaf adds to: one where every tree has its own, otherwise all."""
+    """First output of each tree [T], and the number of outputs of a leaf: 1 if each tree has one output, otherwise all."""
     own = np.unique(np.column_stack([tree, ids]), axis=0)
     first = np.zeros(trees, dtype=np.int64)
     if len(own) > len(np.unique(own[:, 0])):

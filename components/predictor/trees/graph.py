@@ -1,4 +1,4 @@
-"""A graph, cut around its tree ensemble."""
+"""Splitting of a graph around its tree ensemble."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,19 +9,19 @@ from google.protobuf.message import DecodeError
 
 from stagewright.components.predictor.trees.messages import CLASS, attributes, matrix
 
-_GRAPHS = {5, 10}  # attribute types that hold a graph of their own
+_GRAPHS = {5, 10}  # attribute types of subgraphs
 _TREES = {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A column of texts that the graph reads only to give each a number.
+    """A text column that the graph only maps to numbers.
 
     Attributes:
-        given: The column's input of the whole graph.
-        made: The input of `Cut.before` that takes the numbers, float32 [N, 1].
+        given: Input of the whole graph, text [N, 1].
+        made: Input of `Cut.before` for the numbers, float32 [N, 1].
         known: Numbers by text.
-        other: The number of every other text.
+        other: Number of all other texts.
     """
 
     given: str
@@ -35,13 +35,13 @@ class Cut:
     """A graph in three parts.
 
     Attributes:
-        node: The tree ensemble's node.
-        given: What the trees read, [N, F].
-        scores: What they answer, [N, C].
-        encoders: Columns of texts whose numbers `before` takes in their place.
-        before: Graph that makes `given`; empty where it is an input of the whole.
-        trees: Graph of the trees alone.
-        after: Graph from `scores` to the whole's outputs; empty where nothing follows.
+        node: Node of the tree ensemble.
+        given: Name of the trees' input [N, F].
+        scores: Name of the trees' output [N, C].
+        encoders: Text columns that `before` takes as numbers.
+        before: Graph that computes `given`; empty if `given` is an input of the whole graph.
+        trees: Graph of the trees only.
+        after: Graph from `scores` to the outputs of the whole graph; empty if there is none.
     """
 
     node: Any
@@ -54,10 +54,10 @@ class Cut:
 
 
 def cut(graph: bytes) -> Cut | None:
-    """Cut a graph around its tree ensemble; None if it has none, several, or one that cannot be taken out."""
+    """Split a graph around its tree ensemble; None if it has none, several, or one that cannot be separated."""
     try:
         model = CLASS["Model"].FromString(graph)
-    except DecodeError:  # the session, which is opened next, says what is wrong with it
+    except DecodeError:  # opening the session reports the error
         return None
     nodes = list(model.graph.node)
     trees = _trees(nodes)
@@ -82,16 +82,16 @@ def cut(graph: bytes) -> Cut | None:
 
 
 def _trees(nodes: Sequence[Any]) -> Any:
-    """The one tree ensemble of a graph without graphs inside its nodes; otherwise None."""
+    """The tree ensemble of a graph; None if there is not exactly one, or the graph has subgraphs."""
     found = [node for node in nodes if node.op_type in _TREES and node.domain == "ai.onnx.ml"]
     nested = any(one.type in _GRAPHS for node in nodes for one in node.attribute)
     return found[0] if len(found) == 1 and not nested else None
 
 
 def _separate(graph: Any, given: str, scores: str, before: Sequence[Any], after: Sequence[Any]) -> bool:
-    """Whether the trees read what is before them, or an input, and what is after them reads nothing but their scores.
+    """Whether the nodes before the trees, or an input, feed them, and the nodes after them use only their scores.
 
-    The index of the best class, which a classifier answers besides, must be nobody's.
+    No node may use the classifier's other output, the label.
     """
     constants = {one.name for one in graph.initializer}
     known = constants | {scores} | {name for node in after for name in node.output}
@@ -100,7 +100,7 @@ def _separate(graph: Any, given: str, scores: str, before: Sequence[Any], after:
 
 
 def _encoders(nodes: Sequence[Any], inputs: set[str]) -> Iterator[Encoder]:
-    """Nodes that turn an input of texts, which nothing else reads, into numbers."""
+    """Yield nodes that map a text input to numbers, if no other node uses the input."""
     readers = Counter(name for node in nodes for name in node.input)
     for node in nodes:
         if node.op_type != "LabelEncoder" or node.input[0] not in inputs or readers[node.input[0]] > 1:
@@ -114,7 +114,7 @@ def _encoders(nodes: Sequence[Any], inputs: set[str]) -> Iterator[Encoder]:
 
 
 def _ancestors(nodes: Sequence[Any], name: str) -> set[int]:
-    """The nodes that a value is made by, directly or not."""
+    """Indexes of all nodes that a value depends on."""
     makers = {output: at for at, node in enumerate(nodes) for output in node.output}
     found: set[int] = set()
     waiting = [name]
@@ -127,7 +127,7 @@ def _ancestors(nodes: Sequence[Any], name: str) -> set[int]:
 
 
 def _part(model: Any, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> bytes:
-    """The model with these nodes only, and the constants that they read."""
+    """The model with these nodes only, and their constants."""
     read = {name for node in nodes for name in node.input}
     made = CLASS["Model"]()
     made.CopyFrom(model)

@@ -1,4 +1,4 @@
-"""Nodes of an ensemble in the order and form in which the kernel walks over them."""
+"""Memory layout of an ensemble's nodes for the kernel."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,35 +6,38 @@ from typing import Any, Self
 
 import numpy as np
 
-COLUMNS, TREE_NODES = 1 << 11, 1 << 20  # what a node's word has bits for
+COLUMNS, TREE_NODES = 1 << 11, 1 << 20  # limits of the bits in a node's word
 _NODE = np.dtype([("threshold", np.float32), ("word", np.uint32)])
 _MODES = {b"LEAF": 0, b"BRANCH_LEQ": 1, b"BRANCH_LT": 2, b"BRANCH_GT": 3, b"BRANCH_GTE": 4}
 _INFINITY = np.float32(np.inf)
 
 
 class Unsupported(Exception):
-    """These trees are for ONNX Runtime."""
+    """The kernel does not support these trees; ONNX Runtime computes them."""
 
 
 def refuse(wrong: bool, why: str) -> None:
-    """Leave the trees to ONNX Runtime if something is wrong for the kernel."""
+    """Raise if the kernel does not support the trees.
+
+    Raises:
+        Unsupported: If `wrong`."""
     if wrong:
         raise Unsupported(why)
 
 
 def array(values: Iterable[Any], dtype: type = np.int64) -> np.ndarray:
-    """An attribute's numbers [n]."""
+    """Numbers of an attribute as an array [n]."""
     return np.fromiter(values, dtype=dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Trees one after another, each level by level from its root, a node's two children side by side.
+    """Nodes tree by tree, each tree level by level from its root, with the two children of a node adjacent.
 
     Attributes:
-        words: Each node's threshold and word, as kernel.c describes them.
-        trees: Root and depth of each tree, [T, 2].
-        columns: Columns that nodes look at, up to the last one.
+        words: Threshold and word of each node [nodes], as described in kernel.c.
+        trees: Root and depth of each tree [T, 2].
+        columns: Number of columns up to the last one that a node uses.
     """
 
     words: np.ndarray
@@ -45,22 +48,22 @@ class Layout:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Lay out the nodes that a graph's node describes.
+        """Lay out the nodes of a tree ensemble's attributes.
 
         Raises:
-            Unsupported: If they are no trees, too large ones, or compare in another way.
+            Unsupported: If they are not trees, are too large, or use another comparison.
         """
         refuse(not set(given["nodes_modes"]) <= set(_MODES), "a comparison other than <, <=, >, >=")
         mode = np.fromiter((_MODES[one] for one in given["nodes_modes"]), dtype=np.int8)
         keys = _Keys.of(array(given["nodes_treeids"]), array(given["nodes_nodeids"]))
         inner = mode > 0
         true, false = (keys.children(array(given[f"nodes_{side}nodeids"]), inner) for side in ("true", "false"))
-        turned = mode >= 3  # the kernel goes right where a value is above
+        turned = mode >= 3  # the kernel goes right if the value is above the threshold
         left, right = np.where(turned, false, true), np.where(turned, true, false)
         tracks = array(given.get("nodes_missing_value_tracks_true", ())).astype(bool)
         tracks = tracks if len(tracks) else np.zeros(len(mode), dtype=bool)
         threshold = array(given["nodes_values"], np.float32)
-        below = (mode == 2) | (mode == 4)  # x < t and x <= the number before t say the same
+        below = (mode == 2) | (mode == 4)  # x < t is x <= the next smaller number
         threshold[below] = np.nextafter(threshold[below], -_INFINITY)
         feature = array(given["nodes_featureids"])
         refuse(bool((feature[inner] >= COLUMNS).any()), "more columns than a word can count")
@@ -78,7 +81,10 @@ class Layout:
         return cls(words, np.column_stack([root, depth]), columns, keys, places)
 
     def find(self, trees: Iterable[int], nodes: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Where nodes lie, and the positions of their trees, by the numbers that the graph gives them."""
+        """Positions [n] of nodes, and of their trees, by their ids in the graph.
+
+        Raises:
+            Unsupported: If a node does not exist."""
         found = self._keys.find(array(trees), array(nodes))
         refuse(bool((found < 0).any()), "a leaf that is not there")
         return self._places[found], self._keys.tree[found]
@@ -86,7 +92,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """Nodes by tree and number."""
+    """Index of nodes by tree and node id."""
 
     tree: np.ndarray  # each node's tree, counted from 0
     _ids: np.ndarray
@@ -105,12 +111,12 @@ class _Keys:
         return cls(tree, ids, stride, keys[sorter], sorter)
 
     def find(self, trees: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-        """Positions of nodes, -1 for those that are not there."""
+        """Positions of nodes [n]; -1 for nodes that do not exist."""
         tree = np.minimum(np.searchsorted(self._ids, trees), len(self._ids) - 1)
         return np.where(self._ids[tree] == trees, self._positions(tree, nodes), -1)
 
     def children(self, numbers: np.ndarray, inner: np.ndarray) -> np.ndarray:
-        """Positions of inner nodes' children in the same tree; a leaf's mean nothing."""
+        """Positions of the children of inner nodes [nodes]; undefined for leaves."""
         found = self._positions(self.tree, numbers)
         refuse(bool((found[inner] < 0).any()), "a child that is not there")
         return np.where(inner, found, 0)
@@ -123,7 +129,7 @@ class _Keys:
 
 
 def _by_levels(tree: np.ndarray, left: np.ndarray, right: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes in order of trees and levels, and each tree's depth."""
+    """Order of nodes by tree and level [nodes], and depth of each tree [T]."""
     child = np.zeros(len(tree), dtype=bool)
     child[left[inner]] = child[right[inner]] = True
     level = np.flatnonzero(~child)

@@ -1,7 +1,7 @@
-"""As much of ONNX's format as it takes to find the trees in a graph and to cut it around them.
+"""The parts of ONNX's format that are needed to find the trees in a graph and to split it.
 
-The model server's image has protobuf, but not the onnx package with its compiler and checkers. What these messages do not name
-is kept as it is when a graph is written again.
+The model server's image has protobuf but not the onnx package. Fields that these messages do not declare are preserved when a
+graph is serialized again.
 """
 
 from typing import Any
@@ -49,12 +49,12 @@ CLASS = _classes()
 
 
 def attributes(node: Any) -> dict[str, Any]:
-    """A node's attributes by name, each in the one form that it has."""
+    """Values of a node's attributes by name; None for types that are not supported."""
     forms = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
     return {one.name: getattr(one, forms[one.type]) if one.type in forms else None for one in node.attribute}
 
 
 def matrix(name: str) -> Any:
-    """The declaration of a float matrix [N, any]."""
+    """Declaration of a float matrix [N, any]."""
     tensor = CLASS["TensorType"](elem_type=_FLOAT, shape=CLASS["Shape"](dim=[CLASS["Size"](), CLASS["Size"]()]))
     return CLASS["Value"](name=name, type=CLASS["Type"](tensor_type=tensor))

@@ -1,4 +1,4 @@
-"""A graph with trees, answered by three: ONNX Runtime before them, the kernel, ONNX Runtime after them."""
+"""Evaluation of a graph with trees: ONNX Runtime before the trees, the kernel, ONNX Runtime after them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from stagewright.components.runtime import logs
 if TYPE_CHECKING:
     from stagewright.components.predictor.trees.graph import Cut
 
-LEAST_ROWS = 24  # below, three calls cost more than faster trees give back
+LEAST_ROWS = 24  # below, the overhead of three calls exceeds the gain
 PROBES = 512
-_TREES = b"TreeEnsemble"  # what every graph with trees has somewhere
+_TREES = b"TreeEnsemble"  # occurs in every graph with trees
 
 Open = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class NativeTrees:
-    """What answers large batches of a model in ONNX Runtime's place."""
+    """A model with its trees in the kernel, for large batches."""
 
     cut: "Cut"
     forest: Any
@@ -31,13 +31,13 @@ class NativeTrees:
     after: Any
 
     def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The graph's outputs of these names, as a session's `run`."""
+        """Outputs of these names, each [N, ...], for graph inputs [N, ...], as `run` of a session."""
         features = self.before.run(None, self._encoded(feeds))[0] if self.before is not None else feeds[self.cut.given]
         scores = self.forest.predict_scores(features)
         return [scores] if self.after is None else self.after.run(names, {self.cut.scores: scores})
 
     def _encoded(self, feeds: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """The inputs of what is before the trees: numbers where the graph would look its texts up itself."""
+        """Graph inputs of the part before the trees, with encoded text columns as numbers."""
         if conversion is None or not self.cut.encoders:
             return feeds
         encoded = dict(feeds)
@@ -49,7 +49,7 @@ class NativeTrees:
 
 
 def available() -> bool:
-    """Whether the kernel was compiled for this machine."""
+    """Whether the compiled kernel is installed."""
     return conversion is not None and find_spec("stagewright.components.predictor.trees.kernel") is not None
 
 
@@ -59,10 +59,10 @@ def has_trees(model: bytes) -> bool:
 
 
 def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
-    """The same model with its trees in the kernel; None where it has no such trees, or there is no kernel.
+    """The model with its trees in the kernel; None without supported trees or without the kernel.
 
-    What the kernel answers is compared with ONNX Runtime, byte for byte, on rows around the trees' own thresholds; a model for
-    which they differ stays with ONNX Runtime.
+    The kernel's outputs are compared with ONNX Runtime's, byte for byte, on rows near the trees' thresholds. If they differ, ONNX
+    Runtime computes the model.
 
     Args:
         model: The graph.
@@ -70,7 +70,7 @@ def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
     """
     if not available() or not has_trees(model):
         return None
-    # Here, not above: protobuf and the kernel are only for those who have trees.
+    # Imported here: only models with trees need protobuf and the kernel.
     from stagewright.components.predictor.trees import graph
     from stagewright.components.predictor.trees.forest import Forest
 
@@ -79,23 +79,23 @@ def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
         return None if cut is None else _proved(cut, Forest.from_node(cut.node), open_session)
     except Unsupported:
         return None
-    except Exception as error:  # noqa: BLE001 - whatever a part fails with, the whole graph is there
+    except Exception as error:  # noqa: BLE001 - after any failure, ONNX Runtime computes the whole graph
         logs.event("trees_left_to_onnxruntime", reason=f"{type(error).__name__} {error}"[:300])
         return None
 
 
 def _proved(cut: "Cut", forest: Any, open_session: Open) -> NativeTrees | None:
-    """The parts put together; None if the kernel answers otherwise than ONNX Runtime."""
+    """The combined parts; None if the kernel's outputs differ from ONNX Runtime's."""
     probes = _probes(forest)
     expected = open_session(cut.trees).run(None, {cut.given: probes})[0].reshape(PROBES, -1)
     if forest.predict_scores(probes).tobytes() != np.ascontiguousarray(expected).tobytes():
-        return None  # which engine answers depends on the size of a batch, and the answer must not
+        return None  # the batch size selects the engine, so both must give the same output
     before, after = (open_session(part) if part else None for part in (cut.before, cut.after))
     return NativeTrees(cut, forest, before, after)
 
 
 def _probes(forest: Any) -> np.ndarray:
-    """Rows [PROBES, F] whose values lie on, just beside and between thresholds; in every other row some are missing."""
+    """Rows [PROBES, F] with values at, next to and between thresholds; every second row has missing values."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(PROBES, forest.columns)).astype(np.float32)
     columns = forest.nodes["word"] & (COLUMNS - 1)
