@@ -61,8 +61,8 @@ def has_trees(model: bytes) -> bool:
 def native_trees(model: bytes, open_session: Open) -> NativeTrees | None:
     """The model with its trees in the kernel; None without supported trees or without the kernel.
 
-    The kernel's outputs are compared with ONNX Runtime's, byte for byte, on rows near the trees' thresholds. If they differ, ONNX
-    Runtime computes the model.
+    The kernel's outputs are compared with ONNX Runtime's, byte for byte, on rows near the trees' thresholds. If they differ,
+    ONNX Runtime computes the model.
 
     Args:
         model: The graph.
