@@ -1,11 +1,11 @@
-"""What Kubeflow sees of this stage."""
+"""Components that evaluate a model and write its card, as Kubeflow Pipelines sees them."""
 
 from kfp import dsl
 
 from stagewright.components.authoring import component
 
 
-@component(group="tabular", cacheable=False)  # it compares with the champion of the day and writes to the run in MLflow
+@component(group="tabular", cacheable=False)  # it compares with the current champion and writes to the MLflow run
 def evaluate_model(
     model: dsl.Input[dsl.Model],
     train: dsl.Input[dsl.Dataset],
@@ -22,26 +22,26 @@ def evaluate_model(
     compare_with_champion: bool = True,
     seed: int = 0,
 ) -> None:
-    """Measure a model on every split and let it pass only if it is good enough.
+    """Evaluate a model on every split and apply the quality gate.
 
-    The gate: each threshold of `minimum`, better than a model that learned nothing, and not worse than the champion beyond
-    chance. What was found is written before the gate fails.
+    The gate requires each threshold of `minimum`, a better result than the trivial baseline, and no significant loss against
+    the champion. All outputs are written before the gate fails.
 
     Args:
         model: Model folder of train_model.
-        train: Training split, against which over-fitting is judged.
+        train: Training split, to detect overfitting.
         validation: Validation split.
-        test: Test split, which everything else is measured on.
-        metrics: Metrics of the test split by name; those of the others with the split in front.
-        classification: Confusion matrix and, for two classes, the ROC curve; empty for a regression.
-        report: Page with plots.
+        test: Test split, for all other results.
+        metrics: Test metrics by name. Metrics of the other splits have the split as a prefix.
+        classification: Confusion matrix and, for binary models, the ROC curve. Empty for regression.
+        report: HTML report with plots.
         evaluation: JSON with metrics, intervals, slices, importance, baseline, champion and gate.
-        name: Name under which the model is registered; its champion is what it is compared with.
-        minimum: Threshold by metric, such as {"roc_auc": 0.8, "log_loss": 0.5}; for an error it is a maximum.
-        slices: Columns to look at by value; none: the two that the model relies on most.
-        run_id: MLflow run to which metrics and report are added; empty: none.
-        compare_with_champion: Compare with the registered champion, where a registry is set.
-        seed: Of resamples and shuffles.
+        name: Registered name of the model; its champion is the model to compare with.
+        minimum: Required test metrics as JSON: minimum for scores, maximum for errors. E.g. {"roc_auc": 0.8, "log_loss": 0.5}.
+        slices: Columns to evaluate by value. Default: the two most important columns of the model.
+        run_id: MLflow run that receives the metrics and the report. Default: none.
+        compare_with_champion: Compare with the registered champion if MLFLOW_TRACKING_URI is set.
+        seed: Random seed.
     """
     from stagewright.components.runtime.step import step
 
@@ -83,17 +83,17 @@ def write_model_card(
     deploy_to: str = "",
     intended_use: str = "",
 ) -> None:
-    """Write a model's card from what is known about it; what only its owner knows is left open, visibly.
+    """Write a model card from the results of the run. Questions that only the owner can answer are marked.
 
     Args:
         model: Model folder.
         evaluation: JSON of evaluate_model.
-        schema: Schema that the data was checked against.
+        schema: Schema of the data, from validate_data.
         card: The card as Markdown.
-        page: The same as a page.
+        page: The card as HTML.
         name: Name under which the model is registered.
-        deploy_to: Where it is deployed: local, cluster, gitops, none, or not known.
-        intended_use: What the model is for and what it is not for, in the owner's words.
+        deploy_to: Deployment target: local, cluster, gitops, none, or empty if not known.
+        intended_use: Intended use and misuse of the model, in the owner's words.
     """
     from stagewright.components.runtime.step import step
 

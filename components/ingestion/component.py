@@ -1,11 +1,11 @@
-"""Ingestion as Kubeflow sees it: read raw data, check it, split it."""
+"""Components that ingest, validate and split data, as Kubeflow Pipelines sees them."""
 
 from kfp import dsl
 
 from stagewright.components.authoring import component
 
 
-# Never from the cache: the same address may hold other data tomorrow, and a retraining would learn from yesterday's.
+# No cache: the same address may hold new data tomorrow, and a retraining must not reuse yesterday's.
 @component(group="base", cacheable=False)
 def ingest_data(
     dataset: dsl.Output[dsl.Dataset],
@@ -31,29 +31,29 @@ def ingest_data(
     """Read raw data from files, an object store, the web or a database into one table.
 
     Args:
-        dataset: The table: one Parquet file, rows in their order. Its metadata `notes` says how the files were understood.
-        quarantine: Rows that could not be read, with file, line, reason and text; empty unless on_bad_row is quarantine.
-        data: A file, a glob, a folder (of data files, or of pictures in folders named after their classes), an s3:// object,
-            prefix or glob, an http(s) URL, or a SQLAlchemy URL. An archive holds one data file, or pictures.
-        query: What to ask the database when data is a SQLAlchemy URL.
-        format: Format of the files; auto goes by their ending, compressed by gzip, bzip2, xz or zstd, or not. One of auto, csv,
-            tsv, jsonl, parquet, npz, excel, images.
-        encoding: Encoding of text files; auto detects UTF-8, UTF-16 and Western encodings.
-        delimiter: What separates fields of text files; auto detects comma, tab, semicolon and pipe.
-        decimal: Decimal sign of text files, . or ,; auto tells it from the values where they leave no doubt.
-        thousands: Sign between thousands in text files: a comma, a point, a blank or an apostrophe, or none; auto tells it from
-            the values where they leave no doubt.
-        missing: Texts that mean a missing value in every column, such as ["unknown"]; among numbers and dates those such as
-            NA, ? and - do so anyway.
-        date_format: How text files write dates, such as %d.%m.%Y; auto tells it from the values where they leave no doubt.
-        drop: Columns to leave out; nothing checks them.
-        on_bad_row: error stops at the first row or picture that cannot be read; quarantine sets such rows aside and goes on.
-        image_size: Height and width in pixels that pictures are brought to, such as 32 or 48x64; empty for the commonest size.
-        image_colours: Colours of pictures; auto is grey if all of them are. One of auto, grey, rgb.
-        deploy_to: As the first step of a run: where its model will be served (local, cluster, gitops or none). Rights and
-            services that the last steps need are checked before anything is read; empty checks nothing.
-        namespace: For deploy_to=cluster: the namespace of the service; empty for the one that the step runs in.
-        name: For deploy_to=cluster or gitops: the name of the service, which KServe must be able to use there.
+        dataset: The table as one Parquet file; row order is kept. Its metadata `notes` says how the files were read.
+        quarantine: Rows that could not be read, with file, line, reason and text. Empty unless on_bad_row is quarantine.
+        data: A file, a glob, a folder (data files, or images in one folder per class), an s3:// object, prefix or glob, an
+            http(s) URL, or a SQLAlchemy URL. An archive must contain one data file, or images.
+        query: SQL query; required for a SQLAlchemy URL.
+        format: File format. Default: inferred from the file extension; gzip, bzip2, xz and zstd files are decompressed.
+            One of auto, csv, tsv, jsonl, parquet, npz, excel, images.
+        encoding: Encoding of text files. Default: auto detects UTF-8, UTF-16 and Western encodings.
+        delimiter: Field delimiter of text files. Default: auto detects comma, tab, semicolon and pipe.
+        decimal: Decimal separator of text files, . or ,. Default: auto infers it where the values are unambiguous.
+        thousands: Thousands separator of text files: a comma, a point, a blank, an apostrophe, or none. Default: auto infers it
+            where the values are unambiguous.
+        missing: Texts that mean a missing value in every column, e.g. ["unknown"]. NA, ? and - always mean missing in columns
+            of numbers and dates.
+        date_format: Date format of text files, e.g. %d.%m.%Y. Default: auto infers it where the values are unambiguous.
+        drop: Columns to leave out. They are not checked.
+        on_bad_row: error stops at the first row or image that cannot be read; quarantine stores such rows and continues.
+        image_size: Resize images to HxW pixels, e.g. 48x64. Default: the most common size.
+        image_colours: Color mode of images; auto is grey if every image is grey. One of auto, grey, rgb.
+        deploy_to: As the first step of a run: where the model will be served (local, cluster, gitops or none). Permissions and
+            services that later steps need are checked before any data is read. Empty: no checks.
+        namespace: For deploy_to=cluster: namespace of the service. Default: the namespace of the step.
+        name: For deploy_to=cluster or gitops: name of the service; KServe must accept it.
         mode: KServe's deployment mode of the service. One of Standard, Knative.
     """
     from stagewright.components.runtime.step import step
@@ -87,21 +87,21 @@ def validate_data(
     positive_class: str = "",
     threshold: float = 0.5,
 ) -> str:
-    """Check a table against its schema, inferred when none is given, and stop the run with the list of what is wrong.
+    """Check a table against its schema (inferred if none is given) and fail the run with a list of violations.
 
     Args:
         dataset: The table to check.
-        schema: The schema that holds: every column's name, kind and expectations, the target and the task, as JSON.
-        report: What the table looks like and what is wrong with it.
+        schema: The schema in use as JSON: name, kind and expectations of every column, the target and the task.
+        report: HTML report: profile of the table, violations and warnings.
         target: Column to predict.
         task: auto, binary, multiclass or regression.
-        expected: A schema to enforce, as a JSON object; columns that it does not name must not exist, fields that it leaves out
-            are not checked. Empty to infer one.
-        leakage: error or warn: what a column that predicts the target almost perfectly means.
-        suite: A Great Expectations suite, as a JSON object, to check as well.
-        positive_class: The class that a model of two classes is to be about; empty: the second in sorted order. A class that is
-            not there is refused.
-        threshold: Probability of the positive class from which it is to be answered, above 0 and below 1.
+        expected: Schema to enforce, as a JSON object. Columns that it does not name must not exist; omitted fields are not
+            checked. Default: an inferred schema.
+        leakage: error or warn: what to do about a column that predicts the target almost perfectly.
+        suite: Great Expectations suite to check as well, as a JSON object.
+        positive_class: Positive class of a binary target. Default: the second class in sorted order. An unknown class is an
+            error.
+        threshold: Decision threshold: predict the positive class at or above this probability, above 0 and below 1.
 
     Returns:
         The task: binary, multiclass or regression.
@@ -134,20 +134,20 @@ def split_data(
     group_column: str = "",
     seed: int = 0,
 ) -> None:
-    """Split a table into train, validation and test, and prove that no row and no group is in two of them.
+    """Split a table into train, validation and test, and verify that no row and no group is in two splits.
 
     Args:
         dataset: The table to split.
         schema: The table's schema.
-        train: Rows to fit on.
-        validation: Rows to choose and stop by.
-        test: Rows to judge by, once.
-        method: stratified (every class in every split), random, time or group. A row's own content, or its group, decides, so
-            that it keeps its split when the table grows.
-        fractions: Shares of train, validation and test; they sum to 1, and the splits come near to them.
-        time_column: Column to sort by when the method is time; the oldest rows train.
-        group_column: Column whose equal values stay together when the method is group.
-        seed: Equal seeds give equal splits; another one divides the rows anew.
+        train: Training split.
+        validation: Validation split, for early stopping and selection.
+        test: Test split, used once.
+        method: stratified (every class in every split), random, time or group. A hash of the row, or of its group, decides, so
+            a row keeps its split when the table grows.
+        fractions: Fractions of train, validation and test; they sum to 1. The split sizes are approximate.
+        time_column: Column to sort by if the method is time. The oldest rows become the training split.
+        group_column: Column of the groups if the method is group. Each group stays in one split.
+        seed: Random seed. Equal seeds give equal splits.
     """
     from stagewright.components.runtime.step import step
 

@@ -16,18 +16,18 @@ def register_model(
     run_id: str = "",
     alias: str = "challenger",
 ) -> str:
-    """Register an exported model in MLflow; its semantic version follows from what changed since the last one.
+    """Register an exported model in MLflow. Its semantic version depends on what changed since the last version.
 
     Args:
         model: The exported model.
         name: The model's name: lower-case letters, digits and '-'.
-        evaluation: The evaluation's result (JSON); its test metrics become tags of the version.
-        card: The model card, which becomes the version's description.
-        run_id: The MLflow run that made the model; by default the one that the model names, or a new one if it is not here.
-        alias: Alias set on the version: challenger or champion.
+        evaluation: JSON of evaluate_model. Its test metrics become tags of the version.
+        card: The model card. It becomes the description of the version.
+        run_id: MLflow run of the training. Default: the run that the model names, or a new run if MLflow does not have it.
+        alias: Alias to set on the version: challenger or champion.
 
     Returns:
-        The version, such as v1.2.0; the same again for a content that is registered already.
+        The version, e.g. v1.2.0. A model that is already registered keeps its version.
     """
     from stagewright.components.runtime.step import step
 
@@ -44,12 +44,12 @@ def register_model(
 
 @component(group="base", cacheable=False)
 def promote_model(name: str, version: str, alias: str = "champion") -> None:
-    """Point an alias to a registered version, and note on it which version had it before.
+    """Move an alias to a version and record the previous holder.
 
     Args:
         name: The model's name.
-        version: The registered version, such as v1.2.0.
-        alias: The alias: champion for the version that serves.
+        version: The registered version, e.g. v1.2.0.
+        alias: The alias: champion for the version in production.
     """
     from stagewright.components.runtime.step import step
 

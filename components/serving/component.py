@@ -15,18 +15,18 @@ def publish_model(
     card: Optional[dsl.Input[dsl.Markdown]] = None,  # noqa: UP045  KFP knows optional artifacts in this spelling only
     variant: str = "",
 ) -> str:
-    """Publish an exported model to the object store: immutable, with checksums, its manifest last.
+    """Publish an exported model to the object store: immutable, with checksums; the manifest is written last.
 
     Args:
         model: The exported model.
         name: The model's name.
-        version: Its registered version, such as v1.2.0.
+        version: The registered version, e.g. v1.2.0.
         card: The model card, published as README.md.
-        variant: Publish it as another graph of a published version, cpu-int8, gpu-fp16 or gpu-triton; empty: as the
+        variant: Publish the model as a variant of a published version: cpu-int8, gpu-fp16 or gpu-triton. Default: as the
             version itself.
 
     Returns:
-        Where the version is: s3://BUCKET/NAME/VERSION/; a variant lies below it.
+        URI of the version: s3://BUCKET/NAME/VERSION/. A variant is stored below it.
     """
     from stagewright.components.runtime.step import step
 
@@ -66,30 +66,30 @@ def deploy_model(
     timeout_seconds: int = 600,
     force: bool = False,
 ) -> str:
-    """Deploy a published model, prove that it answers as it should, and restore what was before if it does not.
+    """Deploy a model, run a smoke test, and roll back if it fails.
 
     Args:
         manifest: The InferenceService as YAML.
-        name: The model's name, which becomes the service's.
-        version: Its version, such as v1.2.0.
-        model_uri: The published model, s3://BUCKET/NAME/VERSION/; for the local target a folder will do.
+        name: Name of the model and of the service.
+        version: The version, e.g. v1.2.0.
+        model_uri: URI of the published model, s3://BUCKET/NAME/VERSION/. The local target also accepts a folder.
         target: local (a background process), cluster (KServe) or gitops (a file for a GitOps controller).
-        variant: How the version is served: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
+        variant: Serving variant: cpu, cpu-int8, gpu, gpu-fp16 or gpu-triton.
         mode: KServe's deployment mode: Standard or Knative.
-        namespace: The namespace of the service; empty for the one that the step runs in.
-        cpu_request: CPU that a replica is given, a Kubernetes quantity.
-        cpu_limit: CPU that a replica may use at most.
-        memory_request: Memory that a replica is given.
-        memory_limit: Memory that a replica may use at most.
-        min_replicas: Replicas at least; 0 scales to nothing in Knative mode.
-        max_replicas: Replicas at most.
-        service_account: ServiceAccount that lists the Secret with the object store's credentials.
-        gitops: For the gitops target: the folder, or git working tree, that receives the manifest.
-        timeout_seconds: How long the model may take to be ready.
-        force: For the cluster target: take over fields that somebody else manages.
+        namespace: Namespace of the service. Default: the namespace of the step.
+        cpu_request: CPU request of a replica, a Kubernetes quantity.
+        cpu_limit: CPU limit of a replica.
+        memory_request: Memory request of a replica.
+        memory_limit: Memory limit of a replica.
+        min_replicas: Minimum number of replicas; 0 scales to zero in Knative mode.
+        max_replicas: Maximum number of replicas.
+        service_account: ServiceAccount whose Secret holds the credentials of the object store.
+        gitops: For the gitops target: folder or git working tree for the manifest.
+        timeout_seconds: Maximum time until the model is ready, in seconds.
+        force: For the cluster target: take over fields that another manager owns.
 
     Returns:
-        The address at which the model answers; empty for gitops.
+        Address of the model. Empty for gitops.
     """
     from stagewright.components.runtime.step import step
 
