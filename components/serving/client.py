@@ -289,7 +289,11 @@ def _as_json(value: Any) -> Any:
 
 
 def _base(endpoint: str) -> str:
-    """The server's address without the protocol path."""
+    """The server's address without the protocol path.
+
+    >>> _base("http://churn.example.com/v1/models/churn:predict")
+    'http://churn.example.com'
+    """
     for protocol in ("/v1/", "/v2/"):
         endpoint = endpoint.split(protocol, maxsplit=1)[0]
     return endpoint.rstrip("/")
