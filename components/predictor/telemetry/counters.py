@@ -48,7 +48,7 @@ class SharedMemory:
         return (self.slab(index) for index in range(self.processes))
 
     @classmethod
-    def private_folder(cls) -> Self:
+    def private(cls) -> Self:
         """Memory that only this process uses."""
         memory = cls.__new__(cls)
         memory.processes, memory.descriptor, memory._memory = 1, -1, memoryview(mmap.mmap(-1, SLAB))
