@@ -160,14 +160,14 @@ def _from_web(url: str, folder: Path) -> tuple[list[RawFile], str]:
 
 
 def _from_database(url: str, query: str, folder: Path) -> tuple[list[RawFile], str]:
-    from stagewright.components.ingestion.database import public_url, spool
+    from stagewright.components.ingestion.database import export_query, public_url
 
     shown = public_url(url)
     if not query:
         example = "SELECT * FROM table"
         raise InputError(f"parameter 'query' is not set; {shown} is a database, which needs a query such as {example}")
     path = folder / "query.jsonl"
-    spool(url, query, path)
+    export_query(url, query, path)
     return [RawFile(path, f"the query on {shown}")], shown
 
 

@@ -134,12 +134,12 @@ def _version(location: str) -> str:
 def _verified(location: str, read: Read) -> ModelFiles:
     manifest = _parse(location, read(MANIFEST))
 
-    def read(name: str) -> bytes:
+    def checked(name: str) -> bytes:
         return _check(location, manifest, f"{SERVING}/{name}", read)
 
-    graph = b"" if f"{SERVING}/{MLFLOW_BACKEND}" in manifest["files"] else read(GRAPH)
-    signature = read(SIGNATURE)
-    extras = {name: read(name) for name in _extras(signature) if f"{SERVING}/{name}" in manifest["files"]}
+    graph = b"" if f"{SERVING}/{MLFLOW_BACKEND}" in manifest["files"] else checked(GRAPH)
+    signature = checked(SIGNATURE)
+    extras = {name: checked(name) for name in _extras(signature) if f"{SERVING}/{name}" in manifest["files"]}
     return ModelFiles(location, graph, signature, manifest.get("name"), manifest.get("version"), extras)
 
 

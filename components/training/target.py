@@ -88,7 +88,7 @@ def values(series: pl.Series, split: str) -> np.ndarray:
 
 
 def class_shares(class_weight: str, train_codes: np.ndarray | None) -> np.ndarray | None:
-    """Weight of each class, [C], or None for equal weights; balanced is rows / (C * rows of the class), as in scikit-learn.
+    """Weight of each class, or None for equal weights; balanced is rows / (classes * rows of the class), as in scikit-learn.
 
     Raises:
         BadParameter: For an unknown class weight, or for balanced with a regression.

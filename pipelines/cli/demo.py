@@ -73,8 +73,8 @@ def compare(run: runner.Run, endpoint: str) -> Table:
         raise GateFailed(f"endpoint {endpoint}", failures)
     table = Table("contract", "months", "left", "model says", "service says", "probability", box=None, title_justify="left")
     table.title = f"{ROWS} customers of the test split, predicted over HTTP"
-    answers = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
-    for row, label, theirs, probability in answers:
+    shown = zip(rows.to_dicts(), labels, served.predictions, probabilities[:, 1], strict=True)
+    for row, label, theirs, probability in shown:
         table.add_row(row["contract"], str(row["tenure"]), row[TARGET], str(label), str(theirs), f"{probability:.4f}")
     table.caption, table.caption_justify = f"largest difference in probability: {found.largest:.1e}", "left"
     return table

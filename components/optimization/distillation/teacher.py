@@ -14,7 +14,7 @@ from stagewright.components.runtime.errors import InputError
 from stagewright.components.runtime.feature_graph import DESCRIPTION_FILE, FeatureGraph, batch_rows, session
 from stagewright.components.runtime.fingerprint import GRAPH, Fingerprint, fingerprint
 from stagewright.components.runtime.model import FEATURES, METADATA_FILE, SERVING, Label, ModelMetadata
-from stagewright.components.runtime.positive import name
+from stagewright.components.runtime.positive import class_name
 from stagewright.components.runtime.progress import progress
 from stagewright.components.runtime.signature import Signature
 
@@ -73,7 +73,7 @@ class Teacher:
     def positive_class(self) -> str:
         """The second of its two classes, where that is not the second in sorted order."""
         classes: list[Any] = list(self.signature.classes or ())
-        return name(classes[1]) if len(classes) == 2 and classes != sorted(classes) else ""
+        return class_name(classes[1]) if len(classes) == 2 and classes != sorted(classes) else ""
 
     def require(self, task: str, classes: tuple[Label, ...] | None, target: str) -> None:
         """Stop if a student of this data could not answer in the teacher's terms.

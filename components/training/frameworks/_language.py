@@ -101,11 +101,7 @@ def describe(folder: Path, network: Network) -> None:
 
 
 def learn_only(network: Network, part: str, layers: int) -> None:
-    """Freeze all but a part of the network: head, last (the last layers of the transformer and the head) or all.
-
-    Raises:
-        InputError: If the layers of the transformer cannot be found.
-    """
+    """Freeze all but a part of the network: head, last (the last layers of the transformer and the head) or all."""
     if part == "all":
         return
     for parameter in network.encoder.parameters():

@@ -110,7 +110,6 @@ class LightGBMEstimator:
         self.booster, self.classes = booster, classes
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [N, C] or values [N], float32, of features [N, F] float32."""
         answered = np.asarray(self.booster.predict(X, num_threads=available_cpus()), dtype=np.float32)
         if self.classes == 2:
             return np.column_stack([1 - answered, answered])
@@ -122,7 +121,7 @@ class LightGBMEstimator:
         (folder / DIGEST_FILE).write_text(hashlib.sha256(content).hexdigest() + "\n")
 
     def importances(self) -> np.ndarray | None:
-        """Share of each feature in the total gain of all splits, [F]; None without splits."""
+        """Shares of the total gain of each feature's splits."""
         return shares(self.booster.feature_importance(importance_type="gain"))
 
     def to_onnx(self) -> ModelProto:

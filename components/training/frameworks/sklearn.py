@@ -121,7 +121,6 @@ class SklearnEstimator:
         self.model = model
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [N, C] or values [N], float32, of features [N, F] float32."""
         answered = self.model.predict_proba(X) if self.classes else self.model.predict(X)
         return np.asarray(answered, dtype=np.float32)
 

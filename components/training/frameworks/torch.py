@@ -82,11 +82,6 @@ class TorchEstimator:
         self.network = network.eval()
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [N, C] or values [N], float32, of features [N, F] float32.
-
-        Raises:
-            InputError: If a feature is missing.
-        """
         if np.isnan(X).any():
             raise InputError("the features have missing values and a torch model takes none; impute them in fit_features")
         with torch.inference_mode():
@@ -104,7 +99,6 @@ class TorchEstimator:
         (folder / ARCHITECTURE).write_text(json.dumps(self.network.shape.to_dict(), indent=2) + "\n")
 
     def importances(self) -> np.ndarray | None:
-        """None: a network has no importances of its features."""
         return None
 
     def to_onnx(self) -> ModelProto:

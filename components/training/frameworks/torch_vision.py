@@ -44,11 +44,7 @@ def plan(params: Mapping[str, Any]) -> Plan:
 
 
 def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
-    """Train until the validation loss has not improved for `patience` epochs; the best epoch's weights are kept.
-
-    Raises:
-        InputError: For a regression, features of another framework, or images or weights that the network does not accept.
-    """
+    """Train until the validation loss has not improved for `patience` epochs; the best epoch's weights are kept."""
     params = plan.params
     shape = _shape(data.features)
     if not data.classes:
@@ -88,7 +84,6 @@ class VisionEstimator:
         self.network = network.cpu().eval()
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [N, C] float32 of features [N, F] float32."""
         architecture = self.network.architecture
         size = max(1, VALUES_AT_ONCE // prod(architecture.shape) // 8)  # torch keeps more in memory than ONNX Runtime
         return _deep.probabilities(self.network, Images(X, architecture.shape), size, architecture.classes)
@@ -97,7 +92,6 @@ class VisionEstimator:
         _deep.save(folder, self.network, self.network.architecture.to_dict())
 
     def importances(self) -> np.ndarray | None:
-        """None: a network has no importances of its features."""
         return None
 
     def to_onnx(self) -> ModelProto:

@@ -60,11 +60,7 @@ def plan(params: Mapping[str, Any]) -> Plan:
 
 
 def train(data: TrainingData, plan: Plan, *, seed: int) -> Fit:
-    """Train the head, the last layers or all layers; the epoch with the lowest validation loss is kept.
-
-    Raises:
-        InputError: For a regression, features of another framework, or a base model that cannot be used.
-    """
+    """Train the head, the last layers or all layers; the epoch with the lowest validation loss is kept."""
     params, ids = plan.params, _token_ids(data.features)
     if not data.classes:
         raise InputError("transformers trains classifiers, but the task is regression; give a target with classes")
@@ -106,7 +102,6 @@ class LanguageEstimator:
         self.network = network.cpu().eval()
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [N, C] float32 of features [N, F] float32."""
         architecture = self.network.architecture
         rows = Texts(X, architecture.padding)
         return _deep.probabilities(self.network, rows, _batch_rows(architecture), architecture.classes)
@@ -116,7 +111,6 @@ class LanguageEstimator:
         describe(folder, self.network)
 
     def importances(self) -> np.ndarray | None:
-        """None: a network has no importances of its features."""
         return None
 
     def to_onnx(self) -> ModelProto:

@@ -102,7 +102,6 @@ class XGBoostEstimator:
         self.booster, self.classes = booster, classes
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [N, C] or values [N], float32, of features [N, F] float32."""
         answered = np.asarray(self.booster.inplace_predict(X), dtype=np.float32)
         if self.classes == 2:
             return np.column_stack([1 - answered, answered])
@@ -113,7 +112,7 @@ class XGBoostEstimator:
         self.booster.save_model(folder / FILE)
 
     def importances(self) -> np.ndarray | None:
-        """Share of each feature in the total gain of all splits, [F]; None without splits."""
+        """Shares of the total gain of each feature's splits."""
         gains: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
         names = [f"f{position}" for position in range(self.booster.num_features())]
         return shares(np.array([float(gains.get(name, 0.0)) for name in names]))
