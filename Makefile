@@ -12,7 +12,7 @@ UNRELEASED := $(shell grep -qE '^.. $(VERSION)( |$$)' CHANGELOG.md || echo $(VER
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-cluster mutants cases lint format golden docs lock bench images test-images manifests clean
 
-help: ## Show what there is.
+help: ## Show all targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/local.stamp ## Train, publish and serve a churn model on real data, end to end.
@@ -24,44 +24,45 @@ test: $(VENV)/dev.stamp ## Run every test.
 test-fast: $(VENV)/dev.stamp ## Run the tests that take less than ten seconds each.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-cluster: $(VENV)/dev.stamp ## Try manifests and deploying on a real API server: that of KUBEBUILDER_ASSETS, or of SHARED/bin.
+test-cluster: $(VENV)/dev.stamp ## Test manifests and deployment on a real API server, from KUBEBUILDER_ASSETS or SHARED/bin.
 	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cluster
 
 mutants: $(VENV)/dev.stamp build/mutation/cosmic_ray ## Change the modules that decide, one place at a time, and count what their tests notice; ARGS="--module parity".
 	PYTHONPATH=build/mutation:tests $(BIN)/python -m mutation $(ARGS)
 
-cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare what it prints with what is right.
+cases: $(VENV)/dev.stamp ## Run every case of SHARED/cases and compare its output with the expected output.
 	SHARED=$(SHARED) $(BIN)/python -m pytest tests/cases
 
-images: $(VENV)/dev.stamp ## Build the images that need no GPU; show their sizes and what building took.
+images: $(VENV)/dev.stamp ## Build the CPU images; show their sizes and build times.
 	@images/docker start >/dev/null
 	$(BIN)/python images/build.py
 
-test-images: $(VENV)/dev.stamp ## Build and test the images, with a whole run in them; starts Docker if none runs.
+test-images: $(VENV)/dev.stamp ## Build the images and test them with a complete run; starts Docker if necessary.
 	images/test
 
-lint: $(VENV)/dev.stamp ## Check style, types, layers, and that generated files are up to date.
+lint: $(VENV)/dev.stamp ## Check style, types, layers, plain English, and that generated files are up to date.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p stagewright.components -p stagewright.pipelines
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m stagewright.pipelines.tooling.docs --check
+	$(BIN)/python -m stagewright.pipelines.tooling.wordlist
 
-format: $(VENV)/dev.stamp ## Format the code and mend what can be mended.
+format: $(VENV)/dev.stamp ## Format the code and apply automatic fixes.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-golden: $(VENV)/dev.stamp ## Write the compiled pipelines anew, and the delivered ones of an unreleased version.
+golden: $(VENV)/dev.stamp ## Compile the pipelines again, including the delivered ones of an unreleased version.
 	$(BIN)/stagewright compile --output pipelines/compiled --profile default
 ifneq ($(UNRELEASED),)
 	$(BIN)/stagewright compile --format kubernetes --profile production --registry registry.example.com/ml --tag $(UNRELEASED) \
 	  --output manifests/gitops/pipelines/versions/$(UNRELEASED)
 endif
 
-docs: $(VENV)/dev.stamp ## Write the pages of pipelines and components anew.
+docs: $(VENV)/dev.stamp ## Generate the pages of pipelines and components.
 	$(BIN)/python -m stagewright.pipelines.tooling.docs
 
-bench: $(VENV)/dev.stamp ## Measure what a step and an import cost.
+bench: $(VENV)/dev.stamp ## Measure the overhead of a step and of imports.
 	$(BIN)/python benchmarks/overhead.py
 
 manifests: $(VENV)/dev.stamp ## Render every manifest, and validate it and the compiled pipelines against the real schemas in SHARED.
@@ -74,10 +75,10 @@ manifests: $(VENV)/dev.stamp ## Render every manifest, and validate it and the c
 	done
 	$(BIN)/python $(SHARED)/tools/validate_manifests.py --crds $(SHARED)/crds build/manifests
 
-lock: $(VENV)/dev.stamp ## Resolve the lock files anew.
+lock: $(VENV)/dev.stamp ## Resolve the lock files again.
 	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock
 
-clean: ## Remove what was built; the virtual environment and local services stay.
+clean: ## Remove build outputs; the virtual environment and local services are kept.
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:

@@ -28,7 +28,7 @@ SERVICES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model and the rows that are to be had for it.
+    """A model and the rows that are available for it.
 
     Attributes:
         learned: Rows that training gets, a quarter of them to watch.

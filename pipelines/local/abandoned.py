@@ -1,6 +1,6 @@
-"""Containers of runs that were killed: each names the process that started it, and is ended when that one is gone.
+"""Clean up containers of killed runs: labels identify the process that started each container.
 
-A process is known by its pid and start time, on a machine and among the pids of which it is one: Docker may serve several.
+A process is identified by machine, pid namespace, pid and start time, because several machines can share one Docker daemon.
 """
 
 import platform
@@ -16,13 +16,13 @@ PLACE, PID, BEGAN = "stagewright.run.place", "stagewright.run.pid", "stagewright
 
 
 def labels() -> dict[str, str]:
-    """Labels of a container that this process starts."""
+    """Labels for containers that this process starts."""
     this = own()
     return {PLACE: _place(), PID: str(this.pid), BEGAN: this.began}
 
 
 def end_containers(client: "DockerClient") -> list[str]:
-    """End the containers of runs of this machine that are gone; their names."""
+    """Remove containers of this machine's runs whose process has ended; returns their names."""
     import docker.errors
 
     ended = []
@@ -32,14 +32,14 @@ def end_containers(client: "DockerClient") -> list[str]:
             continue
         try:
             container.remove(force=True)
-        except docker.errors.APIError:  # another run has ended it, or is at it
+        except docker.errors.APIError:  # another run is removing it
             continue
         ended.append(str(container.name))
     return ended
 
 
 def _place() -> str:
-    """This machine, and the pids that this process sees."""
+    """This machine and its pid namespace."""
     try:
         pids = str(Path("/proc/self/ns/pid").readlink())
     except OSError:

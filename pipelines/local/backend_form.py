@@ -1,6 +1,6 @@
 """What Kubeflow's backend hands a step, and what its launcher takes back: runs on this machine are as strict.
 
-kfp.local describes artifacts more kindly than the backend does, and takes everything that a step returns. Here both follow
+kfp.local describes artifacts in more detail than the backend, and accepts everything that a step returns. Here both follow
 what a cluster does: an artifact of another step has a number for a name and no schema title, lies in the object store, and has
 metadata that went through ML Metadata; numbers are doubles written as Go writes them, 3.0 as 3. A step that returns something
 the launcher cannot keep fails.

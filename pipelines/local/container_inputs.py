@@ -1,4 +1,4 @@
-"""Local input files for steps that see nothing of this machine: copied to the object store, named after their content."""
+"""Copy local input files to the object store for steps in containers; copies are named after their content."""
 
 import hashlib
 import os
@@ -14,10 +14,10 @@ INPUTS_BUCKET = "inputs"
 
 
 def share_inputs(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments with local files replaced by copies in the object store, named after their content.
+    """Replace local files in the arguments by copies in the object store.
 
     Raises:
-        InputError: If there is no such file, or it is of a kind that cannot be copied.
+        InputError: If a file does not exist, or its type cannot be copied.
     """
     shared = dict(arguments)
     data, model = arguments.get("data"), arguments.get("model")
@@ -25,7 +25,7 @@ def share_inputs(arguments: Mapping[str, Any]) -> dict[str, Any]:
         shared["data"] = _share_data(data)
     elif isinstance(data, str) and data.startswith("sqlite"):
         raise InputError(
-            "parameter 'data' is an SQLite file, which a container cannot see; use a file of rows or a server's address"
+            "parameter 'data' is an SQLite file, which containers cannot read; use a data file or a database server"
         )
     if isinstance(model, str) and Path(model).expanduser().exists():
         shared["model"] = _share_model(Path(model).expanduser())
@@ -45,14 +45,14 @@ def _share_model(path: Path) -> str:
     if path.is_file():
         return _share({path.name: path})
     raise InputError(
-        f"parameter 'model' is the folder {path}, which a container cannot see; name a published model (s3://...), "
+        f"parameter 'model' is the folder {path}, which containers cannot read; use a published model (s3://...), "
         "a registered one (models:/...) or an .onnx file, or run without --runner docker"
     )
 
 
 def _share(files: Mapping[str, Path]) -> str:
-    """Copy files to an address made of their content, so that the same input is copied once and has one name in every run."""
-    store = ObjectStore.from_environment("input files are handed to containers through the object store")
+    """Copy files to an address derived from their content, so that equal input is copied once."""
+    store = ObjectStore.from_environment("containers read input files from the object store")
     store.ensure_bucket(INPUTS_BUCKET)
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):

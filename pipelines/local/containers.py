@@ -1,7 +1,7 @@
-"""Runs in containers: each step in its image, as on a cluster, with Docker and kfp.local on this machine.
+"""Run pipelines in containers: each step in its image, as on a cluster, with Docker and kfp.local.
 
-The containers see nothing of this machine but its network and the run's own folder. Local input files are therefore put into
-the object store first, and what concerns the machine itself, deploying and promoting, is done here when the last one has ended.
+Containers access only the network and the run's folder. Local input files are therefore copied to the object store first, and
+the model is deployed and promoted from this process after the last step.
 """
 
 import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that can begin: the pipeline with its images, arguments that containers can use, and what follows the last step."""
+    """A run that is ready to start: pipeline with images, arguments for containers, and deployment target."""
 
     name: str
     pipeline: "GraphComponent"
@@ -42,17 +42,17 @@ class Prepared:
 
 
 def prepare(name: str, arguments: Mapping[str, Any]) -> Prepared:
-    """See that a run can begin, and put its input files where the containers can read them.
+    """Check that a run can start, and copy its input files to the object store.
 
     Raises:
-        InputError: If an image is missing, or an argument means something that a container cannot see.
-        ServiceUnavailable: If Docker or the object store does not answer.
+        InputError: If an image is missing, or an argument refers to something that containers cannot read.
+        ServiceUnavailable: If Docker or the object store does not respond.
     """
     defaults = {parameter.name: parameter.default for parameter in description.parameters(name)}
     deploy_to = str(arguments.get("deploy_to", defaults.get("deploy_to", "none")))
     pipeline = pipeline_with_images(name, arguments)
     check(pipeline, with_predictor=deploy_to == "local")
-    if deploy_to == "cluster":  # from here, not from a container, which does not see the kubeconfig
+    if deploy_to == "cluster":  # checked here, because containers have no kubeconfig
         check_deploying(str(arguments.get("namespace") or own_namespace()))
     shared = share_inputs(arguments)
     if "deploy_to" in defaults:
@@ -61,7 +61,7 @@ def prepare(name: str, arguments: Mapping[str, Any]) -> Prepared:
 
 
 def run(prepared: Prepared, *, watch: Watch | None = None) -> Run:
-    """Run each step in a container, then deploy and promote from here; see `local.run`."""
+    """Run each step in a container, then deploy and promote the model; see `runner.run`."""
     this = runner.run(prepared.name, prepared.arguments, watch=watch, pipeline=prepared.pipeline, runner=own_containers)
     if this.status == SUCCEEDED and prepared.deploy_to != "none":
         with runner.step(this, "deploy-model", watch):
@@ -73,7 +73,7 @@ def run(prepared: Prepared, *, watch: Watch | None = None) -> Run:
 
 
 def pipeline_with_images(name: str, arguments: Mapping[str, Any]) -> "GraphComponent":
-    """A pipeline whose steps name the images that its arguments ask for."""
+    """A pipeline with the images that its arguments require."""
     from stagewright.pipelines.kubeflow.compile import Target, retrace
     from stagewright.pipelines.profiles import Profile, frameworks
 
@@ -81,10 +81,10 @@ def pipeline_with_images(name: str, arguments: Mapping[str, Any]) -> "GraphCompo
 
 
 def serve(name: str, version: str, model_uri: str) -> Deployment:
-    """Serve a published model in the predictor's container, in place of the one before, once it has answered as the model does.
+    """Serve a published model in a container; it replaces the current one after its smoke test passes.
 
     Raises:
-        GateFailed: If it does not come up or answers something else; the one before still serves.
+        GateFailed: If it does not start or fails the smoke test; the current model is kept.
     """
     store = ObjectStore.from_environment("the object store holds the model to deploy")
     baseline = join(model_uri, f"{SERVING}/{BASELINE}")
@@ -93,22 +93,20 @@ def serve(name: str, version: str, model_uri: str) -> Deployment:
 
 
 def check(pipeline: "GraphComponent", *, with_predictor: bool) -> None:
-    """See that Docker answers and has every image of a run.
+    """Check that Docker responds and has every image of a run.
 
     Raises:
-        InputError: If an image is missing, or a service is only reachable through this machine's files.
-        ServiceUnavailable: If Docker does not answer.
+        InputError: If an image is missing, or MLflow is configured as a local file.
+        ServiceUnavailable: If Docker does not respond.
     """
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking and not tracking.startswith(("http://", "https://")):
-        raise InputError(
-            f"MLFLOW_TRACKING_URI is {tracking}, which a container cannot see; unset it or name a server's address"
-        )
+        raise InputError(f"MLFLOW_TRACKING_URI is {tracking}, which containers cannot read; unset it or set a server's URL")
     serving = [image("predictor")] if with_predictor else []
     missing = [name for name in [*_images(pipeline), *serving] if not is_present(name)]
     if missing:
         names = f"image {missing[0]} is" if len(missing) == 1 else f"images {' and '.join(missing)} are"
-        raise InputError(f"{names} not on this machine; build with 'make images', or pull and tag with this name")
+        raise InputError(f"{names} not on this machine; build it with 'make images', or pull and tag it with this name")
 
 
 def _images(pipeline: "GraphComponent") -> list[str]:

@@ -1,4 +1,4 @@
-"""Docker on this machine: whether it and the images are there, and how a step's and the predictor's container are started."""
+"""Docker on this machine: connect, check images, and start containers of steps and of the model server."""
 
 import codecs
 import os
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 USER = 65532
 STORE = Path("/s3")  # where the launcher mounts buckets
 MEMORY = "512m"
-# What the steps read from the environment; the rest of this machine's variables stay here.
+# Environment variables that are passed to steps.
 VARIABLES = ("AWS_", "MLFLOW_", "STAGEWRIGHT_LOG", "STAGEWRIGHT_MODELS_BUCKET")
 
 _HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 
 
 def connect() -> "DockerClient":
-    """A client of the Docker that answers here.
+    """Connect to Docker.
 
     Raises:
-        InputError: If the client is not installed.
-        ServiceUnavailable: If no Docker answers.
+        InputError: If the Docker client package is not installed.
+        ServiceUnavailable: If Docker does not respond.
     """
     try:
         import docker
@@ -43,10 +43,10 @@ def connect() -> "DockerClient":
         client.ping()
     except docker.errors.DockerException as error:
         where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-        reason = "this user may not" if "Permission denied" in str(error) else "nothing is there"
+        reason = "permission denied" if "Permission denied" in str(error) else "not running"
         reason = reason if where.startswith("unix:") else type(error).__name__
         raise ServiceUnavailable(
-            f"Docker does not answer at {where} ({reason}); start it, or run without --runner docker"
+            f"Docker does not respond at {where} ({reason}); start it, or run without --runner docker"
         ) from None
     return client
 
@@ -62,10 +62,10 @@ def is_present(name: str) -> bool:
 
 
 def runner(folder: Path) -> "DockerRunner":
-    """How kfp.local starts a step: as its image's user (or as whoever runs this), with a file system that cannot be written to.
+    """Configure kfp.local's Docker runner: the image's user (or the current user), a read-only file system.
 
     Args:
-        folder: Where the steps' outputs go; it is made writable for the containers' user.
+        folder: Folder of the steps' outputs, made writable for the containers' user.
     """
     from kfp import local
 
@@ -73,7 +73,7 @@ def runner(folder: Path) -> "DockerRunner":
     user, group = (os.getuid(), os.getgid()) if os.getuid() else (USER, USER)
     services.artifacts().mkdir(parents=True, exist_ok=True)
     if not os.getuid():
-        # Runs of this machine's processes leave folders behind that only root may write to.
+        # Runs in local processes leave folders that only root can write to.
         inside = (path for path in services.artifacts().rglob("*") if path.is_dir())
         for place in (folder, services.artifacts(), *inside):
             os.chown(place, user, group)
@@ -86,10 +86,10 @@ def runner(folder: Path) -> "DockerRunner":
 
 
 def run_container(client: "DockerClient", image: str, command: list[str], volumes: Mapping[str, Any], **options: Any) -> int:
-    """Run one step's container to its end, with what it prints on standard output; its exit code.
+    """Run one step's container, copy its output to standard output, and return its exit code.
 
-    kfp's own function lets Docker remove the container when it ends, and takes one that is gone before it is asked for as a
-    success: a gate that said no would be passed. It also drops the runner's variables where a task sets one.
+    kfp's own function removes the container when it ends, and treats a container that is already removed as successful, so a
+    failed gate could pass. It also drops the runner's variables if a task sets one.
     """
     artifacts = str(services.artifacts())
     volumes = {**volumes, artifacts: {"bind": artifacts, "mode": "rw"}}
@@ -117,10 +117,10 @@ def run_container(client: "DockerClient", image: str, command: list[str], volume
 
 @contextmanager
 def own_containers(steps: Path) -> Iterator["DockerRunner"]:
-    """Let kfp.local run containers by `run_container`, in the backend's form.
+    """Let kfp.local start containers with `run_container`, with inputs in the backend's form.
 
     Args:
-        steps: The folder that the run's steps write to; a container finds it where the launcher would mount its bucket.
+        steps: The run's output folder, mounted at the launcher's path of the bucket.
     """
     from kfp.local import docker_task_handler
 
@@ -128,7 +128,7 @@ def own_containers(steps: Path) -> Iterator["DockerRunner"]:
     theirs = docker_task_handler.run_docker_container
 
     def ours(client: "DockerClient", image: str, command: list[str], volumes: Mapping[str, Any], **options: Any) -> int:
-        # kfp gives more than the steps' folder: a workspace, where one is set.
+        # kfp may also mount a workspace.
         bound = {**volumes, str(steps): {**volumes[str(steps)], "bind": str(STORE / BUCKET)}}
         return run_container(client, image, command, bound, **options) or form.check(command)
 
@@ -142,11 +142,11 @@ def own_containers(steps: Path) -> Iterator["DockerRunner"]:
 
 
 def predictor_command(name: str, version: str, model_uri: str, port: int) -> list[str]:
-    """`docker run` of the predictor with no right that it does not need; ending the command ends the container."""
+    """The `docker run` command of the model server with minimal privileges; ending the command stops the container."""
     program = shutil.which("docker")
     if program is None:
-        raise InputError("the program 'docker' is not installed; it starts the predictor's container")
-    # Variables by name only: their values would show in the list of processes.
+        raise InputError("the program 'docker' is not installed; it is needed to start the model server's container")
+    # Variables by name only: their values would be visible in the process list.
     variables = [f"--env={variable}" for variable in sorted(os.environ) if variable.startswith("AWS_")]
     return [
         program, "run", "--rm", "--init=false", f"--name=stagewright-{name}-{port}", "--network=host", f"--env=PORT={port}",
@@ -157,7 +157,7 @@ def predictor_command(name: str, version: str, model_uri: str, port: int) -> lis
 
 
 def end_abandoned() -> list[str]:
-    """End the containers of killed runs; their names, none where no Docker answers."""
+    """Remove the containers of killed runs; returns their names, or none if Docker does not respond."""
     try:
         client = connect()
     except StagewrightError:

@@ -1,4 +1,4 @@
-"""What a run produced, gathered from its steps: version, addresses, metrics, and reports under names that a browser opens."""
+"""Collect a run's outputs from its steps: version, addresses, metrics and reports."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ from typing import Any
 from stagewright.pipelines.local.backend_form import BUCKET, place
 from stagewright.pipelines.local.runner import Run
 
-# Where each result comes from: the step and the output parameter that holds it.
+# Source of each result: step and output parameter.
 PARAMETERS = {
     "version": ("register-model", "Output"),
     "model_uri": ("publish-model", "Output"),
     "endpoint": ("deploy-model", "Output"),
     "cost_per_million": ("optimize-cost", "Output"),
 }
-# Artifacts that a person wants to look at, and the name each gets in the run's folder.
+# Artifacts for the user: step, artifact and file name in the run's folder.
 DOCUMENTS = {
     "report": ("evaluate-model", "report", "report.html"),
     "quantization_report": ("quantize-model", "report", "quantization.html"),
@@ -35,14 +35,14 @@ DOCUMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one step wrote: parameters by name, artifacts' places by name."""
+    """Outputs of a step: parameters and artifact paths by name."""
 
     parameters: dict[str, Any]
     artifacts: dict[str, Path]
 
 
 def collect(run: Run) -> dict[str, Any]:
-    """Outputs of a run by their public names; what a failed or skipped step would have made is missing."""
+    """Outputs of a run by public name; outputs of failed or skipped steps are missing."""
     steps = dict(_steps(run.folder / BUCKET))
     outputs: dict[str, Any] = {
         name: steps[step].parameters[parameter]
@@ -62,16 +62,16 @@ def collect(run: Run) -> dict[str, Any]:
 
 
 def artifact(run: Run, step: str, name: str) -> Path:
-    """The place of an artifact that a step of a run made.
+    """Path of a step's output artifact.
 
     Raises:
-        KeyError: If the step did not run, or makes no such artifact.
+        KeyError: If the step did not run or has no such artifact.
     """
     return dict(_steps(run.folder / BUCKET))[step].artifacts[name]
 
 
 def model_folder(run: Run) -> Path | None:
-    """The folder of the model that a run exported or imported, with its `serving/`."""
+    """Folder of the model that a run exported or imported, with its `serving/`; None if there is none."""
     steps = dict(_steps(run.folder / BUCKET))
     for step, artifact in (("export-model", "exported"), ("import-model", "model")):
         if step in steps and artifact in steps[step].artifacts:
@@ -91,6 +91,6 @@ def _steps(root: Path) -> Iterator[tuple[str, Output]]:
 
 
 def _artifact(root: Path, steps: dict[str, Output], step: str, artifact: str) -> Path | None:
-    """An artifact's file. A step that failed its gate wrote its report but no list of outputs."""
+    """Path of an artifact's file. A step that failed its gate has a report but no list of outputs."""
     place = steps[step].artifacts.get(artifact) if step in steps else next(root.glob(f"*/{step}/{artifact}"), None)
     return place if place is not None and place.is_file() else None

@@ -1,4 +1,4 @@
-"""The services of a laptop: an S3 object store and MLflow, under one folder, started once and shared by all runs."""
+"""Local services: an S3 object store and MLflow in one folder, started once and shared by all runs."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service: which process, and where it answers."""
+    """A running service: its process and endpoint."""
 
     name: str
     process: Process
@@ -37,36 +37,36 @@ class Service:
 
 
 def home() -> Path:
-    """The folder that holds everything local: services, runs, deployed models."""
+    """Folder of all local data: services, runs, deployed models."""
     return load_settings(LocalSettings, "local services need a folder").home.expanduser().absolute()
 
 
 def runs() -> Path:
-    """The folder of the runs, which hold training data: only its owner may look inside."""
+    """Folder of the runs, readable only by its owner because runs contain training data."""
     return private_folder(home() / "runs")
 
 
 def _services() -> Path:
-    """The folder of the services, which hold models, metrics and keys: only its owner may look inside."""
+    """Folder of the services, readable only by its owner because it contains models, metrics and keys."""
     return private_folder(home() / "services")
 
 
 def up(*, ports: dict[str, int] | None = None) -> list[Service]:
-    """Start what is not running yet: the object store and MLflow with its web page.
+    """Start the object store and the MLflow server if they are not running.
 
     Args:
-        ports: Ports by service name; a port given here must be free, a default one is replaced when it is taken.
+        ports: Ports by service name. A given port must be free; a default port is replaced if it is taken.
 
     Raises:
-        InputError: If a port given is taken or a program is not installed.
-        ServiceUnavailable: If a service does not answer in time, with the last line of its log.
+        InputError: If a given port is taken or a program is not installed.
+        ServiceUnavailable: If a service does not start in time; the message has the last line of its log.
     """
     with _locked():
         return [_ensure(name, (ports or {}).get(name)) for name in (OBJECT_STORE, TRACKING)]
 
 
 def down() -> list[str]:
-    """End the services; what they hold stays. Returns the names of those that ran."""
+    """Stop the services; data is kept. Returns the names of the stopped services."""
     with _locked():
         stopped = []
         for name in (TRACKING, OBJECT_STORE):
@@ -78,7 +78,7 @@ def down() -> list[str]:
 
 
 def find(name: str) -> Service | None:
-    """A service if it is running."""
+    """Find a running service; None if it is not running."""
     try:
         document = json.loads(_record(name).read_text())
     except (OSError, ValueError):
@@ -88,13 +88,13 @@ def find(name: str) -> Service | None:
 
 
 def environment(*, server: bool = False) -> dict[str, str]:
-    """Settings of a local run: those of the environment, completed by the local services.
+    """Settings of a local run: environment variables, completed by local services.
 
-    Starts the object store if no other is configured. Without a running MLflow server, runs are recorded straight into its
-    database, which the server shows later.
+    Starts the object store if none is configured. If the MLflow server is not running, runs are recorded directly in its
+    database, and the server shows them later.
 
     Args:
-        server: Start MLflow's server as well: who cannot see the database's file needs it.
+        server: Also start the MLflow server, for steps that cannot open its database file.
     """
     settings: dict[str, str] = {}
     if not (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3")):
@@ -123,7 +123,7 @@ def _ensure(name: str, port: int | None) -> Service:
     command, variables = _object_store(folder, chosen) if name == OBJECT_STORE else _tracking(folder, chosen)
     process = processes.start(command, log=log, environment=variables)
     service = Service(name, process, f"http://127.0.0.1:{chosen}", str(log))
-    # Recorded first: who is killed while it starts leaves a service that 'down' finds.
+    # Recorded before it is ready, so that 'stagewright down' finds it if this process is killed.
     _write(_record(name), json.dumps(asdict(service), indent=2))
     try:
         _wait(service)
@@ -152,10 +152,10 @@ def _object_store(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
 
 
 def _format_store(program: str, folder: Path) -> None:
-    """Make an empty store; its database takes its name when it is complete, so that an interrupted one is made anew."""
+    """Create an empty store. Its database is renamed when it is complete, so that an interrupted one is created again."""
     partial, log = folder / "metadata.partial.db", folder / "format.log"
     partial.unlink(missing_ok=True)
-    for mark in (folder / "blocks").glob("*/juicefs_uuid"):  # of a store that was never finished: it must be empty
+    for mark in (folder / "blocks").glob("*/juicefs_uuid"):  # of an incomplete store: the folder must be empty
         mark.unlink()
     command = [
         program, "format", "--storage", "file", "--bucket", f"{folder / 'blocks'}/", "--trash-days", "0", "--force",
@@ -179,12 +179,12 @@ def _tracking(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", _database(), "--no-serve-artifacts", "--default-artifact-root", artifacts().as_uri(),
     ]  # fmt: skip
-    # As on the cluster: MLflow's job execution is not used, and keeps eight processes polling.
+    # As on the cluster: MLflow's job execution is not used, and would keep eight processes polling.
     return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def artifacts() -> Path:
-    """The folder of MLflow's artifacts. Runs name it as a file, so that it serves with the server and without it."""
+    """Folder of MLflow's artifacts, used as a file path with and without the server."""
     return home() / "services" / TRACKING / "artifacts"
 
 
@@ -195,7 +195,7 @@ def _database() -> str:
 
 
 def _credentials() -> dict[str, str]:
-    """The object store's keys: made once, readable by their owner only."""
+    """The object store's keys: generated once, readable only by their owner."""
     path = _services() / "credentials.json"
     if not path.exists():
         made = {"AWS_ACCESS_KEY_ID": "stagewright", "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
@@ -252,7 +252,7 @@ def _write(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
-    """Let one program at a time start or end services."""
+    """Lock, so that one process at a time starts or stops services."""
     import fcntl
 
     with (_services() / ".lock").open("w") as lock:

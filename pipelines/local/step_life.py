@@ -1,4 +1,4 @@
-"""The life of a step's process: it ends with the run that started it, however that ends, and leaves nothing behind.
+"""Life cycle of a step's process: it ends with the run that started it and leaves nothing behind.
 
 The run holds one end of a pipe and the step the other. When the run is gone, killed included, the step reads the end of the
 pipe: it is interrupted as by Ctrl-C, so that it can undo what it began, and killed with its children after a grace.
@@ -92,7 +92,7 @@ def _end(process: Started) -> None:
 
 
 def end_with_the_run() -> None:
-    """Called in the step: end it when the run that started it is gone."""
+    """Called in the step: end it when the run that started it has ended."""
     if LIFELINE not in os.environ:
         return
     lifeline = int(os.environ.pop(LIFELINE))
@@ -102,7 +102,7 @@ def end_with_the_run() -> None:
 
 def _watch(lifeline: int) -> None:
     os.read(lifeline, 1)
-    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)  # nobody else is left to do it
+    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)  # no other process can do it
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(GRACE_SECONDS)
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)

@@ -1,6 +1,6 @@
-"""Profiles: the settings of a cluster by name, applied to a pipeline's tasks when it is compiled.
+"""Profiles: named cluster settings that are applied to a pipeline's tasks at compile time.
 
-A profile is a YAML file: one of those in this folder, or a user's own, named by its path. It may extend another one:
+A profile is a YAML file: one in this folder, or a user's own file, given by its path. It can extend another profile:
 
     extends: default
     defaults:

@@ -1,4 +1,4 @@
-"""One function turns a profile into the settings of a task: KFP's own where it has them, the platform's for the rest."""
+"""Apply a profile to a task: KFP's own settings where they exist, platform settings for the rest."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -18,8 +18,8 @@ def configure(profile: Profile | None, *, registry: str = "", tag: str = "") -> 
 
     Args:
         profile: None for images only.
-        registry: Where the images are; empty for images of this machine.
-        tag: Their tag; empty for the installed version.
+        registry: Image registry; empty for local images.
+        tag: Image tag; empty for the installed version.
     """
     tag = tag or version("stagewright")
 
@@ -74,7 +74,7 @@ def _set_environment(settings: TaskSettings, task: PipelineTask) -> None:
         for batch in _batches(variables):
             kubernetes.use_secret_as_env(task, secret, batch)
     if settings.authority:
-        # Ours and Kubeflow's launcher, which runs in the same container, read this variable.
+        # Steps and Kubeflow's launcher, which runs in the same container, read this variable.
         kubernetes.use_config_map_as_volume(task, settings.authority, mount_path=AUTHORITY_FOLDER)
         task.set_env_variable("SSL_CERT_FILE", f"{AUTHORITY_FOLDER}/{AUTHORITY_KEY}")
 

@@ -1,4 +1,4 @@
-"""Read a profile, with what it extends, and say in one sentence what is wrong with it."""
+"""Read a profile and its parents; errors are one sentence."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +21,10 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str | Path) -> Profile:
-    """Read a profile by its name, or by the path of a YAML file.
+    """Load a profile by name or by the path of a YAML file.
 
     Raises:
-        InputError: For an unknown name, an unreadable file, a circle of `extends`, or a wrong or unknown field.
+        InputError: For an unknown name, an unreadable file, a cycle of `extends`, or an invalid or unknown field.
     """
     path = _locate(str(name), relative_to=Path())
     tree = _merged(path, seen=())
@@ -71,7 +71,7 @@ def _read(path: Path) -> Tree:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"profile {path} cannot be read: {error}") from None
     except Unreadable as error:
-        raise InputError(f"profile {path} is no proper YAML: {error}") from None
+        raise InputError(f"profile {path} is not valid YAML: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -87,20 +87,20 @@ def _mapping(tree: Tree, key: str, path: Path) -> Mapping[str, Any]:
 
 
 def _pruned(tree: Any) -> Any:
-    """Without the keys whose value is None: they were there to remove what was inherited."""
+    """Remove keys with value None, which override inherited keys."""
     if not isinstance(tree, dict):
         return tree
     return {key: _pruned(value) for key, value in tree.items() if value is not None}
 
 
 def _explain(error: ValidationError, path: Path) -> str:
-    """The first thing wrong, with the place in the file and, for an unknown field, the nearest one that exists."""
+    """Describe the first error and its place; for an unknown field, suggest the closest one."""
     issue = error.errors()[0]
     place = ".".join(str(part) for part in issue["loc"]) or "the file"
     if issue["type"] == "extra_forbidden":
         fields = _fields_at(issue["loc"][:-1])
         near = did_you_mean(str(issue["loc"][-1]), fields)
-        return f"profile {path}: {place} is no setting{near}; expected one of {', '.join(fields)}"
+        return f"profile {path}: {place} is not a setting{near}; expected one of {', '.join(fields)}"
     message = issue["msg"].removeprefix("Value error, ")
     shown = "" if issue["type"] == "value_error" else f" (got {issue['input']!r})"
     return f"profile {path}: {place}: {message}{shown}"

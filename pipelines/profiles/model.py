@@ -1,4 +1,4 @@
-"""What a profile may say: the settings of a cluster for every task, and what differs for a component."""
+"""Data model of a profile: settings of all tasks, and overrides for components."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -67,7 +67,7 @@ class Toleration(_Strict):
 
 
 class Retries(_Strict):
-    """How often a failed task is tried again, and how long to wait before: seconds, times `factor` after each try."""
+    """Retries of a failed task; the wait before a retry is multiplied by `factor` each time."""
 
     count: int = Field(default=0, ge=0)
     backoff_seconds: int = Field(default=10, ge=0)
@@ -88,7 +88,7 @@ class TaskSettings(_Strict):
 
     Attributes:
         image: Image group to run in, instead of the component's own.
-        environment: Plain variables. Never a secret: a compiled pipeline can be read by anybody who may list runs.
+        environment: Plain variables. Never a secret: every user who can list runs can read a compiled pipeline.
         config_maps: ConfigMap name -> variable -> key in the ConfigMap.
         secrets: Secret name -> variable -> key in the Secret.
         authority: ConfigMap whose key `cabundle.crt` has the certificates of the authorities to trust, instead of the public
@@ -137,7 +137,7 @@ class Profile(_Strict):
     components: dict[str, TaskSettings] = {}
 
     def settings(self, component: str) -> TaskSettings:
-        """What applies to the tasks of a component."""
+        """Settings of a component's tasks."""
         return self.components.get(component, self.defaults)
 
     def group(self, component: str, own: str) -> str:

@@ -1,4 +1,4 @@
-"""Write the pages of every pipeline and component, or tell which are stale.
+"""Write the pages of every pipeline and component, or check that they are up to date.
 
 Run as `python -m stagewright.pipelines.tooling.docs [--check]`.
 """
@@ -16,12 +16,10 @@ from stagewright.pipelines.tooling import pages
 FOLDER = Path("docs")
 
 _PIPELINES = (
-    "Each runs on a laptop with `stagewright run NAME`, and on Kubeflow Pipelines with `stagewright submit NAME` or from what "
-    "`stagewright compile NAME` writes."
+    "Run a pipeline on a laptop with `stagewright run NAME`, or on Kubeflow Pipelines with `stagewright submit NAME` or with "
+    "the spec that `stagewright compile NAME` writes."
 )
-_COMPONENTS = (
-    "Each is one step of a pipeline: a thin Kubeflow component around plain functions that are installed in its image."
-)
+_COMPONENTS = "A component is one step of a pipeline: a thin Kubeflow component around plain functions in its image."
 
 
 def render() -> dict[Path, str]:
@@ -58,7 +56,7 @@ def write(folder: Path = FOLDER) -> list[Path]:
 
 
 def stale(folder: Path = FOLDER) -> list[Path]:
-    """Pages that differ from what would be written, are missing, or describe what no longer exists."""
+    """Pages that are outdated, missing, or describe something that no longer exists."""
     return _stale(folder, render())
 
 
@@ -70,9 +68,7 @@ def _stale(folder: Path, texts: Mapping[Path, str]) -> list[Path]:
 
 def _profiles() -> str:
     rows = [(f"`{name}`", profiles.load(name).description) for name in profiles.names()]
-    text = (
-        "The settings of a cluster, applied by `--profile` when a pipeline is compiled or submitted; your own file will do too."
-    )
+    text = "Cluster settings, selected with `--profile` when a pipeline is compiled or submitted. Your own YAML file works too."
     return "\n\n".join(["## Profiles", text, pages.table(("profile", "for"), rows)])
 
 

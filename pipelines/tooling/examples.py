@@ -1,4 +1,4 @@
-"""The manifests that our own functions make, as files: what serves, and examples of what `deploy_model` applies.
+"""Write the rendered manifests: serving runtimes, and examples of what `deploy_model` applies.
 
 Run as `python -m stagewright.pipelines.tooling.examples [--check]`. A variant's overlay holds what differs from the
 base, computed.
@@ -167,14 +167,14 @@ def write(folder: Path = FOLDER) -> list[Path]:
 
 
 def stale(folder: Path = FOLDER) -> list[Path]:
-    """Files that differ from what would be written, or are missing."""
+    """Files that are outdated or missing."""
     return [path for path, text in render().items() if not (folder / path).is_file() or (folder / path).read_text() != text]
 
 
 def main() -> int:
     """The command line: 1 if a file is stale."""
     parser = argparse.ArgumentParser(prog="python -m stagewright.pipelines.tooling.examples", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only tell which files are stale")
+    parser.add_argument("--check", action="store_true", help="only list stale files")
     given = parser.parse_args()
     try:
         found = stale() if given.check else write()

@@ -1,7 +1,7 @@
-"""The object store of a cluster: its buckets, and a user for each consumer that may do what its policy says and nothing else.
+"""Set up a cluster's object store: buckets, and a user for each consumer with only the rights of its policy.
 
 Run as a Job by `manifests/base/minio`, with `python -m stagewright.pipelines.tooling.store_setup --policies FOLDER
---users FOLDER --bucket NAME ...`. Doing it again changes nothing, or brings users and policies back to what the files say.
+--users FOLDER --bucket NAME ...`. Running it again restores users and policies to the files' contents.
 """
 
 import argparse
@@ -27,7 +27,7 @@ POLL_SECONDS = 2.0
 
 
 def set_up(*, buckets: Iterable[str], policies: Path, users: Path, wait_seconds: float = 120.0) -> list[str]:
-    """Make what is missing, and set every user's key and policy anew.
+    """Create missing buckets and users, and set every user's key and policy.
 
     Args:
         buckets: Names of the buckets.
@@ -40,7 +40,7 @@ def set_up(*, buckets: Iterable[str], policies: Path, users: Path, wait_seconds:
 
     Raises:
         InputError: If a file is missing or empty, or there is no policy.
-        ServiceUnavailable: If the store does not answer, or refuses.
+        ServiceUnavailable: If the store does not respond or denies a request.
     """
     files = sorted(policies.glob("*.json"))
     if not files:
@@ -67,7 +67,7 @@ def _key(folder: Path, name: str) -> str:
 
 
 def _patiently(store: ObjectStore, bucket: str, deadline: float) -> None:
-    """Make a bucket; the store may be starting, beside this Job."""
+    """Create a bucket; wait for the store, which may still be starting."""
     while True:
         try:
             store.ensure_bucket(bucket)
@@ -114,7 +114,7 @@ def _admin(store: ObjectStore) -> "MinioAdmin":
 
 
 def main() -> int:
-    """The command line; what can be mended is one sentence on standard error."""
+    """The command line; expected errors become one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m stagewright.pipelines.tooling.store_setup", description=set_up.__doc__)
     parser.add_argument("--bucket", action="append", required=True, metavar="NAME")
     parser.add_argument("--policies", type=Path, required=True, metavar="FOLDER")

@@ -73,7 +73,7 @@ def test_served_answers_are_the_models_own(finished: Finished, telco: pl.DataFra
 def test_missing_image_is_one_sentence(telco_csv: Path, monkeypatch: pytest.MonkeyPatch, docker_services: None) -> None:
     monkeypatch.setattr("stagewright.components.images.version", lambda _: "0.0.0")
 
-    with pytest.raises(InputError, match=r"^image stagewright-predictor:0\.0\.0 is not on this machine; build with"):
+    with pytest.raises(InputError, match=r"^image stagewright-predictor:0\.0\.0 is not on this machine; build it with"):
         containers.prepare("train-model", {"data": str(telco_csv), "target": "churn", "name": "churn"})
 
 
@@ -81,7 +81,7 @@ def test_docker_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 
     with pytest.raises(
-        ServiceUnavailable, match=r"^Docker does not answer at unix:///nonexistent/docker.sock \(nothing is there\)"
+        ServiceUnavailable, match=r"^Docker does not respond at unix:///nonexistent/docker.sock \(not running\)"
     ):
         containers.prepare("train-model", {"data": "s3://data/churn.csv", "target": "churn", "name": "churn"})
 
@@ -89,7 +89,7 @@ def test_docker_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyP
 def test_tracking_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, docker_services: None) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////tmp/mlflow.db")
 
-    with pytest.raises(InputError, match="which a container cannot see"):
+    with pytest.raises(InputError, match="which containers cannot read"):
         containers.prepare("train-model", {"data": "s3://data/churn.csv", "target": "churn", "name": "churn"})
 
 

@@ -133,13 +133,13 @@ def test_the_end_of_a_canary_removes_its_files(repository: Path) -> None:
 
 def test_a_canary_in_knative_mode_is_a_share_of_the_same_service(tmp_path: Path) -> None:
     settings = {**SETTINGS, "mode": "Knative"}
-    with pytest.raises(InputError, match=r"but nothing is there; render churn v1.2.0 first and let it become ready"):
+    with pytest.raises(InputError, match=r"but the folder has none; render churn v1.2.0 without a canary first"):
         render(churn(settings=settings, canary="v1.3.0", traffic=10), str(tmp_path))
     render(churn(settings=settings), str(tmp_path))
     for traffic in (10, 50):
         written = render(churn(settings=settings, canary="v1.3.0", traffic=traffic), str(tmp_path))
         assert built(written.path) == {"InferenceService/churn": service("v1.3.0", **settings, traffic=traffic)}
-    with pytest.raises(InputError, match=r"but v1.3.0 is there; render churn v1.1.0 first"):
+    with pytest.raises(InputError, match=r"but the folder has v1.3.0; render churn v1.1.0 without a canary first"):
         render(churn("v1.1.0", settings=settings, canary="v1.4.0", traffic=10), str(tmp_path))
 
 

@@ -47,7 +47,7 @@ def test_addresses_stay_as_they_are(data: str) -> None:
 
 @pytest.mark.parametrize("arguments", [{"data": "sqlite:///churn.db"}, {"model": "."}])
 def test_what_a_container_cannot_see_is_refused(arguments: dict[str, str]) -> None:
-    with pytest.raises(InputError, match="which a container cannot see"):
+    with pytest.raises(InputError, match="which containers cannot read"):
         container_inputs.share_inputs(arguments)
 
 
@@ -81,7 +81,7 @@ def test_no_docker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, host: str) -
     monkeypatch.setenv("DOCKER_HOST", host)
 
     with pytest.raises(
-        ServiceUnavailable, match=f"^Docker does not answer at {host} .*; start it, or run without --runner docker$"
+        ServiceUnavailable, match=f"^Docker does not respond at {host} .*; start it, or run without --runner docker$"
     ):
         docker_steps.connect()
 

@@ -76,13 +76,16 @@ def test_empty_profile_sets_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("default: {}", r"default is no setting \(did you mean 'defaults'\?\); expected one of description, images"),
-        ("defaults: {cpus: {}}", r"defaults.cpus is no setting \(did you mean 'cpu'\?\)"),
+        ("default: {}", r"default is not a setting \(did you mean 'defaults'\?\); expected one of description, images"),
+        ("defaults: {cpus: {}}", r"defaults.cpus is not a setting \(did you mean 'cpu'\?\)"),
         (
             "components: {fit: {memory: {limits: 1Gi}}}",
-            r"components.fit.memory.limits is no setting \(did you mean 'limit'\?\)",
+            r"components.fit.memory.limits is not a setting \(did you mean 'limit'\?\)",
         ),
-        ("defaults: {tolerations: [{keys: a, key: b}]}", r"defaults.tolerations.0.keys is no setting \(did you mean 'key'\?\)"),
+        (
+            "defaults: {tolerations: [{keys: a, key: b}]}",
+            r"defaults.tolerations.0.keys is not a setting \(did you mean 'key'\?\)",
+        ),
         ("defaults: {memory: {limit: 4GB}}", r"defaults.memory.limit: String should match pattern .* \(got '4GB'\)"),
         ("defaults: {timeout_seconds: soon}", r"defaults.timeout_seconds: .* \(got 'soon'\)"),
         ("defaults: {environment: {MY_PASSWORD: x}}", "'MY_PASSWORD' looks like a secret, which must come from a Secret"),
@@ -95,7 +98,7 @@ def test_empty_profile_sets_nothing(tmp_path: Path) -> None:
         ("extends: defualt", r"no profile 'defualt' \(did you mean 'default'\?\)"),
         ("extends: other.yaml", r"other.yaml does not exist"),
         ("extends: mine.yaml", r"mine.yaml extends itself"),
-        ("a: [", "is no proper YAML: "),
+        ("a: [", "is not valid YAML: "),
     ],
 )
 def test_wrong_profile_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
