@@ -18,6 +18,9 @@ from stagewright.components.runtime.parity import (
     rule_columns,
     spread,
 )  # fmt: skip
+from stagewright.components.runtime.parity import (
+    TOLERANCE as TOLERANCE_OF_A_MODEL,
+)
 
 CLASSES = ("No", "Yes")
 THREE = ("a", "b", "c")
@@ -236,3 +239,7 @@ def test_margin_is_how_far_a_row_is_from_another_answer() -> None:
     assert margin(two).tolist() == [0.5, 0.0]
     assert margin(two, 0.25).tolist() == [0.0, 0.5]
     assert margin(np.array([[0.125, 0.5, 0.375]], dtype=np.float32)).tolist() == [0.125]
+
+
+def test_the_rule_is_a_hundred_thousandth_and_32_roundings_of_float32() -> None:
+    assert (TOLERANCE_OF_A_MODEL, ROUNDING) == (0.00001, 2.0**-18)
