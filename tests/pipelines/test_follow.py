@@ -109,7 +109,7 @@ def test_a_run_that_fails_before_its_step_begins_says_where(serve: Serve) -> Non
     run, _ = to_the_end(serve(plan=Plan(driver_fails="count-rows")))
     assert run.status == "failed"
     assert [step.status for step in run.steps] == ["succeeded"]
-    assert run.error == "count-rows-driver failed before its step began"
+    assert run.error == "count-rows-driver failed before its step started"
 
 
 def test_a_run_that_is_terminated_ends_its_steps(serve: Serve) -> None:

@@ -156,7 +156,7 @@ def test_an_unknown_schedule_names_the_nearest(serve: Serve) -> None:
         schedule.pause(at(server), "nightly")
     make(server, name="nightly")
     with pytest.raises(
-        InputError, match=r"no schedule 'nightli' at .* \(did you mean 'nightly'\?\); 'stagewright schedule list'"
+        InputError, match=r"no schedule 'nightli' at .* \(did you mean 'nightly'\?\); run 'stagewright schedule list'"
     ):
         schedule.remove(at(server), "nightli")
 
@@ -164,7 +164,7 @@ def test_an_unknown_schedule_names_the_nearest(serve: Serve) -> None:
 def test_a_name_that_is_taken_is_refused_and_one_that_two_have_asks_for_an_id(serve: Serve) -> None:
     server = serve()
     make(server, name="nightly")
-    with pytest.raises(InputError, match=r"schedule 'nightly' exists \(0 3 \* \* \*\); give another name"):
+    with pytest.raises(InputError, match=r"schedule 'nightly' exists \(0 3 \* \* \*\); choose another name"):
         make(server, name="nightly")
     make(server, name="other")
     server.schedules[1].display_name = "nightly"

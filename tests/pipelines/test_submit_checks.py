@@ -173,7 +173,7 @@ def test_a_cluster_without_kubeflow_is_another_one(cluster: KubernetesServer, ku
     without(cluster, f"{CORE}/secrets", "stagewright-storage")
     code, (line,) = submit("--deploy-to", "cluster")
     assert (code, len(kubeflow.runs)) == (0, 1)
-    assert f"the Kubernetes API at {cluster.address} shows no Kubeflow Pipelines" in line
+    assert f"the Kubernetes API at {cluster.address} has no Kubeflow Pipelines" in line
 
 
 def test_what_may_not_be_looked_at_refuses_nothing(cluster: KubernetesServer, submit: Submit) -> None:
@@ -204,7 +204,7 @@ def test_a_user_s_namespace_is_that_of_the_run(
         cluster.objects["/api/v1/namespaces"] = []
         code, (line,) = submit("--host", shared.address, "--kubeflow-namespace", "team", "--deploy-to", "none")
         assert (code, len(shared.runs)) == (0, 1)
-        assert "shows no Kubeflow Pipelines" in line
+        assert "has no Kubeflow Pipelines" in line
 
 
 def test_what_pods_cannot_start_without_is_read_from_what_was_compiled() -> None:
