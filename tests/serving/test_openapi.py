@@ -98,7 +98,7 @@ def test_the_document_has_the_models_own_columns(document: dict[str, Any]) -> No
     assert row["required"] == ["charges", "note"]
     assert row["properties"]["contract"]["examples"] == ["Month-to-month", "One year", "1"]
     assert row["properties"]["since"] == {
-        "type": ["string", "null"], "format": "date-time", "description": "ISO 8601; without a zone it is UTC.",
+        "type": ["string", "null"], "format": "date-time", "description": "ISO 8601; UTC if it has no time zone.",
     }  # fmt: skip
     assert "diabetes_progression.Row" in document["components"]["schemas"]
     assert not [path for path in document["paths"] if "absent" in path]
