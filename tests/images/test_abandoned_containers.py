@@ -17,7 +17,7 @@ from stagewright.pipelines.local import abandoned, docker_steps
 
 IMAGE = "stagewright-test-pause:1"
 SCRIPT = f"""
-from stagewright.pipelines import docker_steps
+from stagewright.pipelines.local import docker_steps
 docker_steps.run_container(docker_steps.connect(), {IMAGE!r}, ["/pause"], {{}})
 """
 

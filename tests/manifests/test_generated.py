@@ -21,7 +21,7 @@ def test_no_file_is_stale() -> None:
 
 
 def test_the_files_do_not_depend_on_the_order_of_a_set() -> None:
-    code = "from stagewright.pipelines import examples; print(examples.stale(__import__('pathlib').Path('manifests')))"
+    code = "from stagewright.pipelines.tooling import examples; print(examples.stale(__import__('pathlib').Path('manifests')))"
     for seed in ("1", "2"):
         command, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONHASHSEED": seed}
         shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout

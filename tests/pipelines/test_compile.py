@@ -215,7 +215,7 @@ def test_version_is_named_by_its_content(tmp_path: Path) -> None:
         ([small_one], {"format": "json"}, "parameter 'format' is 'json'; expected one of spec, kubernetes"),
         ([small_one], {"registry": "https://r.example"}, "parameter 'registry' is 'https://r.example'; expected HOST"),
         ([small_one], {"tag": "a b"}, "parameter 'tag' is 'a b'; expected an image tag"),
-        ([small_one], {"tag": "latest"}, "expected a tag that always means the same image"),
+        ([small_one], {"tag": "latest"}, "expected a fixed tag, such as a version"),
         ([small_one], {"namespace": "Team"}, "parameter 'namespace' is 'Team'; expected a lower-case DNS name"),
         ([small_one], {"profile": "nothere.yaml"}, "profile nothere.yaml does not exist"),
     ],
@@ -228,7 +228,7 @@ def test_unusable_input_is_one_sentence(tmp_path: Path, names: list[Any], settin
 
 def test_output_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"output folder .*/file/x cannot be made: Not a directory"):
+    with pytest.raises(InputError, match=r"output folder .*/file/x cannot be created: Not a directory"):
         compile_pipelines([small_one], tmp_path / "file" / "x")
     with pytest.raises(InputError, match=r"output folder .*/file cannot be made: File exists"):
         compile_pipelines([small_one], tmp_path / "file")
@@ -364,7 +364,7 @@ def test_descriptions_begin_with_what_must_be_filled_in(name: str, every_spec: d
 
 def test_a_description_begins_with_the_parameters_in_their_order(every_spec: dict[str, Path]) -> None:
     spec, _ = documents(every_spec["train-model"])
-    assert spec["pipelineInfo"]["description"].startswith("Required: data, target, name. Train a model on a table, prove")
+    assert spec["pipelineInfo"]["description"].startswith("Required: data, target, name. Train a model, evaluate it")
     assert "Required" not in catalog.pipeline("train-model").description
 
 

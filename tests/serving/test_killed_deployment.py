@@ -21,7 +21,7 @@ WAITING = "local._check = lambda *_: time.sleep(300)"
 REPLACING = "local.processes.stop = lambda *_: time.sleep(300)"
 SCRIPT = """
 import sys, time
-from stagewright.components.serving import deployments, local
+from stagewright.components.serving.targets import deployments, local
 {change}
 local.deploy(name="wine", version=sys.argv[2], model_uri=sys.argv[1])
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
-from stagewright.components.serving.targets.gitops import WrittenFiles, write
+from stagewright.components.serving.targets.gitops import WrittenFiles
 from stagewright.components.serving.targets.gitops_tree import CANARY, SERVICE
 
 
@@ -35,7 +35,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def put(folder: Path, manifest: str = "kind: A\n", *, commit: bool | None = None, **others: str) -> WrittenFiles:
     files = {SERVICE: manifest, **others}
-    return write(files, str(folder), namespace="models", name="churn", message="Deploy churn v1.0.0", commit=commit)
+    return write_files(files, str(folder), namespace="models", name="churn", message="Deploy churn v1.0.0", commit=commit)
 
 
 def test_a_plain_folder_gets_the_file(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 
 def test_no_folder_is_told() -> None:
     with pytest.raises(MissingSetting, match="parameter 'gitops' not set; the gitops target needs the folder"):
-        write({}, "", namespace="models", name="churn", message="")
+        write_files({}, "", namespace="models", name="churn", message="")
 
 
 def test_a_file_that_is_needed_no_more_is_removed_in_the_same_commit(repository: Path) -> None:

@@ -19,7 +19,7 @@ from stagewright.components.runtime import columns, tables, tracking
 from stagewright.components.runtime.errors import BadParameter
 from stagewright.components.runtime.fingerprint import fingerprint
 from stagewright.components.runtime.model import Model
-from stagewright.components.runtime.positive import check, last, name
+from stagewright.components.runtime.positive import check_positive, class_name, positive_last
 from stagewright.components.runtime.signature import Signature
 
 PARAMS = {"n_estimators": 20}
@@ -38,30 +38,30 @@ PARAMS = {"n_estimators": 20}
     ],
 )
 def test_the_positive_class_is_the_second(classes: tuple, wanted: str, order: tuple) -> None:
-    assert last(classes, wanted) == order
+    assert positive_last(classes, wanted) == order
 
 
 def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(BadParameter) as refused:
-        last(("no", "yes"), "yess")
+        positive_last(("no", "yes"), "yess")
     assert str(refused.value) == "parameter 'positive_class' is 'yess'; expected one of no, yes (did you mean 'yes'?)"
-    assert [name(label) for label in (True, 1.0, 1.5, 2, "x")] == ["true", "1", "1.5", "2", "x"]
+    assert [class_name(label) for label in (True, 1.0, 1.5, 2, "x")] == ["true", "1", "1.5", "2", "x"]
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 0.0, 1.0, -0.1, float("nan"), float("inf"), True, "0.5", None])
 def test_a_threshold_lies_between_zero_and_one(threshold: object) -> None:
     with pytest.raises(BadParameter, match=r"^parameter 'threshold' is .*; expected a number above 0 and below 1$"):
-        check(threshold)  # type: ignore[arg-type]
+        check_positive(threshold)  # type: ignore[arg-type]
 
 
 def test_only_two_classes_have_either() -> None:
-    check(0.5, "", binary=False, task="regression")
+    check_positive(0.5, "", binary=False, task="regression")
     for given, sentence in (
         ((0.4, ""), "parameter 'threshold' is 0.4; expected 0.5, because the task is multiclass"),
         ((0.5, "a"), "parameter 'positive_class' is 'a'; expected none, because the task is multiclass"),
     ):
         with pytest.raises(BadParameter) as refused:
-            check(*given, binary=False, task="multiclass")
+            check_positive(*given, binary=False, task="multiclass")
         assert str(refused.value) == sentence
 
 
