@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stagewright.components.runtime.errors import InputError, MissingSetting, ServiceUnavailable
-from stagewright.components.serving.targets.gitops import WrittenFiles
+from stagewright.components.serving.targets.gitops import WrittenFiles, write_files
 from stagewright.components.serving.targets.gitops_tree import CANARY, SERVICE
 
 
