@@ -132,7 +132,7 @@ def own_containers(steps: Path) -> Iterator["DockerRunner"]:
         bound = {**volumes, str(steps): {**volumes[str(steps)], "bind": str(STORE / BUCKET)}}
         return run_container(client, image, command, bound, **options) or form.check(command)
 
-    abandoned.end_containers(connect())
+    end_abandoned()
     docker_task_handler.run_docker_container = ours
     try:
         with backend_form(form):
