@@ -76,7 +76,7 @@ def test_down_ends_the_predictor_of_a_killed_deployment(home: Path, model: Path)
 
 def test_the_next_deployment_ends_the_predictor_and_keeps_what_serves(home: Path, model: Path) -> None:
     serving = local.deploy(name="wine", version="v1.0.0", model_uri=str(model))
-    change = f"local._take_over = lambda *_: None\n{WAITING}"
+    change = f"local._hot_swap = lambda *_: None\n{WAITING}"
     (orphan,) = killed(home, model, change, processes=1)
     assert (serving.alive, orphan.alive) == (True, True)
 
@@ -87,7 +87,7 @@ def test_the_next_deployment_ends_the_predictor_and_keeps_what_serves(home: Path
 
 def test_the_old_predictor_of_a_killed_replacement_is_ended_and_the_new_one_stays(home: Path, model: Path) -> None:
     old = local.deploy(name="wine", version="v1.0.0", model_uri=str(model))
-    change = f"local._take_over = lambda *_: None\n{REPLACING}"
+    change = f"local._hot_swap = lambda *_: None\n{REPLACING}"
     new, before = killed(home, model, change, processes=2)
     assert (before, old.alive, new.alive) == (old.process, True, True)
 
