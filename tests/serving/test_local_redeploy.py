@@ -106,7 +106,7 @@ def test_a_process_that_does_not_answer_is_replaced(model: Path) -> None:
     os.kill(old.process.pid, signal.SIGSTOP)
 
     baseline = (model / "serving/baseline.parquet").read_bytes()
-    new = local.deploy(name="wine", version="v1.1.0", model_uri=str(model), baseline=baseline, timeout=3.0)
+    new = local.deploy(name="wine", version="v1.1.0", model_uri=str(model), baseline=baseline, timeout=10.0)
 
     assert new.process != old.process
     assert client.predict(new.endpoint, "wine", ROW).model_version == "v1.1.0"

@@ -396,7 +396,8 @@ def test_a_deadline_that_passes_while_one_waits_is_told_at_the_next_sweep() -> N
         loop = asyncio.get_running_loop()
         began = loop.time()
         late, patient = scene.ask(deadline=began + 0.05), scene.ask()
-        with pytest.raises(DeadlineExceeded, match=r"^the request waited 60 ms for model 'churn', past its deadline; nothing was computed$"):
+        sentence = r"^the request waited 60 ms for model 'churn', past its deadline; nothing was computed$"
+        with pytest.raises(DeadlineExceeded, match=sentence):
             await late
         told_after = loop.time() - began
         assert scene.batcher.waiting == 1
