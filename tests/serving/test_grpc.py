@@ -216,7 +216,8 @@ ERRORS = [
      "raw_input_contents has 5 tensors for 6 inputs; send one each, or none"),
     (lambda: pb.ModelInferRequest(model_name="churn"), Code.INVALID_ARGUMENT, "'inputs' must be a list of at least one tensor"),
     (lambda: pb.ModelInferRequest(model_name=""), Code.NOT_FOUND, "no model '' here; /v2/models lists the models"),
-    (lambda: pb.ModelInferRequest(model_name="../../metrics"), Code.NOT_FOUND, "no model '../../metrics' here; /v2/models lists the models"),
+    (lambda: pb.ModelInferRequest(model_name="../../metrics"), Code.NOT_FOUND,
+     "no model '../../metrics' here; /v2/models lists the models"),
 ]  # fmt: skip
 
 
