@@ -72,8 +72,12 @@ class Target:
         return self.profile if isinstance(self.profile, Profile) or self.profile is None else profiles.load(self.profile)
 
 
-def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
+def retrace(pipeline: GraphComponent, target: Target, *, local: bool = False) -> GraphComponent:
     """Trace a pipeline's function again for a target; name, description and settings of its decorator are kept.
+
+    Args:
+        local: For kfp.local, which shows a step by its component's label: a component that is named as the pipeline keeps its label.
+            Kubeflow's backend needs another one.
 
     Raises:
         InputError: For an invalid target, or a task that profiles cannot configure: a task of a nested pipeline, or of a
@@ -101,7 +105,8 @@ def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
             pipeline_config=pipeline.pipeline_config,
         )
     _set_defaults(traced, profile.parameters if profile else {})
-    _keep_names_apart(traced)
+    if not local:
+        _keep_names_apart(traced)
     unreached = _container_tasks(traced) - reached
     if unreached:
         raise InputError(

@@ -77,7 +77,8 @@ def pipeline_with_images(name: str, arguments: Mapping[str, Any]) -> "GraphCompo
     from stagewright.pipelines.kubeflow.compile import Target, retrace
     from stagewright.pipelines.profiles import Profile, frameworks
 
-    return retrace(catalog.pipeline(name), Target(profile=Profile(name="containers", images=frameworks.images(arguments))))
+    target = Target(profile=Profile(name="containers", images=frameworks.images(arguments)))
+    return retrace(catalog.pipeline(name), target, local=True)
 
 
 def serve(name: str, version: str, model_uri: str) -> Deployment:

@@ -106,3 +106,9 @@ def test_a_step_finds_its_run_where_the_launcher_mounts_a_bucket(
     assert (missing, there) == (1, 0)
     bound = {str(steps): {"bind": "/s3/steps", "mode": "rw"}, "/work": {"bind": "/kfp-workspace", "mode": "rw"}}
     assert [given[3] for given in seen] == [bound, bound]
+
+
+def test_a_step_that_is_named_as_its_pipeline_keeps_its_name() -> None:
+    spec, _ = spec_of(containers.pipeline_with_images("train-model", {"framework": "xgboost"}))
+
+    assert spec["root"]["dag"]["tasks"]["train-model"]["componentRef"] == {"name": "comp-train-model"}
