@@ -76,7 +76,7 @@ def retrace(pipeline: GraphComponent, target: Target, *, local: bool = False) ->
     """Trace a pipeline's function again for a target; name, description and settings of its decorator are kept.
 
     Args:
-        local: For kfp.local, which shows a step by its component's label: a component that is named as the pipeline keeps its label.
+        local: For kfp.local, which shows a step by its component's label: a component that is named as the pipeline keeps it.
             Kubeflow's backend needs another one.
 
     Raises:
