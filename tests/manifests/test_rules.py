@@ -74,7 +74,7 @@ def test_labels_of_the_queries_are_the_predictor_s() -> None:
     metrics.answered("churn", "v1", 200, 0.01)
     metrics.predicted("churn", 3, 0.001)
 
-    text = metrics.answer().body.decode()
+    text = metrics.exposition().body.decode()
 
     assert 'stagewright_requests_total{model="churn",protocol="v1",status="200"} 1.0' in text
     assert 'stagewright_request_seconds_bucket{le="0.01",model="churn",protocol="v1"}' in text
