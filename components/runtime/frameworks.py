@@ -42,13 +42,18 @@ class FrameworkSpec:
     student: str = ""
     module: str = ""
 
+    @property
+    def module_name(self) -> str:
+        """Full name of the framework's module."""
+        return self.module or f"{_MODULES}.{self.name}"
+
     def load(self) -> Any:
         """Import the framework's module, see `training.frameworks._base.Framework`.
 
         Raises:
             ModuleNotFoundError: If a package is not installed.
         """
-        return import_module(self.module or f"{_MODULES}.{self.name}")
+        return import_module(self.module_name)
 
 
 # Float32 sums of thousands of terms, over many layers: another order of addition moves a probability by up to about 1e-5.

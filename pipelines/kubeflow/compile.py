@@ -72,12 +72,8 @@ class Target:
         return self.profile if isinstance(self.profile, Profile) or self.profile is None else profiles.load(self.profile)
 
 
-def retrace(pipeline: GraphComponent, target: Target, *, local: bool = False) -> GraphComponent:
+def retrace(pipeline: GraphComponent, target: Target) -> GraphComponent:
     """Trace a pipeline's function again for a target; name, description and settings of its decorator are kept.
-
-    Args:
-        local: For kfp.local, which shows a step by its component's label: a component that is named as the pipeline keeps it.
-            Kubeflow's backend needs another one.
 
     Raises:
         InputError: For an invalid target, or a task that profiles cannot configure: a task of a nested pipeline, or of a
@@ -105,8 +101,6 @@ def retrace(pipeline: GraphComponent, target: Target, *, local: bool = False) ->
             pipeline_config=pipeline.pipeline_config,
         )
     _set_defaults(traced, profile.parameters if profile else {})
-    if not local:
-        _keep_names_apart(traced)
     unreached = _container_tasks(traced) - reached
     if unreached:
         raise InputError(
@@ -161,6 +155,7 @@ def compile_pipelines(
     pipelines = [_resolve(name) for name in names] or [catalog.pipeline(name) for name in catalog.PIPELINES]
     traced = [retrace(pipeline, target) for pipeline in pipelines]
     for pipeline in traced:
+        _keep_names_apart(pipeline)
         spec_rules.check_spec(*spec_of(pipeline))
     folder = _writable(Path(output))
     return [_write(pipeline, folder, format=format, namespace=namespace, tag=target.tag) for pipeline in traced]
@@ -186,7 +181,7 @@ def _set_defaults(pipeline: GraphComponent, defaults: Mapping[str, Any]) -> None
 
 
 def _keep_names_apart(pipeline: GraphComponent) -> None:
-    """Rename a component label that equals the pipeline's name."""
+    """Rename a component label that equals the pipeline's name: in what is compiled, since kfp.local shows a step by it."""
     spec, platform = kept_apart(*spec_of(pipeline))
     pipeline.component_spec.implementation.graph = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     pipeline.component_spec.platform_spec = json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())

@@ -78,7 +78,7 @@ def pipeline_with_images(name: str, arguments: Mapping[str, Any]) -> "GraphCompo
     from stagewright.pipelines.profiles import Profile, frameworks
 
     target = Target(profile=Profile(name="containers", images=frameworks.images(arguments)))
-    return retrace(catalog.pipeline(name), target, local=True)
+    return retrace(catalog.pipeline(name), target)
 
 
 def serve(name: str, version: str, model_uri: str) -> Deployment:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
+from stagewright.components.runtime.frameworks import FRAMEWORKS
+
 if TYPE_CHECKING:
     from kfp.dsl.graph_component import GraphComponent
 
@@ -33,7 +35,6 @@ _INSIDE = {
     "promote_model": _MLFLOW,
 }
 _FRAMEWORK = {"fit_features", "train_model"}
-FRAMEWORKS = "stagewright.components.training.frameworks"
 
 
 def modules(pipeline: "GraphComponent", arguments: Mapping[str, Any]) -> list[str]:
@@ -48,8 +49,8 @@ def modules(pipeline: "GraphComponent", arguments: Mapping[str, Any]) -> list[st
         found.update(dict.fromkeys(imported))
         if imported:
             found.update(dict.fromkeys(_INSIDE.get(function, ())))
-        if imported and function in _FRAMEWORK and framework:
-            found[f"{FRAMEWORKS}.{framework}"] = None
+        if imported and function in _FRAMEWORK and framework in FRAMEWORKS:
+            found[FRAMEWORKS[framework].module_name] = None
     return list(found)
 
 

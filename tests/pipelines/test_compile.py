@@ -230,7 +230,7 @@ def test_output_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"output folder .*/file/x cannot be created: Not a directory"):
         compile_pipelines([small_one], tmp_path / "file" / "x")
-    with pytest.raises(InputError, match=r"output folder .*/file cannot be made: File exists"):
+    with pytest.raises(InputError, match=r"output folder .*/file cannot be created: File exists"):
         compile_pipelines([small_one], tmp_path / "file")
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 # A process that ends: importing the client's modules would register its messages in this one.
 PRINT_FILES = """
@@ -20,15 +21,20 @@ sys.stdout.buffer.write(files.SerializeToString())
 
 
 def load() -> tuple[SimpleNamespace, type]:
-    """The messages of `tritonclient.grpc` by name, and a stub of its service with one attribute for each method."""
+    """The messages and enums of `tritonclient.grpc` by name, and a stub of its service with one attribute for each method."""
     printed = subprocess.run([sys.executable, "-c", PRINT_FILES], capture_output=True, timeout=60, check=True).stdout
     pool = descriptor_pool.DescriptorPool()
     files = descriptor_pb2.FileDescriptorSet.FromString(printed).file
     for file in files:
         pool.Add(file)
-    schema = pool.FindFileByName(files[-1].name)
-    messages = {name: message_factory.GetMessageClass(found) for name, found in schema.message_types_by_name.items()}
-    (service,) = schema.services_by_name.values()
+    schemas = [pool.FindFileByName(file.name) for file in files]
+    messages = {
+        name: message_factory.GetMessageClass(found)
+        for schema in schemas
+        for name, found in schema.message_types_by_name.items()
+    }
+    enums = {name: EnumTypeWrapper(found) for schema in schemas for name, found in schema.enum_types_by_name.items()}
+    (service,) = schemas[-1].services_by_name.values()
 
     class Stub:
         def __init__(self, channel: Any) -> None:
@@ -45,4 +51,4 @@ def load() -> tuple[SimpleNamespace, type]:
                     ),
                 )
 
-    return SimpleNamespace(**messages), Stub
+    return SimpleNamespace(**messages, **enums), Stub

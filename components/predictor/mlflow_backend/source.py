@@ -1,6 +1,5 @@
 """The complete folder of an MLflow model: the original folder, or a verified copy of an object store's."""
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 from stagewright.components.predictor.model_source import MANIFEST, SERVING, STORE
 from stagewright.components.runtime.documents import read_json
 from stagewright.components.runtime.errors import InputError
-from stagewright.components.runtime.files import check_tree
+from stagewright.components.runtime.files import check_tree, sha256
 
 
 def local_folder(location: str) -> tuple[Path, Callable[[], None]]:
@@ -70,6 +69,5 @@ def _verify(root: Path, name: str, digest: str, location: str) -> None:
     path = _inside(root, name, location)
     if not path.is_file():
         raise InputError(f"{location}/{name} is named in {MANIFEST} but missing: the copy is incomplete")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise InputError(f"{location}/{name} differs from its checksum in {MANIFEST}: publish or download the model again")
+    if sha256(path) != digest:
+        raise InputError(f"{location}/{name} differs from its checksum in {MANIFEST}: publish or download the model again")

@@ -17,12 +17,8 @@ from typing import Self
 
 SLAB = 4 * 1024 * 1024  # bytes for each process; the operating system allocates only the pages that are written
 _NAMES = SLAB // 2  # offset of the names, in bytes
-_USED_BYTES, _USED_NUMBERS, _PID, _FIRST = (
-    0,
-    1,
-    2,
-    8,
-)  # indexes of the header fields and of the first series, in float64 numbers
+# Indexes of the header fields and of the first series, in float64 numbers.
+_USED_BYTES, _USED_NUMBERS, _PID, _FIRST = 0, 1, 2, 8
 _LAST = _NAMES // 8 - 64  # index of an unread area, for series that no longer fit
 
 Series = tuple[str, tuple[str, ...]]

@@ -21,6 +21,7 @@ from kfp import dsl
 from kfp.local.subprocess_task_handler import replace_python_executable
 from support.backend_form import command_of
 
+from stagewright.components.runtime.frameworks import FRAMEWORKS
 from stagewright.pipelines import catalog
 from stagewright.pipelines.local import step_life, step_process, warm, warm_modules
 
@@ -371,8 +372,7 @@ def test_modules_of_train_model() -> None:
 
 @pytest.mark.slow
 def test_no_module_of_ours_starts_a_thread_or_leaves_something_open(jobs: Path, tmp_path: Path) -> None:
-    frameworks = ("sklearn", "xgboost", "lightgbm", "torch", "torch_vision", "transformers")
-    modules = [f"{warm_modules.FRAMEWORKS}.{one}" for one in frameworks]
+    modules = [row.module_name for row in FRAMEWORKS.values()]
     for name in catalog.PIPELINES:
         modules += warm_modules.modules(catalog.pipeline(name), {})
     server = begun(jobs, [JOBS, *dict.fromkeys(modules)])

@@ -13,9 +13,8 @@ import onnxruntime
 import polars as pl
 import pytest
 from google.protobuf import text_format
-from support import trainings
+from support import trainings, triton_grpc
 from support.trainings import Data
-from support.triton_schema import SCHEMA as triton_schema
 
 from stagewright.components.export.export_model import export_model
 from stagewright.components.export.targets import tensorflow_serving, torchserve
@@ -24,6 +23,8 @@ from stagewright.components.export.targets.triton import Options, config, triton
 from stagewright.components.runtime.errors import BadParameter, InputError
 from stagewright.components.runtime.schema import ColumnKind, Task
 from stagewright.components.runtime.signature import Input, Signature
+
+triton_schema, _ = triton_grpc.load()
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 from google.protobuf import text_format
+from support import triton_grpc
 from support.exported_models import write_wine_model
 from support.manifests import VALIDATOR, validate
 from support.predictors import predictor
-from support.triton_schema import SCHEMA as triton_schema
 from typer.testing import CliRunner
 
 from stagewright.components.export.targets import tensorflow_serving
@@ -26,6 +26,8 @@ from stagewright.components.serving.manifests.inference_service import Resources
 from stagewright.components.serving.manifests.serving_runtime import mlflow_runtime, serving_runtime
 from stagewright.components.serving.publish import publish
 from stagewright.pipelines.cli.main import app
+
+triton_schema, _ = triton_grpc.load()
 
 
 def service(**changes: Any) -> dict[str, Any]:
